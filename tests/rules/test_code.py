@@ -1,0 +1,38 @@
+"""The repository's own Python is clean, and so is every snippet."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report import report
+from tools.pages import ROOT
+from tools.prove import formatted, name, snippets, spot
+
+
+def findings(*command: str) -> list[str]:
+    """What a linter says, a line each; empty if it ended well."""
+    ran = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    return (ran.stdout + ran.stderr).splitlines() if ran.returncode else []
+
+
+def test_ruff_finds_nothing() -> None:
+    report(findings("ruff", "check", "--quiet", "--output-format=concise", ".", "snippets"))
+
+
+def test_ruff_would_format_nothing() -> None:
+    report(findings("ruff", "format", "--check", "--quiet", "tools", "tests"))
+
+
+def test_every_type_is_right() -> None:
+    report(findings("mypy", "--no-error-summary", "--hide-error-context"))
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=name)
+def test_a_snippet_is_formatted(snippet: Path) -> None:
+    text = snippet.read_text("utf-8")
+    if formatted(text) != text:
+        report([f"{spot(snippet)}: is not formatted as ruff would; `make update` does it"])

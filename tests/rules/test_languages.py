@@ -1,0 +1,203 @@
+"""The Chinese and the English site are one guide: same pages, sections, snippets, tables, links."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.report import report
+from tools import twins
+from tools.pages import DOCS, INCLUDE, LANGUAGES, ROOT, Page, Section, pages, pairs
+
+CODE = re.compile(r"`[^`]+`")
+NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
+"""Two digits at least: small numbers are written as words, in either language."""
+URL = re.compile(r"https?:[^)\s]+|\{#[^}]*\}|\([^)\s]*\.md[^)]*\)")
+
+every_pair = pytest.mark.parametrize(
+    ("chinese", "english"), pairs(), ids=[chinese.name for chinese, _ in pairs()]
+)
+
+
+class Twins(NamedTuple):
+    """A section in both languages, and where it stands."""
+
+    zh: Section
+    en: Section
+    where: str
+    twin: str
+
+
+def sections(chinese: Page, english: Page) -> Iterator[Twins]:
+    for zh, en in twins.twins(chinese, english).values():
+        yield Twins(zh, en, f"{chinese.spot}:{zh.line}", f"{english.spot}:{en.line}")
+
+
+def tables(section: Section) -> list[list[list[str]]]:
+    """The tables of a section as rows of cells."""
+    found: list[list[list[str]]] = []
+    last = 0
+    for number, line in section.lines:
+        if not line.lstrip().startswith("|"):
+            continue
+        if number != last + 1:
+            found.append([])
+        found[-1].append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))])
+        last = number
+    return found
+
+
+def code(cell: str) -> list[str]:
+    """The code spans of a cell, in any order: word order differs between languages."""
+    return sorted(CODE.findall(cell))
+
+
+def numbers(section: Section) -> set[str]:
+    text = "\n".join([section.title, *(line for _, line in section.lines)])
+    return {number.rstrip(".,") for number in NUMBER.findall(URL.sub(" ", text))}
+
+
+def included(section: Section) -> list[str]:
+    return [match[1] for _, line in section.lines if (match := INCLUDE.match(line.strip()))]
+
+
+def test_every_page_is_there_in_both_languages() -> None:
+    names = {language: {page.name for page in pages(language)} for language in LANGUAGES}
+    report(
+        f"docs/{one}/{name}: has no twin; write docs/{other}/{name}"
+        for one, other in (LANGUAGES, LANGUAGES[::-1])
+        for name in sorted(names[one] - names[other])
+    )
+
+
+@every_pair
+def test_both_pages_have_the_same_headings(chinese: Page, english: Page) -> None:
+    for zh, en in zip_longest(chinese.sections(), english.sections()):
+        if zh and en and (zh.id, zh.level) == (en.id, en.level):
+            continue
+        said = f"{chinese.spot}:{zh.line}: has {{#{zh.id}}}" if zh else f"{chinese.spot}: ends"
+        other = f"{english.spot}:{en.line} has {{#{en.id}}}" if en else f"{english.spot} ends"
+        report([f"{said} where {other}; give both pages the same headings in the same order"])
+
+
+@every_pair
+def test_every_heading_but_the_title_has_an_id(chinese: Page, english: Page) -> None:
+    report(
+        f"{page.spot}:{section.line}: the heading has no id; end it with {{#some-id}}"
+        for page in (chinese, english)
+        for section in page.sections()
+        if not section.id and section.level > 1
+    )
+
+
+@every_pair
+def test_both_pages_show_the_same_snippets_in_the_same_order(chinese: Page, english: Page) -> None:
+    report(
+        f"{pair.where}: shows {included(pair.zh)}, its twin {pair.twin} shows "
+        f"{included(pair.en)}; show the same in both"
+        for pair in sections(chinese, english)
+        if included(pair.zh) != included(pair.en)
+    )
+
+
+@every_pair
+def test_both_pages_have_the_same_tables(chinese: Page, english: Page) -> None:
+    def findings() -> Iterator[str]:
+        for zh, en, where, twin in sections(chinese, english):
+            mine, other = tables(zh), tables(en)
+            shapes = [[[len(row) for row in table] for table in each] for each in (mine, other)]
+            if shapes[0] != shapes[1]:
+                yield f"{where}: its tables have other rows or columns than at {twin}; align them"
+                continue
+            for ours, theirs in zip(chain(*mine), chain(*other), strict=True):
+                if list(map(code, ours)) != list(map(code, theirs)):
+                    yield f"{where}: the row {ours[0]} quotes other code than its twin at {twin}"
+
+    report(findings())
+
+
+@every_pair
+def test_both_pages_quote_the_same_numbers(chinese: Page, english: Page) -> None:
+    report(
+        f"{pair.where}: {', '.join(sorted(only))} is said here or at {pair.twin}; say it in both"
+        for pair in sections(chinese, english)
+        if (only := numbers(pair.zh) ^ numbers(pair.en))
+    )
+
+
+@every_pair
+def test_links_stay_in_their_language(chinese: Page, english: Page) -> None:
+    def findings() -> Iterator[str]:
+        for page in (chinese, english):
+            for number, target in page.links():
+                if "://" in target or target.startswith(("#", "mailto:")):
+                    continue
+                file = (page.path.parent / target.split("#")[0]).resolve()
+                if not file.is_relative_to(DOCS / page.language):
+                    yield f"{page.spot}:{number}: {target} leaves the language; link its twin"
+                elif not file.is_file():
+                    yield f"{page.spot}:{number}: {target} is no file; mend the link"
+
+    report(findings())
+
+
+@every_pair
+def test_both_pages_link_to_the_same_places(chinese: Page, english: Page) -> None:
+    mine, other = (
+        {target for _, target in page.links() if "://" not in target} for page in (chinese, english)
+    )
+    report(
+        f"{chinese.spot}: {target} is linked here or in {english.spot}; link it in both"
+        for target in sorted(mine ^ other)
+    )
+
+
+def test_no_section_changed_in_one_language_only() -> None:
+    agreed = twins.read()
+    report(twins.alone(agreed))
+    if "CI" not in os.environ and agreed != twins.now():
+        twins.write(twins.now())  # both twins changed, or a section is new: that is the new state
+
+
+def menu(file: str) -> list[str]:
+    """The pages that a configuration's `nav` lists, in its order."""
+
+    class Loader(yaml.SafeLoader):
+        """Knows no tags: `!!python/name:` and `!ENV` do not matter here."""
+
+    Loader.add_multi_constructor("", lambda *_: None)
+
+    def listed(entry: object) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        parts = entry.values() if isinstance(entry, dict) else entry
+        return [page for part in parts for page in listed(part)]  # type: ignore[attr-defined]
+
+    return listed(yaml.load((ROOT / file).read_text("utf-8"), Loader)["nav"])
+
+
+def test_both_menus_list_every_page_in_the_same_order() -> None:
+    chinese, english = menu("mkdocs.yml"), menu("mkdocs.en.yml")
+    report(
+        f"docs/zh/{page.name}: is in no menu; add it to nav in both mkdocs files"
+        for page in pages("zh")
+        if page.name not in chinese
+    )
+    if chinese != english:
+        report(["mkdocs.en.yml: its nav lists other pages than mkdocs.yml, or in another order"])
+
+
+def test_a_test_module_carries_the_name_of_its_page() -> None:
+    known = {Path(page.name).with_suffix("").as_posix() for page in pages("zh")}
+    chapters = {name.split("/")[0] for name in known}
+    report(
+        f"{path.relative_to(ROOT)}: docs/zh has no page {name}.md; name it after its page"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path.parent.name in chapters
+        and (name := f"{path.parent.name}/{path.stem.removeprefix('test_')}") not in known
+    )

@@ -1,0 +1,104 @@
+"""A snippet is one short program that a reader can copy, and pages show programs only so."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_examples import find_examples
+
+from tests.report import report
+from tools.pages import DOCS, INCLUDE, LANGUAGES, ROOT, Page, pages
+from tools.prove import OUTPUT, name, snippets, spot
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+LINES, COLUMNS = 60, 80
+OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
+
+every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)
+
+
+def includes(page: Page) -> Iterator[tuple[int, str]]:
+    """The files a page includes, with the numbers of the including lines."""
+    for number, line in enumerate(page.lines, 1):
+        if match := INCLUDE.match(line.strip()):
+            yield number, match[1]
+
+
+@every_snippet
+def test_a_snippet_fits_on_a_screen(snippet: Path) -> None:
+    lines = snippet.read_text("utf-8").splitlines()
+    report(
+        f"{spot(snippet, number)}: is {len(line)} columns wide; keep code within {COLUMNS}"
+        for number, line in enumerate(lines, 1)
+        if len(line) > COLUMNS and not OUTPUT.match(line)
+    )
+    code = [line for line in lines if not OUTPUT.match(line)]
+    if len(code) > LINES:
+        report([f"{spot(snippet)}: has {len(code)} lines of code; {LINES} at most, so split it"])
+
+
+@every_snippet
+def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
+    claim = ast.get_docstring(ast.parse(snippet.read_text("utf-8"))) or ""
+    english, _, chinese = claim.partition("\n\n")
+    form = "begin it with one English sentence, a blank line and one Chinese sentence"
+    if not english.endswith(".") or HAN.search(english) or "\n\n" in chinese:
+        report([f"{spot(snippet, 1)}: the docstring has no English sentence first; {form}"])
+    if not chinese.endswith("。") or not HAN.search(chinese):
+        report([f"{spot(snippet, 1)}: the docstring has no Chinese sentence last; {form}"])
+
+
+@every_snippet
+def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
+    def modules(node: ast.AST) -> list[str]:
+        if isinstance(node, ast.ImportFrom):
+            return [node.module if node.module and not node.level else "."]
+        return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+    report(
+        f"{spot(snippet, node.lineno)}: imports `{module}` of this repository, which a reader "
+        "does not have; write what it needs into the snippet"
+        for node in ast.walk(ast.parse(snippet.read_text("utf-8")))
+        for module in modules(node)
+        if module.split(".")[0] in {*OURS, ""}
+    )
+
+
+@every_snippet
+def test_a_snippet_prints_and_shows_what_it_printed(snippet: Path) -> None:
+    if not any(OUTPUT.match(line) for line in snippet.read_text("utf-8").splitlines()):
+        report([f"{spot(snippet)}: shows no output; print the fact it proves and `make update`"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
+    shown = {page.name: {file for _, file in includes(page)} for page in pages(language)}
+    report(
+        f"{spot(snippet)}: docs/{language}/{home} does not show it; "
+        f'include it there, `--8<-- "{name(snippet)}"`, or delete it'
+        for snippet in snippets()
+        if name(snippet) not in shown.get(home := f"{Path(name(snippet)).parent}.md", ())
+    )
+
+
+@pytest.mark.parametrize("example", list(find_examples(DOCS)), ids=str)
+def test_python_on_a_page_is_an_include_of_a_snippet(example: object) -> None:
+    source, path = example.source.strip(), example.path.relative_to(ROOT)  # type: ignore[attr-defined]
+    where = f"{path}:{example.start_line + 1}"  # type: ignore[attr-defined]
+    match = INCLUDE.match(source)
+    if not match:
+        report([f"{where}: Python that nobody ran; move it to snippets/ and include the file"])
+    elif match[1] not in map(name, snippets()):
+        report([f"{where}: includes {match[1]}, which is no file below snippets/; mend the path"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_include_exists(language: str) -> None:
+    report(
+        f"{page.spot}:{number}: includes {file}, which is in neither snippets/ nor docs/{language}/"
+        for page in pages(language)
+        for number, file in includes(page)
+        if not (ROOT / "snippets" / file).is_file() and not (DOCS / language / file).is_file()
+    )
