@@ -66,7 +66,8 @@ def name(snippet: Path) -> str:
 
 def spot(snippet: Path, line: int = 0) -> str:
     """Where a reader of an error looks, `snippets/pool/size/default.py:14`."""
-    return f"snippets/{name(snippet)}" + (f":{line}" if line else "")
+    path = snippet.relative_to(ROOT) if snippet.is_relative_to(ROOT) else snippet
+    return f"{path}:{line}" if line else f"{path}"
 
 
 def in_todays_words(text: str) -> str:
@@ -123,8 +124,8 @@ def _rerun_here(
 ) -> None:
     from pytest_examples import CodeExample, EvalExample, run_code
 
-    # On Python 3.11 pytest-examples 0.0.18 builds a code object pytest cannot read.
-    run_code.create_example_traceback = lambda *_: None
+    # On Python 3.11 pytest-examples 0.0.18 builds a code object that cannot be read.
+    vars(run_code)["create_example_traceback"] = lambda *_: None
 
     class WholeFile(CodeExample):
         def in_py_file(self) -> bool:
@@ -146,12 +147,14 @@ def _rerun_here(
             evaluate.run_print_update(example, rewrite_assertions=False)
         except BaseException as error:
             ran = [
-                frame.lineno
+                frame.lineno or 0
                 for frame in traceback.extract_tb(error.__traceback__)
-                if frame.filename.startswith(folder) and frame.lineno
+                if frame.filename.startswith(folder)
             ]
+            if isinstance(error, SyntaxError):
+                ran = [error.lineno or 0]
             line = code[ran[-1] - 1][0] if ran else 0
-            what = traceback.format_exception_only(error)[0].splitlines()[0]
+            what = traceback.format_exception_only(error)[-1].splitlines()[0]
             answer.send(Rerun(problem=f"{spot(snippet, line)}: raised {what}; mend the snippet"))
         else:
             answer.send(Rerun(text=example.source))
@@ -178,10 +181,10 @@ def difference(snippet: Path, before: str, after: str) -> str:
     for kind, old_start, old_end, new_start, new_end in changes:
         if kind == "equal":
             continue
-        said = old[old_start].strip() if old_start < old_end else "no output here"
-        ran = new[new_start].strip() if new_start < new_end else "nothing here"
+        says = f"`{old[old_start].strip()}`" if old_start < old_end else "nothing"
+        ran = f"`{new[new_start].strip()}`" if new_start < new_end else "nothing"
         return (
-            f"{spot(snippet, old_start + 1)}: the run printed `{ran}`, the file says `{said}`; "
+            f"{spot(snippet, old_start + 1)}: the run printed {ran} here, the file says {says}; "
             "if the run is right, `make update` writes it"
         )
     return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
+from mkdocs.utils.yaml import yaml_load
 
 from tests.report import report
 from tools import twins
@@ -167,18 +167,14 @@ def test_no_section_changed_in_one_language_only() -> None:
 def menu(file: str) -> list[str]:
     """The pages that a configuration's `nav` lists, in its order."""
 
-    class Loader(yaml.SafeLoader):
-        """Knows no tags: `!!python/name:` and `!ENV` do not matter here."""
-
-    Loader.add_multi_constructor("", lambda *_: None)
-
     def listed(entry: object) -> list[str]:
         if isinstance(entry, str):
             return [entry]
         parts = entry.values() if isinstance(entry, dict) else entry
         return [page for part in parts for page in listed(part)]  # type: ignore[attr-defined]
 
-    return listed(yaml.load((ROOT / file).read_text("utf-8"), Loader)["nav"])
+    with (ROOT / file).open(encoding="utf-8") as config:
+        return listed(yaml_load(config)["nav"])
 
 
 def test_both_menus_list_every_page_in_the_same_order() -> None:

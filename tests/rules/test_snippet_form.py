@@ -52,16 +52,17 @@ def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
 
 @every_snippet
 def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
-    def modules(node: ast.AST) -> list[str]:
-        if isinstance(node, ast.ImportFrom):
-            return [node.module if node.module and not node.level else "."]
-        return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    def imports() -> Iterator[tuple[int, str]]:
+        for node in ast.walk(ast.parse(snippet.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                yield node.lineno, "." * node.level + (node.module or "")
+            elif isinstance(node, ast.Import):
+                yield from ((node.lineno, alias.name) for alias in node.names)
 
     report(
-        f"{spot(snippet, node.lineno)}: imports `{module}` of this repository, which a reader "
-        "does not have; write what it needs into the snippet"
-        for node in ast.walk(ast.parse(snippet.read_text("utf-8")))
-        for module in modules(node)
+        f"{spot(snippet, line)}: imports `{module}` of this repository, which a reader does not "
+        "have; write what it needs into the snippet"
+        for line, module in imports()
         if module.split(".")[0] in {*OURS, ""}
     )
 
