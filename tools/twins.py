@@ -9,7 +9,6 @@ until its twin changes too, or somebody who read both says that they agree.
 import argparse
 import hashlib
 import json
-from pathlib import Path
 
 from tools.pages import DOCS, Page, Section, pairs
 
@@ -44,14 +43,14 @@ def twins(chinese: Page, english: Page) -> dict[str, tuple[Section, Section]]:
     }
 
 
-def read(path: Path = AGREED) -> Agreed:
+def read() -> Agreed:
     """The recorded fingerprints; empty where there is no record."""
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return json.loads(AGREED.read_text("utf-8")) if AGREED.is_file() else {}
 
 
-def write(agreed: Agreed, path: Path = AGREED) -> None:
+def write(agreed: Agreed) -> None:
     """Record that these pairs agree."""
-    path.write_text(json.dumps(agreed, indent=1, sort_keys=True) + "\n", "utf-8")
+    AGREED.write_text(json.dumps(agreed, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def alone(agreed: Agreed) -> list[str]:
