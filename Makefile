@@ -6,7 +6,7 @@ VENV := .venv$(addprefix -,$(SQLALCHEMY))
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve test build check prove update agree run lock clean
+.PHONY: serve test build check prove update agree run speed lock clean
 
 serve: $(VENV)/ready
 	@$(PYTHON) -m tools.serve
@@ -33,6 +33,9 @@ agree: $(VENV)/ready
 
 run: $(VENV)/ready
 	@$(PYTHON) -m tools.run $(SNIPPET)
+
+speed: $(VENV)/ready
+	@$(PYTHON) -m tools.speed
 
 lock: $(VENV)/ready
 	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
