@@ -1,0 +1,53 @@
+"""Every process has a pool of its own, so the limits multiply.
+
+每个进程都有自己的连接池，上限要乘以进程数。
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from contextlib import AsyncExitStack
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+URL = os.environ["DATABASE_URL"]
+NAME = {"server_settings": {"application_name": "teahouse"}}
+BACKENDS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'teahouse'"
+)
+
+
+async def worker() -> None:
+    engine = create_async_engine(
+        URL, pool_size=2, max_overflow=1, connect_args=NAME
+    )
+    async with AsyncExitStack() as lent:
+        for _ in range(2 + 1):
+            await lent.enter_async_context(engine.connect())
+        print("full", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+    await engine.dispose()
+
+
+async def main() -> None:
+    workers = [
+        await create_subprocess_exec(
+            sys.executable, __file__, "worker", stdin=PIPE, stdout=PIPE
+        )
+        for _ in range(4)
+    ]
+    for process in workers:
+        assert process.stdout
+        await process.stdout.readline()
+    watcher = create_async_engine(URL, poolclass=NullPool)
+    async with watcher.connect() as connection:
+        print("4 x (2 + 1) =", await connection.scalar(BACKENDS))
+        #> 4 x (2 + 1) = 12
+    for process in workers:
+        await process.communicate(b"close\n")
+
+
+asyncio.run(worker() if "worker" in sys.argv else main())

@@ -1,0 +1,55 @@
+"""Leaving the block never commits; `commit()` does, and so does leaving `begin()`.
+
+离开代码块不会提交；commit() 会，正常离开 begin() 也会。
+"""
+
+import asyncio
+import os
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+async_session = async_sessionmaker(engine)
+INSERT = text("INSERT INTO orders (drink) VALUES ('longjing')")
+
+
+async def rows() -> object:
+    async with engine.connect() as connection:
+        return await connection.scalar(text("SELECT count(*) FROM orders"))
+
+
+async def main() -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+
+    async with async_session() as session:
+        await session.execute(INSERT)
+    print("no commit:", await rows())
+    #> no commit: 0
+
+    async with async_session() as session:
+        await session.execute(INSERT)
+        await session.commit()
+    print("commit():", await rows())
+    #> commit(): 1
+
+    async with async_session.begin() as session:
+        await session.execute(INSERT)
+    print("begin():", await rows())
+    #> begin(): 2
+
+    try:
+        async with async_session.begin() as session:
+            await session.execute(INSERT)
+            raise LookupError("out of longjing")
+    except LookupError as error:
+        print(f"begin(), then {error}:", await rows())
+        #> begin(), then out of longjing: 2
+
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE orders"))
+    await engine.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,63 @@
+"""A commit after yield fails too late: the client already has its 200.
+
+yield 之后的 commit 失败时已经晚了：客户端拿到的是 200。
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import httpx
+import uvicorn
+from fastapi import Depends, FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+CREATE = "CREATE TABLE orders (drink text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+TWICE = text("INSERT INTO orders VALUES ('pu-erh'), ('pu-erh')")
+app = FastAPI()
+
+
+async def get_session() -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine) as session:
+        yield session
+        await session.commit()
+
+
+Session = Annotated[AsyncSession, Depends(get_session)]
+
+
+@app.post("/orders")
+async def order(session: Session, commit_here: bool) -> None:
+    await session.execute(TWICE)
+    if commit_here:
+        await session.commit()
+
+
+async def main() -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(CREATE))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    for query in ("?commit_here=false", "?commit_here=true"):
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            response = await client.post(f"/orders{query}")
+            print(query, response.status_code)
+            #> ?commit_here=false 200
+            #> ?commit_here=true 500
+    server.should_exit = True
+    await serving
+    async with engine.begin() as connection:
+        rows = await connection.scalar(text("SELECT count(*) FROM orders"))
+        print("rows:", rows)
+        #> rows: 0
+        await connection.execute(text("DROP TABLE orders"))
+    await engine.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,62 @@
+"""A transaction left open while its task waits makes other queries wait too.
+
+任务等着、事务不结束，别的查询也只好跟着等。
+"""
+
+import asyncio
+import os
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+URL = os.environ["DATABASE_URL"]
+NAME = {"server_settings": {"application_name": "teahouse"}}
+SEEN = text("""
+    SELECT state, wait_event_type, query FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'teahouse'
+    ORDER BY backend_start
+""")
+TABLE = text("CREATE TABLE orders AS SELECT 1 AS id, 'longjing' AS drink")
+CHANGE = text("UPDATE orders SET drink = 'oolong' WHERE id = 1")
+engine = create_async_engine(URL, connect_args=NAME)
+watcher = create_async_engine(URL, poolclass=NullPool)
+changed, paid = asyncio.Event(), asyncio.Event()
+
+
+async def first() -> None:
+    async with engine.begin() as connection:
+        await connection.execute(CHANGE)
+        changed.set()
+        await paid.wait()  # a slow call to some other service
+
+
+async def second() -> None:
+    await changed.wait()
+    async with engine.begin() as connection:
+        await connection.execute(CHANGE)
+
+
+async def watch() -> None:
+    blocked = False
+    while not blocked:
+        async with watcher.connect() as connection:
+            rows = (await connection.execute(SEEN)).all()
+        blocked = rows[-1].wait_event_type == "Lock"
+    for row in rows:
+        print(*row, sep=" | ")
+        #> idle in transaction | Client | UPDATE orders SET drink = 'oolong' WHERE id = 1
+        #> active | Lock | UPDATE orders SET drink = 'oolong' WHERE id = 1
+    paid.set()
+
+
+async def main() -> None:
+    async with engine.begin() as connection:
+        await connection.execute(TABLE)
+    await asyncio.gather(first(), second(), watch())
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE orders"))
+    await engine.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,52 @@
+"""The Chinese that a reader meets, line by line: what the rules about Chinese look at."""
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tools.pages import DOCS, ROOT, pages
+from tools.prove import snippets, spot
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+CODE = re.compile(r"`[^`]+`")
+_TAG = re.compile(r"<[^>]*>")
+
+
+class Line(NamedTuple):
+    """A line that has Chinese in it, and where it stands."""
+
+    where: str
+    """`docs/zh/pool/size.md:14`."""
+    text: str
+
+
+def chinese() -> list[Line]:
+    """All Chinese lines of pages, pictures and the claims of snippets; fences are left out."""
+    found = [*_pages(), *_pictures(), *_claims()]
+    return [Line(where, text) for where, text in found if HAN.search(text)]
+
+
+def _pages() -> Iterator[tuple[str, str]]:
+    for page in pages("zh"):
+        for number, line in enumerate(page.lines, 1):
+            if line.startswith("description:"):
+                yield f"{page.spot}:{number}", line
+                break
+        for number, line in page.prose():
+            yield f"{page.spot}:{number}", line
+
+
+def _pictures() -> Iterator[tuple[str, str]]:
+    for picture in sorted((DOCS / "zh").rglob("*.svg")):
+        for number, line in enumerate(picture.read_text("utf-8").splitlines(), 1):
+            yield f"{picture.relative_to(ROOT).as_posix()}:{number}", _TAG.sub("\n", line)
+
+
+def _claims() -> Iterator[tuple[str, str]]:
+    for snippet in snippets():
+        claim = ast.parse(snippet.read_text("utf-8")).body[0]
+        if isinstance(claim, ast.Expr) and isinstance(claim.value, ast.Constant):
+            lines = str(claim.value.value).splitlines()
+            for number, line in enumerate(lines, claim.lineno):
+                yield spot(snippet, number), line

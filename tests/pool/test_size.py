@@ -1,0 +1,240 @@
+"""What the page on `pool_size` says beyond what its snippets print."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import QueuePool, exc, text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tools.pages import DOCS
+from tools.postgres import EmbeddedPostgres
+
+
+def pool_of(engine: AsyncEngine) -> QueuePool:
+    """The engine's pool, with the counters that only a queue has."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool
+
+
+async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
+    """Check out so many connections until `lent` closes."""
+    for _ in range(number):
+        await lent.enter_async_context(engine.connect())
+
+
+async def test_an_engine_keeps_five_lends_ten_more_and_waits_thirty_seconds(
+    database_url: str,
+) -> None:
+    pool = pool_of(create_async_engine(database_url))
+    assert (pool.size(), pool._max_overflow, pool.timeout()) == (5, 10, 30.0)
+
+
+async def test_nothing_closes_an_idle_pooled_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=3, pool_recycle=1)
+    async with AsyncExitStack() as lent:
+        await borrow(engine, 3, lent)
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    await asyncio.sleep(1.5)  # past pool_recycle, which nobody watches over
+    async with watcher.connect() as connection:
+        count = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert await connection.scalar(count) == 3
+    await engine.dispose()
+
+
+async def test_a_waiting_task_gets_the_first_connection_that_comes_back(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    first = await engine.connect()
+    pid = await first.scalar(text("SELECT pg_backend_pid()"))
+
+    async def wait_for_one() -> object:
+        async with engine.connect() as second:
+            return await second.scalar(text("SELECT pg_backend_pid()"))
+
+    waiting = asyncio.create_task(wait_for_one())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await first.close()
+    assert await waiting == pid
+    await engine.dispose()
+
+
+async def test_the_pool_timeout_error_is_neither_built_in_nor_the_databases(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    async with engine.connect():
+        with pytest.raises(exc.TimeoutError, match=r"size 1 overflow 0 .* timeout 0\.00") as caught:
+            await engine.connect()
+    assert not isinstance(caught.value, TimeoutError | exc.DBAPIError)
+    await engine.dispose()
+
+
+async def test_without_a_pool_timeout_a_task_waits_on(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=None)
+    async with engine.connect():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), engine.connect():
+                pass
+    await engine.dispose()
+
+
+async def test_pool_timeout_does_not_count_the_time_it_takes_to_connect() -> None:
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    engine = create_async_engine(
+        f"postgresql+asyncpg://guest@127.0.0.1:{port}/teahouse",
+        pool_timeout=0.01,
+        connect_args={"timeout": 0.3},
+    )
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):  # asyncpg's own: the built-in one
+        await engine.connect()
+    assert asyncio.get_running_loop().time() - began >= 0.25
+    silent.close()
+
+
+async def test_an_async_engine_refuses_the_queue_pool_of_the_sync_one(database_url: str) -> None:
+    with pytest.raises(
+        exc.ArgumentError, match="Pool class QueuePool cannot be used with asyncio engine"
+    ):
+        create_async_engine(database_url, poolclass=QueuePool)
+
+
+async def test_no_overflow_means_never_more_than_pool_size(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=0)
+    async with AsyncExitStack() as lent:
+        await borrow(engine, 2, lent)
+        with pytest.raises(exc.TimeoutError):
+            await borrow(engine, 1, lent)
+    await engine.dispose()
+
+
+async def test_unlimited_overflow_still_keeps_only_pool_size(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=-1)
+    async with AsyncExitStack() as lent:
+        await borrow(engine, 20, lent)
+    assert pool_of(engine).checkedin() == 2
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("pool_size", [2, 4])
+async def test_a_leak_empties_a_pool_of_any_size(database_url: str, pool_size: int) -> None:
+    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=0, pool_timeout=0)
+    sessions = async_sessionmaker(engine)
+    forgotten = [sessions() for _ in range(pool_size + 1)]
+    for session in forgotten[:-1]:
+        await session.execute(text("SELECT 'longjing'"))
+    with pytest.raises(exc.TimeoutError):
+        await forgotten[-1].execute(text("SELECT 'longjing'"))
+    for session in forgotten:
+        await session.close()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("pool_size", "pool_timeout", "served"), [(5, 0.5, 0), (6, 30, 5)])
+async def test_five_tasks_with_two_sessions_each_need_a_pool_of_six(
+    database_url: str, pool_size: int, pool_timeout: float, served: int
+) -> None:
+    engine = create_async_engine(
+        database_url, pool_size=pool_size, max_overflow=0, pool_timeout=pool_timeout
+    )
+    sessions, everyone = async_sessionmaker(engine), asyncio.Barrier(5)
+
+    async def guest() -> None:
+        async with sessions() as outer:
+            await outer.execute(text("SELECT 'oolong'"))
+            await everyone.wait()
+            async with sessions() as inner:
+                await inner.execute(text("SELECT 'pu-erh'"))
+
+    outcomes = await asyncio.gather(*(guest() for _ in range(5)), return_exceptions=True)
+    assert outcomes.count(None) == served
+    await engine.dispose()
+
+
+async def test_two_engines_of_one_process_have_two_pools(database_url: str) -> None:
+    one, two = (
+        create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+        for _ in range(2)
+    )
+    async with one.connect(), two.connect():
+        assert one.pool.status() == two.pool.status()
+    await one.dispose()
+    await two.dispose()
+
+
+def worked_budgets() -> Iterator[tuple[int, ...]]:
+    """The numbers of the page's table: processes, pool_size, max_overflow, at most."""
+    page = (DOCS / "en" / "pool" / "size.md").read_text("utf-8")
+    for row in re.findall(r"^\| (\d+) \| (\d+) \+ (\d+) \| (\d+) \|", page, re.MULTILINE):
+        yield tuple(map(int, row))
+
+
+def test_the_worked_budgets_add_up() -> None:
+    budgets = list(worked_budgets())
+    assert len(budgets) == 5
+    for processes, pool_size, max_overflow, at_most in budgets:
+        assert processes * (pool_size + max_overflow) == at_most
+
+
+async def test_postgresql_ships_with_a_hundred_connections_three_of_them_reserved(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    shipped = text(
+        "SELECT name, boot_val FROM pg_settings"
+        " WHERE name IN ('max_connections', 'superuser_reserved_connections')"
+    )
+    async with engine.connect() as connection:
+        found = {row.name: row.boot_val for row in await connection.execute(shipped)}
+    assert found == {"max_connections": "100", "superuser_reserved_connections": "3"}
+    await engine.dispose()
+
+
+async def refusal(engine: AsyncEngine) -> Exception:
+    """What the server says when a pool asks for more connections than it gives."""
+    async with AsyncExitStack() as lent:
+        try:
+            await borrow(engine, 50, lent)
+        except Exception as error:
+            return error
+    pytest.fail("the server gave 50 connections")
+
+
+def sqlstate(error: Any) -> str:
+    """The code of an error of asyncpg, wrapped by SQLAlchemy or not."""
+    return str(getattr(error, "orig", error).sqlstate)
+
+
+async def test_a_pool_larger_than_the_server_meets_the_servers_limit() -> None:
+    with EmbeddedPostgres(max_connections="10", reserved_connections="0") as server:
+        superuser = create_async_engine(server.url(), pool_size=50)
+        async with superuser.begin() as connection:
+            await connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'tea'"))
+        guest = create_async_engine(
+            sqlalchemy.make_url(server.url()).set(username="guest", password="tea"), pool_size=50
+        )
+        await superuser.dispose()
+        refused = await refusal(guest)
+        assert "remaining connection slots are reserved" in str(refused)
+        await guest.dispose()
+        full = await refusal(superuser)
+        assert "sorry, too many clients already" in str(full)
+        await superuser.dispose()
+    assert sqlstate(refused) == sqlstate(full) == "53300"
+    wrapped = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
+    assert isinstance(full, exc.DBAPIError) is wrapped
+
+
+async def test_a_pool_of_no_connections_takes_no_size() -> None:
+    with pytest.raises(TypeError, match=r"Invalid argument\(s\) 'pool_size' sent to create_engine"):
+        create_async_engine("postgresql+asyncpg://", poolclass=NullPool, pool_size=5)

@@ -1,0 +1,110 @@
+"""One thing has one name: the glossary says which, and which Chinese words are never used."""
+
+import re
+from typing import NamedTuple
+
+import pytest
+
+from tests.chinese import CODE, Line, chinese
+from tests.report import report
+from tools.pages import DOCS, LANGUAGES, Page
+
+ZH, EN = (Page(DOCS / language / "reference" / "glossary.md") for language in LANGUAGES)
+ROW = re.compile(r"^\| (.*?) +\| (.*?) \| (.*?) ?\|$")
+TERM = re.compile(r"\*\*(.+)\*\*\{#([\w-]+)\}")
+
+
+class Banned(NamedTuple):
+    """A row of the glossary's last table."""
+
+    write: str
+    never: str
+    fine: list[str]
+
+    def found(self, text: str) -> list[str]:
+        """The places where a text says it; `……` in it stands for any words of a clause."""
+        for allowed in self.fine:
+            text = text.replace(allowed, "")
+        gap = "[^，。；：！？]{1,20}?"
+        return re.findall(gap.join(map(re.escape, self.never.split("……"))), text)
+
+
+def rows(page: Page, section: str = "") -> list[tuple[int, list[str]]]:
+    """The rows of all tables, or those of one section, heads left out, with their line numbers."""
+    return [
+        (number, list(row.groups()))
+        for part in page.sections()
+        if section in ("", part.id)
+        for number, line in part.lines
+        if (row := ROW.match(line)) and row[2] not in ("中文", "不写", "Not")
+    ]
+
+
+def terms(page: Page) -> list[tuple[str, str, str]]:
+    """English, id and Chinese of each term."""
+    return [
+        (term[1], term[2], cells[1])
+        for _, cells in rows(page)
+        if (term := TERM.fullmatch(cells[0]))
+    ]
+
+
+def banned() -> list[Banned]:
+    """The words that Chinese text must not contain."""
+    return [
+        Banned(write, never, [word for word in fine.split("、") if word])
+        for _, (write, never, fine) in rows(ZH, "never")
+    ]
+
+
+def misnomers(lines: list[Line]) -> list[str]:
+    """A sentence for each place where a line says what the glossary forbids."""
+    return [
+        f"{where}: says “{said}”; write “{word.write}” ({ZH.spot}#never)"
+        for where, text in lines
+        for word in banned()
+        for said in word.found(CODE.sub("", text))
+    ]
+
+
+def test_chinese_text_keeps_to_the_glossary() -> None:
+    exempt = {f"{ZH.spot}:{number}" for number, _ in rows(ZH, "never")}
+    report(misnomers([line for line in chinese() if line.where not in exempt]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("连接泄露不是密码泄露。", ["泄露"]),
+        ("当会话关闭的时候，连接归还。", ["当会话关闭的时候"]),
+        ("后端服务连上后端", ["后端"]),
+        ("当然，那个时候还没有池", []),
+        ("参数叫 `后端`", []),
+    ],
+)
+def test_a_forbidden_word_is_found_where_it_is_meant(text: str, said: list[str]) -> None:
+    found = misnomers([Line("docs/zh/x.md:12", text)])
+    assert [sentence.split("“")[1].split("”")[0] for sentence in found] == said
+
+
+def test_both_glossaries_have_the_same_terms() -> None:
+    report(
+        f"{ZH.spot}: has {one}, {EN.spot} has {other} in its place; give both the same terms"
+        for one, other in zip(terms(ZH), terms(EN), strict=True)
+        if one != other
+    )
+
+
+@pytest.mark.parametrize("page", [ZH, EN], ids=LANGUAGES)
+def test_every_term_has_an_address_of_its_own(page: Page) -> None:
+    taken = [name for _, name, _ in terms(page)] + [section.id for section in page.sections()]
+    without = [
+        (number, cells[0])
+        for number, cells in rows(page)
+        if (number, cells) not in rows(page, "never")
+        and not ((term := TERM.fullmatch(cells[0])) and taken.count(term[2]) == 1)
+    ]
+    report(
+        f"{page.spot}:{number}: {term} has no id, or one that is taken; write **term**{{#some-id}}"
+        for number, term in without
+    )

@@ -1,0 +1,295 @@
+"""What the page on closing sessions claims beyond the lines that its snippets print."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, suppress
+
+import anyio
+import pytest
+from sqlalchemy import ForeignKey, event, select, text
+from sqlalchemy.exc import (
+    IllegalStateChangeError,
+    InterfaceError,
+    InvalidRequestError,
+    SAWarning,
+    TimeoutError,
+)
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
+from sqlalchemy.orm.exc import DetachedInstanceError
+from sqlalchemy.pool import QueuePool
+
+SELECT = text("SELECT 'oolong'")
+Work = Callable[[AsyncEngine], Coroutine[None, None, None]]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Guest(Base):
+    __tablename__ = "guests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    orders: Mapped[list["Order"]] = relationship()
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
+    guest_id: Mapped[int | None] = mapped_column(ForeignKey("guests.id"))
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def record(engine: AsyncEngine, *names: str) -> list[str]:
+    """A list that grows by the name of each of these events."""
+    happened: list[str] = []
+    for name in names:
+        event.listen(engine.sync_engine, name, lambda *_, name=name: happened.append(name))
+    return happened
+
+
+async def test_a_block_without_sql_borrows_no_connection(engine: AsyncEngine) -> None:
+    happened = record(engine, "checkout")
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="oolong"))
+    assert happened == []
+
+
+async def test_a_session_used_after_its_block_keeps_its_connection_from_others(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as late, AsyncSession(engine) as other:
+        async with late:
+            await late.execute(SELECT)
+        await late.execute(SELECT)
+        with pytest.raises(TimeoutError, match="QueuePool limit of size 1 overflow 0 reached"):
+            await other.execute(SELECT)
+
+
+async def test_a_forgotten_session_is_ended_by_the_garbage_collector_with_a_warning(
+    engine: AsyncEngine,
+) -> None:
+    async def forget() -> None:
+        async with AsyncSession(engine) as session:
+            pass
+        await session.execute(SELECT)
+
+    gc.disable()
+    try:
+        await forget()
+        assert checked_out(engine) == 1
+        with pytest.warns(SAWarning, match="garbage collector is trying to clean up non-checked"):
+            gc.collect()
+        assert checked_out(engine) == 0
+    finally:
+        gc.enable()
+
+
+async def test_aclose_is_close_for_aclosing(engine: AsyncEngine) -> None:
+    happened = record(engine, "checkin")
+    session = AsyncSession(engine)
+    await session.execute(SELECT)
+    await session.aclose()
+    await session.aclose()
+    assert happened == ["checkin"]
+
+
+async def test_a_session_can_be_told_to_stay_closed(engine: AsyncEngine) -> None:
+    async_session = async_sessionmaker(engine, close_resets_only=False)
+    async with async_session() as session:
+        await session.execute(SELECT)
+    with pytest.raises(
+        InvalidRequestError,
+        match="This Session has been permanently closed and is unable to handle any more "
+        "transaction requests",
+    ):
+        await session.execute(SELECT)
+
+
+async def test_the_block_waits_for_close_although_it_was_cancelled(engine: AsyncEngine) -> None:
+    closing, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(AsyncSession):
+        async def close(self) -> None:
+            closing.set()
+            await go_on.wait()
+            await super().close()
+
+    async def work() -> None:
+        async with Slow(engine) as session:
+            await session.execute(SELECT)
+
+    task = asyncio.create_task(work())
+    await closing.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
+        assert not task.done()
+    go_on.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert checked_out(engine) == 0
+
+
+async def work_in_a_block(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+
+
+async def work_with_finally(engine: AsyncEngine) -> None:
+    session = AsyncSession(engine)
+    try:
+        await session.execute(SELECT)
+    finally:
+        await session.close()
+
+
+async def work_with_aclosing(engine: AsyncEngine) -> None:
+    async with aclosing(AsyncSession(engine)) as session:
+        await session.execute(SELECT)
+
+
+every_way_to_close = pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (work_in_a_block, ["checkin"]),
+        (work_with_finally, ["invalidate", "close", "checkin"]),
+        (work_with_aclosing, ["invalidate", "close", "checkin"]),
+    ],
+)
+
+
+@every_way_to_close
+async def test_a_second_cancellation_during_close_changes_nothing(
+    engine: AsyncEngine, work: Work, expected: list[str]
+) -> None:
+    happened = record(engine, "invalidate", "close", "checkin")
+    task = asyncio.create_task(work(engine))
+
+    def cancel_twice(_: object) -> None:
+        task.cancel()
+        asyncio.get_running_loop().call_soon(task.cancel)
+
+    event.listen(engine.sync_engine, "rollback", cancel_twice, once=True)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert happened == expected
+    assert checked_out(engine) == 0
+
+
+@every_way_to_close
+async def test_a_cancel_scope_of_anyio_spares_the_connection_of_a_block_only(
+    engine: AsyncEngine, work: Work, expected: list[str]
+) -> None:
+    happened = record(engine, "invalidate", "close", "checkin")
+    with anyio.CancelScope() as scope:
+        event.listen(engine.sync_engine, "rollback", lambda _: scope.cancel(), once=True)
+        await work(engine)
+    assert scope.cancelled_caught
+    assert happened == expected
+
+
+async def test_a_lost_connection_is_opened_anew_by_the_next_borrower(engine: AsyncEngine) -> None:
+    opened = record(engine, "connect")
+    task = asyncio.create_task(work_with_finally(engine))
+    event.listen(engine.sync_engine, "rollback", lambda _: task.cancel(), once=True)
+    await asyncio.wait([task])
+    await work_in_a_block(engine)
+    assert opened == ["connect", "connect"]
+
+
+async def test_an_object_keeps_the_id_of_its_rolled_back_row(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.flush()
+    assert order.id == 1
+    async with AsyncSession(engine) as session:
+        assert await session.get(Order, 1) is None
+
+
+async def test_a_relationship_that_was_not_loaded_stays_out_of_reach(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.add(Guest(orders=[Order(drink="oolong")]))
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        bare = await session.scalar(select(Guest))
+        assert bare is not None
+    with pytest.raises(DetachedInstanceError, match="is not bound to a Session; lazy load"):
+        print(bare.orders)
+    async with AsyncSession(engine) as session:
+        loaded = await session.scalar(select(Guest).options(selectinload(Guest.orders)))
+        assert loaded is not None
+    assert [order.drink for order in loaded.orders] == ["oolong"]
+
+
+async def test_close_while_the_session_connects_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        results = await asyncio.gather(
+            session.execute(SELECT), session.close(), return_exceptions=True
+        )
+    assert isinstance(results[1], IllegalStateChangeError)
+    assert str(results[1]).startswith(
+        "Method 'close()' can't be called here; method '_connection_for_bind()' is already in "
+        "progress and this would cause an unexpected state change to "
+        "<SessionTransactionState.CLOSED: 5>"
+    )
+
+
+async def test_close_while_a_query_runs_fails_and_strands_the_connection(
+    engine: AsyncEngine,
+) -> None:
+    running = asyncio.Event()
+
+    async def close_too_soon() -> None:
+        session = AsyncSession(engine)
+        await session.execute(SELECT)
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: running.set())
+        query = asyncio.create_task(session.execute(text("SELECT pg_sleep(0.2)")))
+        await running.wait()
+        with pytest.raises(InterfaceError, match="another operation is in progress"):
+            await session.close()
+        await query
+        await session.close()
+        assert checked_out(engine) == 1
+
+    await close_too_soon()
+    await asyncio.sleep(0)  # the loop lets go of the finished task
+    with pytest.warns(SAWarning, match="non-checked-in connection"):
+        gc.collect()
+    assert checked_out(engine) == 0
+
+
+@pytest.mark.parametrize("reason", [None, LookupError, asyncio.CancelledError])
+async def test_begin_commits_at_its_end_and_else_rolls_back(
+    engine: AsyncEngine, reason: type[BaseException] | None
+) -> None:
+    happened = record(engine, "commit", "rollback", "checkin")
+    with suppress(LookupError, asyncio.CancelledError):
+        async with async_sessionmaker(engine).begin() as session:
+            await session.execute(SELECT)
+            if reason:
+                raise reason
+    assert happened == ["rollback" if reason else "commit", "checkin"]

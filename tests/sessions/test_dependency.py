@@ -1,0 +1,385 @@
+"""What the page on the session dependency claims beyond the lines that its snippets print."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import text
+from sqlalchemy.exc import ArgumentError, MissingGreenlet
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from tests.report import report
+from tools.pages import DOCS, LANGUAGES, ROOT
+
+SELECT = text("SELECT 'oolong'")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def require_on_the_page(sentence: str) -> None:
+    """Fail unless the page says this in both languages."""
+    report(
+        f"docs/{language}/sessions/dependency.md: does not say `{sentence}`, which is what the run "
+        "showed; read the section again and write it there"
+        for language in LANGUAGES
+        if sentence not in (DOCS / language / "sessions/dependency.md").read_text("utf-8")
+    )
+
+
+# Annotations, judged by mypy
+
+TYPED = """
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import sessionmaker
+
+engine = create_async_engine("postgresql+asyncpg://")
+
+async def session() -> AsyncSession:
+    yield AsyncSession(engine)
+
+async def iterator() -> AsyncIterator[AsyncSession]:
+    yield AsyncSession(engine)
+
+async def generator() -> AsyncGenerator[AsyncSession, None]:
+    yield AsyncSession(engine)
+
+close_iterator = aclosing(iterator())
+close_generator = aclosing(generator())
+old = sessionmaker(engine, class_=AsyncSession)
+"""
+
+
+@pytest.fixture(scope="module")
+def mypy_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The errors that mypy finds in `TYPED`, by the line of code."""
+    file = tmp_path_factory.mktemp("typed") / "dependency.py"
+    file.write_text(TYPED)
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary",
+         "--cache-dir", ROOT / ".cache" / "mypy", file],
+        cwd=file.parent, capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    assert ran.stderr == ""
+    lines = TYPED.splitlines()
+    errors = (line.split(":", 3) for line in ran.stdout.splitlines() if ": error: " in line)
+    return {lines[int(number) - 1]: message.strip() for _, number, _, message in errors}
+
+
+def test_mypy_refuses_a_generator_that_claims_to_return_a_session(
+    mypy_says: dict[str, str],
+) -> None:
+    require_on_the_page(mypy_says["async def session() -> AsyncSession:"])
+
+
+def test_mypy_lets_only_an_async_generator_be_closed(mypy_says: dict[str, str]) -> None:
+    assert "aclosing" in mypy_says["close_iterator = aclosing(iterator())"]
+    assert "close_generator = aclosing(generator())" not in mypy_says
+
+
+def test_mypy_accepts_iterator_and_generator(mypy_says: dict[str, str]) -> None:
+    assert not [line for line in mypy_says if line.startswith(("async def it", "async def gen"))]
+
+
+def test_mypy_refuses_the_synchronous_sessionmaker(mypy_says: dict[str, str]) -> None:
+    require_on_the_page(mypy_says["old = sessionmaker(engine, class_=AsyncSession)"])
+
+
+# Options of async_sessionmaker
+
+
+async def test_the_defaults_are_those_in_the_table(engine: AsyncEngine) -> None:
+    session = async_sessionmaker(engine)()
+    assert type(session) is AsyncSession
+    assert session.sync_session.expire_on_commit is True
+    assert session.autoflush is True
+
+
+async def test_the_old_sessionmaker_still_makes_async_sessions(engine: AsyncEngine) -> None:
+    async with sessionmaker(engine, class_=AsyncSession)() as session:  # type: ignore[call-overload]
+        assert isinstance(session, AsyncSession)
+
+
+async def test_autocommit_can_only_be_false(engine: AsyncEngine) -> None:
+    async_sessionmaker(engine, autocommit=False)()
+    with pytest.raises(ArgumentError, match="autocommit=True is no longer supported"):
+        async_sessionmaker(engine, autocommit=True)()
+
+
+async def test_a_rollback_expires_objects_whatever_expire_on_commit_says(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.commit()
+        await session.refresh(order)
+        await session.rollback()
+        with pytest.raises(MissingGreenlet):
+            print(order.drink)
+        await session.refresh(order)
+        assert order.drink == "oolong"
+
+
+# A generator that somebody iterates by hand
+
+
+async def test_an_exception_in_the_loop_body_never_reaches_the_generator(
+    engine: AsyncEngine,
+) -> None:
+    seen: list[type[BaseException]] = []
+    ended = asyncio.Event()
+
+    async def get_session() -> AsyncGenerator[AsyncSession, None]:
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+        finally:
+            ended.set()
+
+    async def order() -> None:
+        async for session in get_session():
+            await session.execute(SELECT)
+            raise LookupError("out of oolong")
+
+    with pytest.raises(LookupError):
+        await order()
+    await ended.wait()
+    assert seen == [GeneratorExit]
+    assert checked_out(engine) == 0
+
+
+# FastAPI
+
+
+async def request(app: FastAPI, happened: list[str]) -> int:
+    """Ask the app once, note when its answer has been sent, and return the status."""
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: MutableMapping[str, Any]) -> None:
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                happened.append("response")
+
+        try:
+            await app(scope, receive, note)
+        except Exception as error:
+            happened.append(f"{type(error).__name__}: {error}")
+            raise
+
+    transport = httpx.ASGITransport(noted, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://teahouse") as client:
+        return (await client.get("/")).status_code
+
+
+@pytest.mark.parametrize(
+    ("scope", "order"),
+    [
+        (None, ["endpoint", "response", "background", "after yield"]),
+        ("function", ["endpoint", "after yield", "response", "background"]),
+    ],
+)
+async def test_code_after_yield_runs_after_the_response_unless_scoped_to_the_function(
+    scope: Any, order: list[str]
+) -> None:
+    happened: list[str] = []
+    app = FastAPI()
+
+    async def dependency() -> AsyncIterator[None]:
+        yield
+        happened.append("after yield")
+
+    @app.get("/", dependencies=[Depends(dependency, scope=scope)])
+    async def endpoint(background: BackgroundTasks) -> None:
+        happened.append("endpoint")
+        background.add_task(happened.append, "background")
+
+    assert await request(app, happened) == 200
+    assert happened == order
+
+
+def test_the_page_names_the_fastapi_that_was_asked() -> None:
+    require_on_the_page(f"FastAPI {version('fastapi')}")
+
+
+@pytest.mark.parametrize(("scope", "status"), [(None, 200), ("function", 500)])
+async def test_a_failed_commit_after_yield_is_seen_only_if_scoped_to_the_function(
+    engine: AsyncEngine, scope: Any, status: int
+) -> None:
+    app = FastAPI()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+            await session.commit()
+
+    @app.get("/")
+    async def endpoint(
+        session: Annotated[AsyncSession, Depends(get_session, scope=scope)],
+    ) -> None:
+        await session.execute(
+            text("CREATE TABLE orders (drink text UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        )
+        await session.execute(text("INSERT INTO orders VALUES ('oolong'), ('oolong')"))
+
+    assert await request(app, []) == status
+
+
+async def test_returning_an_expired_object_fails_while_the_response_is_built(
+    engine: AsyncEngine,
+) -> None:
+    class Poured(BaseModel):
+        model_config = ConfigDict(from_attributes=True)
+        drink: str
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    app = FastAPI()
+    happened: list[str] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    @app.get("/", response_model=Poured)
+    async def endpoint(session: Annotated[AsyncSession, Depends(get_session)]) -> Order:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.commit()
+        return order
+
+    assert await request(app, happened) == 500
+    assert happened[1].startswith("ResponseValidationError: ")
+    assert "'type': 'get_attribute_error', 'loc': ('response', 'drink')" in happened[1]
+    said = "Error extracting attribute: MissingGreenlet: greenlet_spawn has not been called"
+    assert said in happened[1]
+    require_on_the_page(said)
+
+
+async def test_fastapi_does_not_read_the_return_annotation(engine: AsyncEngine) -> None:
+    async def get_session() -> AsyncSession:  # type: ignore[misc]
+        async with AsyncSession(engine) as session:
+            yield session
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(session: Annotated[AsyncSession, Depends(get_session)]) -> None:
+        await session.execute(SELECT)
+
+    assert await request(app, []) == 200
+    assert checked_out(engine) == 0
+
+
+async def test_an_http_exception_rolls_back_before_the_client_hears_of_it(
+    engine: AsyncEngine,
+) -> None:
+    happened: list[str] = []
+    app = FastAPI()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+                await session.commit()
+        except HTTPException:
+            happened.append(f"raised, {checked_out(engine)} out")
+            raise
+
+    @app.get("/")
+    async def endpoint(session: Annotated[AsyncSession, Depends(get_session)]) -> None:
+        await session.execute(SELECT)
+        raise HTTPException(404, "out of oolong")
+
+    assert await request(app, happened) == 404
+    assert happened == ["raised, 0 out", "response"]
+
+
+async def test_a_request_has_one_session_however_often_it_is_asked_for(
+    engine: AsyncEngine,
+) -> None:
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    Session = Annotated[AsyncSession, Depends(get_session)]
+    app = FastAPI()
+
+    async def barista(session: Session) -> AsyncSession:
+        return session
+
+    @app.get("/")
+    async def endpoint(session: Session, same: Annotated[AsyncSession, Depends(barista)]) -> None:
+        assert session is same
+
+    assert await request(app, []) == 200
+
+
+@pytest.mark.parametrize(("scope", "held"), [(None, 1), ("function", 0)])
+async def test_a_stream_holds_the_connection_unless_scoped_to_the_function(
+    engine: AsyncEngine, scope: Any, held: int
+) -> None:
+    app = FastAPI()
+    seen: list[int] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    @app.get("/")
+    async def endpoint(
+        session: Annotated[AsyncSession, Depends(get_session, scope=scope)],
+    ) -> StreamingResponse:
+        await session.execute(SELECT)
+
+        async def stream() -> AsyncIterator[str]:
+            seen.append(checked_out(engine))
+            yield "oolong"
+
+        return StreamingResponse(stream())
+
+    assert await request(app, []) == 200
+    assert seen == [held]
+    assert checked_out(engine) == 0

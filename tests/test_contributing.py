@@ -1,0 +1,82 @@
+"""What the contributing pages and CONTRIBUTING.md say is so: commands, errors, rooms, packages."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+
+from packaging.requirements import Requirement
+
+from tests.report import report
+from tools.pages import DOCS, ROOT, Page
+
+GUIDE = ROOT / "CONTRIBUTING.md"
+PAGES = [Page(DOCS / language / "contributing.md") for language in ("zh", "en")]
+FILES = [GUIDE, ROOT / "README.md", *(page.path for page in PAGES)]
+
+
+def first_cells(heading: str) -> list[str]:
+    """The first column of the table under a heading of CONTRIBUTING.md, without its head."""
+    _, _, after = GUIDE.read_text("utf-8").partition(f"\n## {heading}\n")
+    return re.findall(r"^\| `([^`]+)` \|", after.partition("\n## ")[0], re.MULTILINE)
+
+
+def test_every_command_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    report(
+        f"{path.relative_to(ROOT)}: names `make {target}`, which the Makefile does not have"
+        for path in FILES
+        for target in re.findall(r"(?:`|^|\d )make ([a-z]+)", path.read_text("utf-8"), re.MULTILINE)
+        if target not in targets
+    )
+
+
+def sayings() -> Iterator[re.Pattern[str]]:
+    """Every message that the tools and the rules can put together, as a pattern."""
+    for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tests" / "rules").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                fixed = [
+                    str(part.value) if isinstance(part, ast.Constant) else ""
+                    for part in node.values
+                ]
+                if len("".join(fixed)) > 12:  # else it would match anything
+                    yield re.compile(".+".join(map(re.escape, fixed)))
+
+
+def test_every_quoted_error_is_one_that_a_tool_can_say() -> None:
+    known = list(sayings())
+    report(
+        f"{page.spot}:{fence.line + number}: nothing says this; quote what `make check` says"
+        for page in PAGES
+        for fence in page.fences()
+        if fence.language == "text"
+        for number, line in enumerate(fence.lines, 1)
+        if not any(saying.fullmatch(line) for saying in known)
+    )
+
+
+def test_every_room_is_in_the_table() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    rooms = {path.partition("/")[0] for path in listed.stdout.splitlines() if "/" in path}
+    report(
+        f"CONTRIBUTING.md: its table of rooms and the repository differ in {room}; mend the table"
+        for room in sorted(rooms ^ set(first_cells("The rooms")))
+    )
+
+
+def test_every_direct_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = {
+        Requirement(requirement).name
+        for group in [project["project"]["dependencies"], *project["dependency-groups"].values()]
+        for requirement in group
+    }
+    report(
+        f"CONTRIBUTING.md: {name} is in its table or in pyproject.toml; give it a reason or drop it"
+        for name in sorted(wanted ^ set(first_cells("Why each dependency")))
+    )

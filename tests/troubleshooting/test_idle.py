@@ -1,0 +1,211 @@
+"""What the page on idle connections says beyond what its snippets print."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from sqlalchemy import QueuePool, make_url, text
+from sqlalchemy.exc import DBAPIError, SAWarning
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tools.pages import ROOT
+from tools.postgres import EmbeddedPostgres
+
+DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
+STATES = text("""
+    SELECT state FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'teahouse'
+""")
+
+
+def teahouse(url: str, **settings: str) -> AsyncEngine:
+    """An engine whose backends are known by their name."""
+    return create_async_engine(
+        url, connect_args={"server_settings": {"application_name": "teahouse", **settings}}
+    )
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """The engine of the tea house."""
+    engine = teahouse(database_url)
+    yield engine
+    await engine.dispose()
+
+
+async def states(url: str) -> list[str]:
+    """What the server says of the tea house's backends."""
+    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+        return list(await connection.scalars(STATES))
+
+
+async def until(url: str, seen: Callable[[list[str]], bool]) -> None:
+    """Look until the states are as wanted, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not seen(await states(url)):
+            continue
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    """How many connections the pool has lent."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def diagnose(url: str) -> list[str]:
+    """The lines that the page's script prints about a database."""
+    ran = subprocess.run(
+        [sys.executable, DIAGNOSE],
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return ran.stdout.splitlines()
+
+
+async def test_an_error_caught_without_a_rollback_leaves_an_aborted_transaction(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async with async_sessionmaker(engine)() as session:
+        with pytest.raises(DBAPIError):
+            await session.execute(text("SELECT 1 / 0"))
+        assert await states(database_url) == ["idle in transaction (aborted)"]
+        await session.rollback()
+        assert await states(database_url) == ["idle"]
+
+
+async def test_a_garbage_collected_leak_leaves_the_server_and_loses_its_work(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+
+    async def forgetful_guest() -> None:
+        session = async_sessionmaker(engine)()
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+
+    gc.disable()
+    try:
+        await forgetful_guest()
+        assert await states(database_url) == ["idle in transaction"]
+        with warnings.catch_warnings(record=True, action="always", category=SAWarning) as caught:
+            gc.collect()
+    finally:
+        gc.enable()
+    assert "is trying to clean up non-checked-in connection" in str(caught[0].message)
+    await until(database_url, lambda seen: not seen)
+    assert checked_out(engine) == 0
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
+async def test_terminating_a_leaked_backend_gives_the_pool_nothing_back(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    leaked = await engine.connect()
+    pid = await leaked.scalar(text("SELECT pg_backend_pid()"))
+    async with create_async_engine(database_url, poolclass=NullPool).connect() as watcher:
+        await watcher.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    await until(database_url, lambda seen: not seen)
+    assert checked_out(engine) == 1
+    await leaked.invalidate()
+    await leaked.close()
+
+
+async def test_transactions_may_stay_idle_for_ever_unless_somebody_sets_a_limit(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    shipped = text(
+        "SELECT boot_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'"
+    )
+    async with engine.connect() as connection:
+        assert await connection.scalar(shipped) == "0"
+
+
+async def test_the_limit_leaves_pooled_idle_connections_alone(database_url: str) -> None:
+    engine = teahouse(database_url, idle_in_transaction_session_timeout="50ms")
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+    await asyncio.sleep(0.5)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
+    await engine.dispose()
+
+
+async def test_a_busy_event_loop_learns_of_the_limit_in_other_words(database_url: str) -> None:
+    engine = teahouse(database_url, idle_in_transaction_session_timeout="50ms")
+    async with async_sessionmaker(engine)() as session:
+        await session.execute(text("SELECT 'longjing'"))
+        time.sleep(1)  # noqa: ASYNC251, the loop must not run
+        with pytest.raises(
+            DBAPIError,
+            match="closed in the middle of operation: "
+            "terminating connection due to idle-in-transaction timeout",
+        ):
+            await session.execute(text("SELECT 'oolong'"))
+    await engine.dispose()
+
+
+async def test_diagnose_says_what_is_there_and_adds_nothing(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async with engine.connect() as working, engine.connect():
+        await working.execute(text("SELECT 'longjing'"))
+        assert diagnose(database_url) == [
+            "teahouse: 1 idle | < 1 min | kept by a pool, if no more than processes x pool_size",
+            "teahouse: 1 idle in transaction | < 1 min | at work; look again in a minute",
+        ]
+
+
+async def test_diagnose_tells_old_from_new_in_every_state(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    database = make_url(database_url).database
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA staged"))
+        await connection.execute(
+            text("""
+                CREATE TABLE staged.pg_stat_activity AS
+                SELECT current_database() AS datname, 0 AS pid, 'shop' AS application_name,
+                       'client backend' AS backend_type, state,
+                       now() - make_interval(mins => minutes) AS state_change
+                FROM (VALUES ('active', 4), ('disabled', 0), ('idle', 90),
+                             ('idle in transaction', 7), ('idle in transaction', 0),
+                             ('idle in transaction (aborted)', 2)) AS staged (state, minutes)
+            """)
+        )
+        # Where a path names it, pg_catalog is no longer searched first.
+        await connection.execute(
+            text(f"ALTER DATABASE {database} SET search_path = staged, pg_catalog")
+        )
+    await engine.dispose()
+    assert diagnose(database_url) == [
+        "shop: 1 active | 4 min | a slow query, or one that waits for a lock",
+        "shop: 1 disabled | < 1 min | rare: see PostgreSQL's manual",
+        "shop: 1 idle | 90 min | kept by a pool, if no more than processes x pool_size",
+        "shop: 2 idle in transaction | 7 min | leaked, or left open while its task waits",
+        "shop: 1 idle in transaction (aborted) | 2 min | an error, and nobody rolled back",
+    ]
+
+
+async def test_another_roles_state_is_hidden_without_pg_monitor() -> None:
+    with EmbeddedPostgres() as server:
+        engine = teahouse(server.url())
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'tea'"))
+        guest = make_url(server.url()).set(username="guest", password="tea")
+        url = guest.render_as_string(hide_password=False)
+        hidden = "teahouse: 1 hidden | ? | another role's: GRANT pg_monitor to see more"
+        assert diagnose(url) == [hidden]
+        async with engine.begin() as connection:
+            await connection.execute(text("GRANT pg_monitor TO guest"))
+        seen = "teahouse: 1 idle | < 1 min | kept by a pool, if no more than processes x pool_size"
+        assert diagnose(url) == [seen]
+        await engine.dispose()
