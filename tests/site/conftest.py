@@ -1,0 +1,93 @@
+"""The site, built once for all, and a browser to read it with."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.site.host import build, serving
+from tools.browser import NoBrowser, chromium
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+REPOSITORY = "https://github.com/example/guide"
+"""Material asks this host's API for stars, unless kept from it."""
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site, one for all test processes of this run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    site, problem = folder / "site", folder / "site.problem"
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not problem.exists():
+            built = build(site, REPO_URL=REPOSITORY)
+            problem.write_text(built.stdout + built.stderr if built.returncode else "")
+    if said := problem.read_text().strip():
+        pytest.fail(f"the site does not build: {said}", pytrace=False)
+    return site
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served."""
+    with serving(site) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium. Without one these tests are skipped, which the summary says; in CI they fail."""
+    try:
+        path = chromium()
+    except NoBrowser as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with sync_playwright() as play, play.chromium.launch(executable_path=path, args=FLAGS) as found:
+        yield found
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
+    """Opens a page of the site as a first visit, `open_page("en/pool/size/", color_scheme="dark")`.
+
+    An error in a script of the page, or a request to another host, fails the test.
+    """
+    contexts, wrong = list[BrowserContext](), list[str]()
+
+    def opened(path: str, script: str = "", **options: Any) -> Page:
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})
+        contexts.append(context)
+        context.add_init_script(script)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"/{path}: {error}"))
+        page.on("request", lambda request: wrong.extend(foreign(path, request.url)))
+        page.goto(address + path)
+        return page
+
+    def foreign(path: str, url: str) -> list[str]:
+        own = url.startswith((address, "data:", "blob:"))
+        return [] if own else [f"/{path} asks another host: {url}"]
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,73 @@
+"""A static host for a built site, and the command that builds one."""
+
+import gzip
+import mimetypes
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tools.pages import ROOT
+
+SITE_URL = "https://guide.example/pool/"
+"""Not at the root of its host, as most project pages are."""
+PREFIX = urlsplit(SITE_URL).path
+
+
+def build(
+    site: Path, *arguments: str, root: Path = ROOT, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m mkdocs build` in `root`, into `site`."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(site), *arguments],
+        cwd=root,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": SITE_URL, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@contextmanager
+def serving(site: Path) -> Iterator[str]:
+    """Serve `site` below `PREFIX`, compressed, with its 404 page; yields the address."""
+
+    @cache
+    def load(path: str) -> tuple[int, str, bytes]:
+        file = site / path.removeprefix(PREFIX)
+        file = file / "index.html" if file.is_dir() else file
+        if not path.startswith(PREFIX) or not file.is_file():
+            return 404, "text/html", gzip.compress((site / "404.html").read_bytes())
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return 200, kind, gzip.compress(file.read_bytes())
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, kind, body = load(unquote(urlsplit(self.path).path))
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass  # a page that is closed early resets its connections
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
+        server.shutdown()

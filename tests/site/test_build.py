@@ -1,0 +1,160 @@
+"""What a build says and does, on a guide of two pages: failures, proofs, the other language."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.site.host import build
+from tools import blocks
+from tools import site as hook
+from tools.pages import ROOT
+
+SNIPPET = '"""One is one.\n\n一就是一。\n"""\n\nprint(1)\n#> 1\n'
+PAGE = '---\ndescription: x\n---\n\n# One\n\n## Proof {#proof}\n\n```python\n--8<-- "pool/size/one.py"\n```\n'
+
+
+@pytest.fixture
+def guide(tmp_path: Path) -> Path:
+    """A copy of theme, tools and configs, with one page besides the index."""
+    for name in ("theme", "tools"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mkdocs.yml", "mkdocs.en.yml"):
+        config = (ROOT / name).read_text("utf-8")
+        nav = "nav: [{Size: pool/size.md}, {Index: reference/snippets.md}]\n"
+        (tmp_path / name).write_text(re.sub(r"^nav:\n(  .*\n)+", nav, config, flags=re.M), "utf-8")
+    for language in ("zh", "en"):
+        write(tmp_path / "docs" / language / "pool/size.md", PAGE)
+        write(tmp_path / "docs" / language / "reference/snippets.md", "# Index\n\n::: snippets\n")
+    write(tmp_path / "snippets/pool/size/one.py", SNIPPET)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def test_an_include_without_a_file_ends_the_build_in_one_sentence(guide: Path) -> None:
+    page = guide / "docs/en/pool/size.md"
+    write(page, page.read_text("utf-8").replace("one.py", "two.py"))
+    built = build(guide / "site", root=guide)
+    assert built.returncode == 1
+    assert (built.stdout + built.stderr).strip() == (
+        'docs/en/pool/size.md:10: include of "pool/size/two.py", but snippets/pool/size/two.py '
+        "does not exist; write that file or mend the name"
+    )
+
+
+def test_a_warning_in_english_fails_the_build(guide: Path) -> None:
+    write(guide / "docs/en/reference/snippets.md", "# Index\n\n[no such page](nowhere.md)\n")
+    built = build(guide / "site", root=guide)
+    assert built.returncode == 1
+    assert "'reference/snippets.md' contains a link 'nowhere.md'" in built.stderr
+
+
+PROVED = {
+    "sha256": hashlib.sha256(SNIPPET.encode()).hexdigest(),
+    "when": "2026-11-22",
+    "ok": True,
+    "problem": "",
+}
+FAILED = {**PROVED, "ok": False, "problem": "snippets/pool/size/one.py:7: printed 2"}
+
+
+def test_a_page_says_whether_its_snippet_was_proved(guide: Path) -> None:
+    versions = {"SQLAlchemy": "2.1.9", "PostgreSQL": "18.4"}
+    write(
+        guide / ".cache/proofs.json",
+        json.dumps({"versions": versions, "snippets": {"pool/size/one.py": PROVED}}),
+    )
+    built = build(guide / "site", root=guide)
+    assert built.returncode == 0, built.stderr
+    for place, words in {"": "✓ 2026-11-22 运行通过", "en/": "✓ Ran 2026-11-22"}.items():
+        html = (guide / "site" / place / "pool/size/index.html").read_text("utf-8")
+        assert '<div class="snippet proved">' in html
+        assert f">{words} · SQLAlchemy 2.1.9 · PostgreSQL 18.4</p>" in html
+        assert 'rel="edit"' not in html and "Source</a>" not in html and "源码</a>" not in html
+
+
+@pytest.mark.parametrize(
+    ("record", "source", "state", "chinese", "english"),
+    [
+        ({}, SNIPPET, "unproved", "本次构建未验证", "Not proved in this build"),
+        (
+            {"one.py": PROVED},
+            SNIPPET + "\n",
+            "unproved",
+            "本次构建未验证",
+            "Not proved in this build",
+        ),
+        (
+            {"one.py": FAILED},
+            SNIPPET,
+            "failed",
+            "✗ 输出与实际运行不符：snippets/pool/size/one.py:7: printed 2",
+            "✗ A run disagrees with this output: snippets/pool/size/one.py:7: printed 2",
+        ),
+    ],
+    ids=["no record", "changed since", "failed"],
+)
+def test_an_output_is_not_passed_off_as_true(
+    tmp_path: Path, record: dict[str, Any], source: str, state: str, chinese: str, english: str
+) -> None:
+    write(tmp_path / "proofs.json", json.dumps({"versions": {}, "snippets": record}))
+    write(tmp_path / "one.py", source)
+    proof = blocks.Proofs(tmp_path / "proofs.json", tmp_path).of("one.py")
+    assert proof.state == state
+    assert proof.sentence("zh") == chinese
+    assert proof.sentence("en") == english
+
+
+def test_pages_render_without_the_hook(guide: Path) -> None:
+    config = guide / "mkdocs.yml"
+    write(
+        config,
+        config.read_text("utf-8").replace("hooks: [tools/site.py]", "").replace("edit_uri", "#"),
+    )
+    shutil.rmtree(guide / "tools")
+    built = build(guide / "site", "--no-strict", root=guide)
+    assert built.returncode == 0, built.stderr
+    html = (guide / "site/pool/size/index.html").read_text("utf-8")
+    assert "#&gt; 1" in html
+
+
+@pytest.mark.parametrize(
+    ("changed", "built"),
+    [
+        ("docs/zh/index.md", ["zh"]),
+        ("docs/en/index.md", ["en"]),
+        ("mkdocs.en.yml", ["en"]),
+        ("snippets/pool/size/one.py", ["zh and en"]),
+        ("theme/main.html", ["zh and en"]),
+        (".cache/proofs.json", ["zh and en"]),
+    ],
+)
+def test_a_preview_builds_only_the_language_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, built: list[str]
+) -> None:
+    for name in ("docs/zh/index.md", "docs/en/index.md", "mkdocs.yml", "mkdocs.en.yml", "site/en/index.html",
+                 "snippets/pool/size/one.py", "theme/main.html", ".cache/proofs.json"):  # fmt: skip
+        write(tmp_path / name, "x")
+    done = list[str]()
+    monkeypatch.setattr(hook, "ROOT", tmp_path)
+    monkeypatch.setattr(blocks, "SNIPPETS", tmp_path / "snippets")
+    monkeypatch.setattr(blocks, "RECORD", tmp_path / ".cache/proofs.json")
+    monkeypatch.setattr(hook, "build_english", lambda _: done.append("en"))
+    server: Any = SimpleNamespace()
+    config: Any = SimpleNamespace(site_dir=str(tmp_path / "site"))
+
+    hook.on_serve(server, config, lambda: done.append("zh and en" if hook._english_too else "zh"))
+    os.utime(tmp_path / changed, ns=(1, 1))
+    server.builder()
+    assert done == built
+    assert (tmp_path / "site/en/index.html").exists()

@@ -1,0 +1,139 @@
+"""The files of the site: what is published, and what each says of the others."""
+
+import hashlib
+import json
+import re
+from html import unescape
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.site.conftest import REPOSITORY
+from tests.site.host import PREFIX, SITE_URL
+from tests.site.test_pages import addresses
+from tools.blocks import INCLUDE, SNIPPETS
+from tools.pages import DOCS, ROOT, pages
+from tools.vendor import VENDOR
+
+PLACES = {"zh": "", "en": "en/"}
+
+
+def html(site: Path, path: str) -> str:
+    return (site / path / "index.html").read_text("utf-8")
+
+
+def file_of(site: Path, path: str, link: str) -> Path:
+    """The file a link of a page leads to."""
+    return site / urlsplit(urljoin(SITE_URL + path, link)).path.removeprefix(PREFIX)
+
+
+def twin(path: str) -> str:
+    return path.removeprefix("en/") if path.startswith("en/") else f"en/{path}"
+
+
+@pytest.mark.parametrize("path", addresses())
+def test_a_page_names_itself_its_twin_and_its_source(site: Path, path: str) -> None:
+    text = html(site, path)
+    [canonical] = re.findall(r'<link rel="canonical" href="([^"]+)"', text)
+    [other] = re.findall(r'class="[^"]*\bswitch" href="([^"]+)"', text)
+    [edit] = re.findall(r'<a href="([^"]+)"[^>]* rel="edit"', text)
+    language = "en" if path.startswith("en/") else "zh"
+    source = f"{path.removeprefix('en/').rstrip('/') or 'index'}.md"
+    assert canonical == SITE_URL + path
+    assert urljoin(SITE_URL + path, other) == SITE_URL + twin(path)
+    assert edit == f"{REPOSITORY}/edit/main/docs/{language}/{source}"
+    assert text.startswith(f'\n<!doctype html>\n<html lang="{language}"'), text[:60]
+
+
+@pytest.mark.parametrize("path", addresses())
+def test_each_snippet_of_a_page_can_be_downloaded_and_has_its_source(site: Path, path: str) -> None:
+    text = html(site, path)
+    for link, name in re.findall(r'<a href="([^"]+)" download[^>]*>([^<]+)</a>', text):
+        assert file_of(site, path, link).read_bytes() == (SNIPPETS / name).read_bytes()
+        assert f'<a href="{REPOSITORY}/blob/main/snippets/{name}">' in text
+
+
+def test_every_snippet_is_published_once(site: Path) -> None:
+    published = {path.relative_to(site / "snippets") for path in (site / "snippets").rglob("*.*")}
+    assert published == {path.relative_to(SNIPPETS) for path in SNIPPETS.rglob("*.py")}
+    assert not (site / "en" / "snippets").exists()
+
+
+@pytest.mark.parametrize("language", PLACES)
+def test_the_snippet_index_leads_to_the_section_that_shows_each(site: Path, language: str) -> None:
+    path = f"{PLACES[language]}reference/snippets/"
+    entries = re.findall(r'<li><a href="([^"]+)">(\w+\.py)</a> (.+?)</li>', html(site, path))
+    assert len(entries) == len(list(SNIPPETS.rglob("*.py")))
+    for link, name, claim in entries:
+        page = (file_of(site, path, link) / "index.html").read_text("utf-8")
+        section = page.split(f'id="{urlsplit(link).fragment}"')[1].split("<h2")[0]
+        assert f"/{name}</a>" in section, f"{link} does not show {name}"
+        assert bool(re.search("[一-鿿]", claim)) == (language == "zh"), claim
+
+
+@pytest.mark.parametrize("language", PLACES)
+def test_the_sitemap_names_each_page_in_both_languages(site: Path, language: str) -> None:
+    space = {"": "http://www.sitemaps.org/schemas/sitemap/0.9", "x": "http://www.w3.org/1999/xhtml"}
+    sitemap = ElementTree.parse(site / PLACES[language] / "sitemap.xml")
+    found = {
+        url.findtext("loc", None, space): {
+            link.get("hreflang"): link.get("href") for link in url.findall("x:link", space)
+        }
+        for url in sitemap.findall("url", space)
+    }
+    own = {path for path in addresses() if path.startswith("en/") == (language == "en")}
+    assert found == {
+        SITE_URL + path: {
+            "zh-Hans": SITE_URL + path.removeprefix("en/"),
+            "en": f"{SITE_URL}en/{path.removeprefix('en/')}",
+            "x-default": f"{SITE_URL}en/{path.removeprefix('en/')}",
+        }
+        for path in own
+    }
+
+
+@pytest.mark.parametrize("language", PLACES)
+def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, language: str) -> None:
+    folder = site / PLACES[language]
+    contents, full = ((folder / name).read_text("utf-8") for name in ("llms.txt", "llms-full.txt"))
+    linked = re.findall(r"^- \[.+?\]\((\S+)\): \S", contents, re.MULTILINE)
+    assert all((site / link.removeprefix(SITE_URL)).is_file() for link in linked)
+    assert len(linked) == len(pages(language)) - 1, "all but the snippet index"
+
+    for page in pages(language):
+        for _, name in INCLUDE.findall(page.path.read_text("utf-8")):
+            if name.endswith(".py"):
+                assert f"```python\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
+            else:
+                picture = (DOCS / language / name).read_text("utf-8")
+                assert unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", picture)[0]) in full, name
+    debris = re.findall(
+        r"--8<--|\{ *#\w|<figure|<svg|^:::", re.sub("```.*?```", "", full, flags=re.S)
+    )
+    assert debris == []
+    for link in re.findall(r"\]\((https://guide\.example/[^)#]+)", full):
+        assert (site / link.removeprefix(SITE_URL)).is_file(), link
+
+
+def test_the_site_has_no_file_that_no_page_asks_for(site: Path) -> None:
+    for leftover in ("**/*.map", "**/lunr", "**/workers", "**/*.jinja", "**/*palette*"):
+        assert list(site.glob(leftover)) == []
+
+
+def test_our_colors_replace_all_of_materials_dark_ones() -> None:
+    """The site leaves Material's palette out: what that sets for dark pages, extra.css must."""
+    material = Path(find_spec("material").submodule_search_locations[0])
+    [palette] = (material / "templates/assets/stylesheets").glob("palette.*.css")
+    dark = re.search(r"\[data-md-color-scheme=slate\]\{(.*?)\}", palette.read_text())[1]
+    ours = (ROOT / "theme/assets/extra.css").read_text("utf-8")
+    names = set(re.findall(r"(--md-[\w-]+):", dark)) - {"--md-hue"}
+    assert {name for name in names if f"{name}:" not in ours} == set()
+
+
+def test_the_vendored_library_is_the_published_one() -> None:
+    record = json.loads((VENDOR / "minisearch.json").read_text())
+    for name, digest in record["sha256"].items():
+        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest

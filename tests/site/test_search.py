@@ -1,0 +1,81 @@
+"""What the search box answers, in both languages: the table is `search.toml`."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.site.conftest import OpenPage
+
+TABLE = tomllib.loads((Path(__file__).parent / "search.toml").read_text("utf-8"))
+NOTHING_TYPED = {"zh": "键入以开始搜索", "en": "Type to start searching"}
+PLACES = {"zh": "", "en": "en/"}
+
+_open: dict[str, Page] = {}
+
+
+@pytest.fixture(scope="module")
+def search_pages(browser: Browser, address: str) -> Iterator[dict[str, Page]]:
+    """A page of each language with its search open."""
+    context = browser.new_context(reduced_motion="reduce")
+    found = {}
+    for language, place in PLACES.items():
+        found[language] = context.new_page()
+        found[language].goto(address + place)
+        found[language].locator(".md-search__input").click()
+    yield found
+    context.close()
+
+
+def ask(page: Page, language: str, query: str) -> list[str]:
+    """The pages of the answer, the best first: `pool/size`."""
+    box, said = page.locator(".md-search__input"), page.locator(".md-search-result__meta")
+    for text in ("", query):  # the empty query answers first: what follows is to the new one
+        box.fill(text)
+        box.dispatch_event("keyup")
+        waiting = expect(said)
+        if text:
+            waiting.not_to_have_text(NOTHING_TYPED[language])
+        else:
+            waiting.to_have_text(NOTHING_TYPED[language])
+    links = page.locator(".md-search-result__item > a:first-child").evaluate_all(
+        "all => all.map(link => new URL(link.href).pathname)"
+    )
+    return [
+        path.split("/pool/", 1)[1].removeprefix(PLACES[language]).strip("/") or "index"
+        for path in links
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "query"), [(language, query) for language in TABLE for query in TABLE[language]]
+)
+def test_the_search_finds_the_page(
+    search_pages: dict[str, Page], language: str, query: str
+) -> None:
+    wanted = TABLE[language][query]
+    found = ask(search_pages[language], language, query)
+    if wanted:
+        assert wanted in found[:3]
+    else:
+        assert found == []
+
+
+def test_what_was_found_is_marked_and_nothing_else(search_pages: dict[str, Page]) -> None:
+    page = search_pages["en"]
+    ask(page, "en", "pool_size")
+    marks = page.locator(".md-search-result__list mark").all_inner_texts()
+    assert {mark.lower().replace(" ", "_") for mark in marks} == {"pool_size"}
+
+
+def test_the_search_works_by_keyboard(open_page: OpenPage) -> None:
+    page = open_page("en/")
+    page.keyboard.press("s")
+    page.keyboard.type("max_overflow")
+    page.locator(".md-search-result__item").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".md-search-result__link").first).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/en/pool/size/**")

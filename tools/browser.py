@@ -1,0 +1,80 @@
+"""A Chromium for the browser tests.
+
+    python -m tools.browser
+
+says where it is, and fetches one where there is none.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+LOCK = Path(__file__).resolve().parent.parent / ".cache" / "browser.lock"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class NoBrowser(Exception):
+    """No Chromium is here and none can be had; says in one sentence what to do."""
+
+
+def chromium() -> str:
+    """The path of a Chromium that starts.
+
+    The first of: one on the machine, Playwright's own, Debian's package when this is root.
+
+    Raises:
+        NoBrowser: None of them can be had.
+    """
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one download, however many test processes ask
+        for install in (None, _install_playwrights, _install_debians):
+            if install:
+                install()
+            for path in _candidates():
+                if _starts(path):
+                    return path
+    raise NoBrowser(
+        "no Chromium here and none could be fetched: put chromium or google-chrome on the PATH, "
+        "or run `python -m playwright install --with-deps chromium`"
+    )
+
+
+def _candidates() -> Iterator[str]:
+    yield from filter(None, map(shutil.which, NAMES))
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
+    yield from map(str, sorted(folder.glob("chromium-*/chrome-linux*/chrome"), reverse=True))
+
+
+def _starts(path: str) -> bool:
+    return _run([path, "--version"], seconds=20)
+
+
+def _install_playwrights() -> None:
+    _run([sys.executable, "-m", "playwright", "install", "chromium"], seconds=300)
+
+
+def _install_debians() -> None:
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        _run(["apt-get", "update"], seconds=120)
+        _run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], seconds=300)
+
+
+def _run(command: list[str], seconds: float) -> bool:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        ran = subprocess.run(command, capture_output=True, timeout=seconds, env=environment)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return ran.returncode == 0
+
+
+if __name__ == "__main__":
+    try:
+        print(chromium())
+    except NoBrowser as error:
+        sys.exit(str(error))
