@@ -38,7 +38,7 @@ speed: $(VENV)/ready
 	@$(PYTHON) -m tools.speed
 
 lock: $(VENV)/ready
-	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+	@$(VENV)/bin/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --group postgres --group prove --group site --group test --group install \
 	    --output-file requirements.lock pyproject.toml
