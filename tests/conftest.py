@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
 
 

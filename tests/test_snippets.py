@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tools.postgres import Server
 
 from tests.report import report
+from tools.postgres import Server
 from tools.prove import name, prove, prove_as_reader, snippets
 
 every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)

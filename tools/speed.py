@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -29,10 +30,10 @@ def main() -> None:
         with measured("install, no caches"):
             subprocess.run(["make", "--silent", ".venv/ready"], cwd=clone, env=cold(), check=True)
         with measured("first start: prove everything, build"), serving(clone) as url:
-            eventually(lambda: "</html>" in shown(url))
+            eventually(partial(shows, url, "</html>"))
         with serving(clone) as url:
             with measured("second start"):
-                eventually(lambda: "</html>" in shown(url))
+                eventually(partial(shows, url, "</html>"))
             for what, file, page in (
                 ("saved page to refreshed page", "docs/en/pool/size.md", "en/pool/size/"),
                 ("saved snippet to refreshed page", "snippets/pool/size/default.py", "pool/size/"),
@@ -40,7 +41,7 @@ def main() -> None:
                 path, mark = clone / file, f"mark{time.monotonic_ns()}"
                 path.write_text(f"{path.read_text('utf-8')}\n# {mark}\n", "utf-8")
                 with measured(what):
-                    eventually(lambda url=url + page, mark=mark: mark in shown(url))
+                    eventually(partial(shows, url + page, mark))
         with measured("strict build of both languages, proofs on record"):
             subprocess.run(["make", "--silent", "build"], cwd=clone, check=False)
 
@@ -92,13 +93,13 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def shown(url: str) -> str:
-    """What the address answers; empty while it does not."""
+def shows(url: str, text: str) -> bool:
+    """Whether the address answers, and with this text in it."""
     try:
         with urlopen(url, timeout=5) as answer:
-            return str(answer.read().decode())
+            return text in answer.read().decode()
     except (URLError, TimeoutError):
-        return ""
+        return False
 
 
 if __name__ == "__main__":

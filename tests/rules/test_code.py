@@ -20,7 +20,7 @@ def findings(*command: str) -> list[str]:
 
 
 def test_ruff_finds_nothing() -> None:
-    report(findings("ruff", "check", "--quiet", "--output-format=concise", ".", "snippets"))
+    report(findings("ruff", "check", "--no-cache", "--quiet", "--output-format=concise", ".", "snippets"))
 
 
 def test_ruff_would_format_nothing() -> None:
