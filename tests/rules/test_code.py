@@ -20,7 +20,8 @@ def findings(*command: str) -> list[str]:
 
 
 def test_ruff_finds_nothing() -> None:
-    report(findings("ruff", "check", "--no-cache", "--quiet", "--output-format=concise", ".", "snippets"))
+    options = ("--no-cache", "--quiet", "--output-format=concise")
+    report(findings("ruff", "check", *options, ".", "snippets"))
 
 
 def test_ruff_would_format_nothing() -> None:
