@@ -15,8 +15,12 @@ from mkdocs.structure.pages import Page
 
 from tools.blocks import INCLUDE, SNIPPETS
 
-_HEADING_ID = re.compile(r"^(#+ .*?) *\{ *#[\w-]+ *\}$", re.MULTILINE)
-_LINK = re.compile(r"(?<=\]\()([\w./-]+\.md)(?:#[\w-]*)?(?=\))")
+_CODE_ID_OR_LINK = re.compile(
+    r"(?P<code>^(?P<fence>`{3,}).*?^(?P=fence)$|`[^`\n]+`)"
+    r"|(?P<id> *\{ *#[\w-]+ *\})"
+    r"|(?<=\]\()(?P<page>[\w./-]+\.md)(?:#[\w-]*)?(?=\))",
+    re.MULTILINE | re.DOTALL,
+)
 _WORDS_OF_PICTURE = re.compile(r"<(title|desc)\b[^>]*>(.*?)</\1>", re.DOTALL)
 _DIRECTIVE = re.compile(r"^:::", re.MULTILINE)
 
@@ -34,13 +38,15 @@ def page_text(markdown: str, page: str, docs: Path, site: str) -> str:
         The text; nothing for the snippet index, since its snippets are on the other pages.
     """
 
-    def link(match: re.Match[str]) -> str:
-        return site + address(urljoin(site + page, match[1]).removeprefix(site))
+    def for_models(match: re.Match[str]) -> str:
+        if match["page"]:
+            return site + address(urljoin(site + page, match["page"]).removeprefix(site))
+        return match["code"] or ""
 
     if _DIRECTIVE.search(markdown):
         return ""
     text = INCLUDE.sub(lambda include: _included(include[1], include[2], docs), markdown)
-    return _LINK.sub(link, _HEADING_ID.sub(r"\1", text)).strip() + "\n"
+    return _CODE_ID_OR_LINK.sub(for_models, text).strip() + "\n"
 
 
 def address(page: str) -> str:

@@ -53,7 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     if not snippet.is_file():
         print(f"{snippet}: no such file{_nearest(arguments[0])}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows does not know all
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         return run(snippet)
     except PostgresError as error:

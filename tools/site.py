@@ -4,6 +4,8 @@
 `mkdocs serve` builds again only the language that changed.
 """
 
+import json
+import logging
 import re
 import shutil
 import tempfile
@@ -60,6 +62,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill in what is known only now: addresses, proofs, what the snippet index lists."""
     global _proofs
     _proofs = blocks.Proofs()
+    if config.strict:  # --quiet would keep warnings from being counted
+        log = logging.getLogger("mkdocs")
+        log.setLevel(min(log.level, logging.WARNING))
     _texts.clear()
     here = language(config)
     if not str(config.site_url).endswith(f"/{PLACES[here]}"):
@@ -137,7 +142,9 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Write the texts for language models, drop what is not used, build English after Chinese."""
-    llms.write(_texts, cast(Navigation, _nav), config)
+    nav = cast(Navigation, _nav)
+    llms.write(_texts, nav, config)
+    _describe_pages(Path(config.site_dir, "search", "search_index.json"), nav)
     for pattern in UNUSED:
         for path in list(Path(config.site_dir).glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -162,10 +169,13 @@ def on_serve(
     server: LiveReloadServer, config: MkDocsConfig, builder: Callable[[], None]
 ) -> LiveReloadServer:
     """Build again only the language that changed."""
+    from tools.prove import prove_changed  # a build needs neither PostgreSQL nor its tools
+
     seen = _state()
 
     def rebuild() -> None:
         nonlocal seen
+        prove_changed()
         now = _state()
         changed = {part for part in now if now[part] != seen[part]}
         if changed == {"en"}:
@@ -208,6 +218,25 @@ def _state() -> dict[str, dict[Path, int]]:
         }
         for part, paths in folders.items()
     }
+
+
+def _describe_pages(index: Path, nav: Navigation) -> None:
+    """Let the search know how the nav calls each page, and the page's description."""
+    about = {
+        page.url.removeprefix("./"): " ".join(
+            [
+                *(str(above.title) for above in page.ancestors),
+                str(page.title),
+                page.meta.get("description", ""),
+            ]
+        )
+        for page in nav.pages
+    }
+    found = json.loads(index.read_text("utf-8"))
+    for section in found["docs"]:
+        if section["location"] in about:
+            section["about"] = about[section["location"]]
+    index.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), "utf-8")
 
 
 def _check_includes(page: Path, docs: Path) -> None:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import AsyncIterator
-from statistics import median
 from time import perf_counter
 
 import asyncpg  # type: ignore[import-untyped]
@@ -246,5 +245,6 @@ async def test_opening_takes_over_three_times_as_long_as_borrowing(database_url:
             start = perf_counter()
             await use(engine)
             taken.append(perf_counter() - start)
-    assert median(times[unpooled]) > 3 * median(times[pooled])
+    # The medians of a busy machine come close to each other, the best times do not.
+    assert min(times[unpooled]) > 3 * min(times[pooled])
     await pooled.dispose()

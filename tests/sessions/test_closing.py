@@ -73,6 +73,19 @@ async def test_a_block_without_sql_borrows_no_connection(engine: AsyncEngine) ->
     assert happened == []
 
 
+async def test_an_exception_leaves_the_block_when_the_connection_is_back(
+    engine: AsyncEngine,
+) -> None:
+    async def fail() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+            raise LookupError("out of oolong")
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert checked_out(engine) == 0
+
+
 async def test_a_session_used_after_its_block_keeps_its_connection_from_others(
     engine: AsyncEngine,
 ) -> None:
@@ -226,6 +239,21 @@ async def test_an_object_keeps_the_id_of_its_rolled_back_row(engine: AsyncEngine
     assert order.id == 1
     async with AsyncSession(engine) as session:
         assert await session.get(Order, 1) is None
+
+
+async def test_an_expired_object_cannot_be_refreshed_after_the_block(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.commit()
+    with pytest.raises(
+        DetachedInstanceError,
+        match=r"^Instance <Order at 0x[0-9a-f]+> is not bound to a Session; "
+        "attribute refresh operation cannot proceed",
+    ):
+        print(order.drink)
 
 
 async def test_a_relationship_that_was_not_loaded_stays_out_of_reach(engine: AsyncEngine) -> None:

@@ -25,12 +25,18 @@ def build(
 ) -> "subprocess.CompletedProcess[str]":
     """Run `python -m mkdocs build` in `root`, into `site`."""
     return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(site), *arguments],
+        [sys.executable, "-m", "mkdocs", "build", "-d", str(site), *arguments],
         cwd=root,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": SITE_URL, **environment},
         capture_output=True,
         text=True,
     )
+
+
+def complaints(ran: "subprocess.CompletedProcess[str]") -> str:
+    """What a build said, but for how far it had come."""
+    said = (ran.stderr + ran.stdout).splitlines()
+    return "\n".join(line for line in said if line and not line.startswith("INFO "))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from html import unescape
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
@@ -69,7 +69,7 @@ def test_the_snippet_index_leads_to_the_section_that_shows_each(site: Path, lang
     assert len(entries) == len(list(SNIPPETS.rglob("*.py")))
     for link, name, claim in entries:
         page = (file_of(site, path, link) / "index.html").read_text("utf-8")
-        section = page.split(f'id="{urlsplit(link).fragment}"')[1].split("<h2")[0]
+        section = page.split(f' id="{urlsplit(link).fragment}"')[-1].split("<h2")[0]
         assert f"/{name}</a>" in section, f"{link} does not show {name}"
         assert bool(re.search("[一-鿿]", claim)) == (language == "zh"), claim
 
@@ -110,9 +110,8 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
             else:
                 picture = (DOCS / language / name).read_text("utf-8")
                 assert unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", picture)[0]) in full, name
-    debris = re.findall(
-        r"--8<--|\{ *#\w|<figure|<svg|^:::", re.sub("```.*?```", "", full, flags=re.S)
-    )
+    prose = re.sub(r"^```.*?^```$|`[^`\n]+`", "", full, flags=re.DOTALL | re.MULTILINE)
+    debris = re.findall(r"--8<--|\{ *#\w|<figure|<svg|^:::", prose, re.MULTILINE)
     assert debris == []
     for link in re.findall(r"\]\((https://guide\.example/[^)#]+)", full):
         assert (site / link.removeprefix(SITE_URL)).is_file(), link
@@ -125,9 +124,11 @@ def test_the_site_has_no_file_that_no_page_asks_for(site: Path) -> None:
 
 def test_our_colors_replace_all_of_materials_dark_ones() -> None:
     """The site leaves Material's palette out: what that sets for dark pages, extra.css must."""
-    material = Path(find_spec("material").submodule_search_locations[0])
-    [palette] = (material / "templates/assets/stylesheets").glob("palette.*.css")
-    dark = re.search(r"\[data-md-color-scheme=slate\]\{(.*?)\}", palette.read_text())[1]
+    styles = files("material") / "templates/assets/stylesheets"
+    [palette] = [file for file in styles.iterdir() if re.fullmatch(r"palette\..+\.css", file.name)]
+    [dark] = re.findall(
+        r"\{\[data-md-color-scheme=slate\]\{(.*?)\}", palette.read_text(), re.DOTALL
+    )
     ours = (ROOT / "theme/assets/extra.css").read_text("utf-8")
     names = set(re.findall(r"(--md-[\w-]+):", dark)) - {"--md-hue"}
     assert {name for name in names if f"{name}:" not in ours} == set()

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import ViewportSize
 
 from tests.site.conftest import OpenPage
 from tools.pages import pages
 
 BYTES, REQUESTS, NODES, SHIFT = 80 * 1024, 9, 1500, 0.01
 """What a first visit may cost; a tenth of the layout shift that counts as good."""
-NARROW = {"width": 390, "height": 844}
+NARROW = ViewportSize(width=390, height=844)
 
 WATCH = """
     window.shift = 0
@@ -17,7 +18,7 @@ WATCH = """
         .observe({ type: "layout-shift", buffered: true })
 """
 COST = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
-    const answers = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    const answers = ["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
     done({
         bytes: answers.map(answer => answer.transferSize).reduce((a, b) => a + b),
         requests: answers.length,
@@ -25,9 +26,10 @@ COST = """() => new Promise(done => requestAnimationFrame(() => requestAnimation
         shift: window.shift,
     })
 })))"""
-TOO_WIDE = """() => [...document.body.querySelectorAll("*")]
-    .filter(element => element.getBoundingClientRect().right > innerWidth && element.checkVisibility())
-    .filter(element => !element.closest("pre, .md-typeset__scrollwrap, .md-sidebar, .md-search, svg"))
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+    .filter(element => element.getBoundingClientRect().right > innerWidth)
+    .filter(element => element.checkVisibility())
+    .filter(element => !element.closest("pre, .md-typeset__scrollwrap, .md-sidebar, .md-search"))
     .map(element => `${element.tagName} ${element.className}`)"""
 FAINT = (Path(__file__).parent / "faint.js").read_text()
 

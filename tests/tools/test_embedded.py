@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -68,7 +69,7 @@ def ask(url: str, query: str) -> Any:
     return asyncio.run(answer())
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether a condition comes true before the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -125,6 +126,12 @@ def own(_own: EmbeddedPostgres) -> EmbeddedPostgres:
     return _own
 
 
+def hear_everything() -> None:
+    """A job in the background, where tests may run, is born deaf to Ctrl-C and hang-ups."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def python(program: str) -> "subprocess.Popen[str]":
     """Run a program of ours in a session of its own."""
     return subprocess.Popen(
@@ -135,6 +142,7 @@ def python(program: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_everything,
     )
 
 
@@ -261,6 +269,28 @@ def test_it_comes_back_after_a_kill_in_the_middle_of_a_query(own: EmbeddedPostgr
     assert ask(own.url(), "SELECT 1") == 1
 
 
+def test_it_comes_back_though_a_process_of_the_killed_one_lingers(own: EmbeddedPostgres) -> None:
+    async def freeze_a_backend() -> int:
+        engine = create_async_engine(own.url(), poolclass=NullPool)
+        async with engine.connect() as connection:
+            backend: int = await connection.scalar(text("SELECT pg_backend_pid()")) or 0
+            os.kill(backend, signal.SIGSTOP)
+            own.kill()
+            await connection.invalidate()
+        return backend
+
+    backend = asyncio.run(freeze_a_backend())
+    starting = threading.Thread(target=own.start)
+    starting.start()
+    try:
+        assert eventually(lambda: any("pre-existing shared memory" in line for line in own.log()))
+        assert starting.is_alive()
+    finally:
+        os.kill(backend, signal.SIGCONT)
+        starting.join()
+    assert ask(own.url(), "SELECT 1") == 1
+
+
 def test_starting_a_running_server_changes_nothing(own: EmbeddedPostgres) -> None:
     started = ask(own.url(), "SELECT pg_postmaster_start_time()")
     own.start()
@@ -293,6 +323,8 @@ def test_closing_leaves_nothing(folder: Path) -> None:
         assert server.home.parent == folder
         assert "ready to accept connections" in server.log()[-1]
         assert processes(folder)
+        closing = time.monotonic()
+    assert time.monotonic() - closing < 10  # it is told to stop, and does not fall over one day
     assert nothing_left(folder)
     server.close()
 
@@ -318,7 +350,7 @@ def test_nothing_is_left_when_its_owner_dies(folder: Path, name: str) -> None:
         assert program.stdout.readline() == "ready\n"
         assert processes(folder)
         os.killpg(program.pid, signal.Signals[name])  # as a terminal sends Ctrl-C to all
-        program.communicate()
+        assert program.wait() != 0
     assert eventually(lambda: nothing_left(folder)), [*folder.rglob("*"), *processes(folder)]
 
 

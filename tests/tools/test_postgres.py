@@ -4,7 +4,6 @@ import asyncio
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -327,15 +326,18 @@ def test_a_connection_that_is_just_closing_is_waited_for(
 ) -> None:
     monkeypatch.setattr(postgres, "LEAVE_DEADLINE", 20.0)
 
-    async def leave_while_it_looks(url: str) -> list[str]:
+    has_looked = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+          AND state = 'idle' AND query LIKE '%a connection (%'
+    """
+
+    async def leave_when_it_has_looked(url: str) -> list[str]:
         async with engine(url).connect() as connection:
-            await connection.execute(text("SELECT 1"))
             looking = asyncio.create_task(asyncio.to_thread(leftovers, url))
-            watching = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            deadline = time.monotonic() + 20
-            while await connection.scalar(text(watching)) == 1:
-                assert time.monotonic() < deadline
+            while not await connection.scalar(text(has_looked)):
+                assert not looking.done()
         return await looking
 
     with fresh_database(own) as url:
-        assert asyncio.run(leave_while_it_looks(url)) == []
+        assert asyncio.run(leave_when_it_has_looked(url)) == []

@@ -38,6 +38,12 @@ def own() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+def hear_everything() -> None:
+    """A job in the background, where tests may run, is born deaf to Ctrl-C and hang-ups."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(snippet: Path | str, database_url: str) -> "subprocess.Popen[str]":
     """`python -m tools.run`, as from a terminal of its own."""
     return subprocess.Popen(
@@ -49,6 +55,7 @@ def start(snippet: Path | str, database_url: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_everything,
     )
 
 
@@ -98,18 +105,21 @@ def test_it_gets_a_database_of_its_own_which_is_dropped(
     assert databases(own) == []
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interrupted_it_says_nothing_and_leaves_nothing(
     own: EmbeddedPostgres, tmp_path: Path, name: str
 ) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text(ITS_DATABASE.replace("SECONDS", "600"))
+    snippet.write_text(ITS_DATABASE.replace("SECONDS", "60"))
     with start(snippet, own.url()) as program:
-        assert program.stdout is not None
-        database = program.stdout.readline().strip()
-        assert databases(own) == [database]
-        os.killpg(program.pid, signal.Signals[name])
-        said, complaints = program.communicate()
+        try:
+            assert program.stdout is not None
+            database = program.stdout.readline().strip()
+            assert databases(own) == [database]
+            os.killpg(program.pid, signal.Signals[name])
+            said, complaints = program.communicate()
+        finally:
+            program.kill()
     assert (program.returncode, said) == (128 + signal.Signals[name], "")
     assert complaints.count("\n") == 1
     assert databases(own) == []

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import ROOT
+from tools.pages import DOCS, ROOT
 from tools.postgres import EmbeddedPostgres
 
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
@@ -47,8 +47,8 @@ async def states(url: str) -> list[str]:
 
 
 async def until(url: str, seen: Callable[[list[str]], bool]) -> None:
-    """Look until the states are as wanted, ten seconds at most."""
-    async with asyncio.timeout(10):
+    """Look until the states are as wanted, half a minute at most."""
+    async with asyncio.timeout(30):
         while not seen(await states(url)):
             continue
 
@@ -107,6 +107,29 @@ async def test_a_garbage_collected_leak_leaves_the_server_and_loses_its_work(
         assert await connection.scalar(text("SELECT count(*) FROM orders")) == 0
 
 
+async def test_the_server_names_who_holds_the_lock(database_url: str, engine: AsyncEngine) -> None:
+    page = (DOCS / "en" / "troubleshooting" / "idle.md").read_text("utf-8")
+    who = text(page.partition("```sql\n")[2].partition("```")[0])
+    async with engine.begin() as holder:
+        await holder.execute(text("CREATE TABLE orders AS SELECT 1 AS id"))
+    waiting = asyncio.Event()
+
+    async def change() -> None:
+        async with engine.begin() as blocked:
+            waiting.set()
+            await blocked.execute(text("UPDATE orders SET id = 2"))
+
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(30), engine.begin() as holder:
+        await holder.execute(text("UPDATE orders SET id = 3"))
+        holding = await holder.scalar(text("SELECT pg_backend_pid()"))
+        tasks.create_task(change())
+        await waiting.wait()
+        named: list[int] = []
+        while holding not in named:
+            async with create_async_engine(database_url, poolclass=NullPool).connect() as look:
+                named = [pid for row in await look.execute(who) for pid in row.blocked_by]
+
+
 async def test_terminating_a_leaked_backend_gives_the_pool_nothing_back(
     database_url: str, engine: AsyncEngine
 ) -> None:
@@ -132,18 +155,18 @@ async def test_transactions_may_stay_idle_for_ever_unless_somebody_sets_a_limit(
 
 async def test_the_limit_leaves_pooled_idle_connections_alone(database_url: str) -> None:
     engine = teahouse(database_url, idle_in_transaction_session_timeout="50ms")
-    async with engine.connect() as connection:
+    without_transactions = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with without_transactions.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
     await asyncio.sleep(0.5)
-    async with engine.connect() as connection:
+    async with without_transactions.connect() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
     await engine.dispose()
 
 
-async def test_a_busy_event_loop_learns_of_the_limit_in_other_words(database_url: str) -> None:
-    engine = teahouse(database_url, idle_in_transaction_session_timeout="50ms")
+async def test_a_busy_event_loop_learns_of_the_limit_in_other_words(engine: AsyncEngine) -> None:
     async with async_sessionmaker(engine)() as session:
-        await session.execute(text("SELECT 'longjing'"))
+        await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
         time.sleep(1)  # noqa: ASYNC251, the loop must not run
         with pytest.raises(
             DBAPIError,
@@ -151,7 +174,6 @@ async def test_a_busy_event_loop_learns_of_the_limit_in_other_words(database_url
             "terminating connection due to idle-in-transaction timeout",
         ):
             await session.execute(text("SELECT 'oolong'"))
-    await engine.dispose()
 
 
 async def test_diagnose_says_what_is_there_and_adds_nothing(

@@ -12,9 +12,10 @@ from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
 NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'teahouse'"
-)
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'teahouse'
+""")
 engine = create_async_engine(URL, connect_args=NAME)
 async_session = async_sessionmaker(engine)
 watcher = create_async_engine(URL, poolclass=NullPool)
@@ -44,7 +45,7 @@ async def main() -> None:
         #> 12 guests at once: 12
         await everyone.wait()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await on_the_server() > 5:  # a closed backend needs a moment
             continue
     print("all guests gone:", await on_the_server())

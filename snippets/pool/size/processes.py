@@ -15,9 +15,10 @@ from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
 NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'teahouse'"
-)
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'teahouse'
+""")
 
 
 async def worker() -> None:
@@ -37,15 +38,15 @@ async def main() -> None:
         await create_subprocess_exec(
             sys.executable, __file__, "worker", stdin=PIPE, stdout=PIPE
         )
-        for _ in range(4)
+        for _ in range(2)
     ]
     for process in workers:
         assert process.stdout
         await process.stdout.readline()
     watcher = create_async_engine(URL, poolclass=NullPool)
     async with watcher.connect() as connection:
-        print("4 x (2 + 1) =", await connection.scalar(BACKENDS))
-        #> 4 x (2 + 1) = 12
+        print("2 x (2 + 1) =", await connection.scalar(BACKENDS))
+        #> 2 x (2 + 1) = 6
     for process in workers:
         await process.communicate(b"close\n")
 

@@ -1,4 +1,4 @@
-"""Cancelled while closing: `async with` keeps the connection, `finally` loses it.
+"""Cancelled in close(): `async with` keeps the connection, `finally` loses it.
 
 关闭途中被取消：async with 保住连接，finally 丢掉连接。
 """

@@ -1,4 +1,4 @@
-"""Closing inside the block as well changes nothing: the connection goes back once.
+"""Closing inside the block too changes nothing: the connection returns once.
 
 在代码块里再手动 close 什么也不会改变：连接只归还一次。
 """

@@ -1,4 +1,4 @@
-"""Leaving the block never commits; `commit()` does, and so does leaving `begin()`.
+"""Leaving the block does not commit; `commit()` does, or `begin()` at its end.
 
 离开代码块不会提交；commit() 会，正常离开 begin() 也会。
 """

@@ -14,13 +14,13 @@ NAME = {"server_settings": {"application_name": "teahouse"}}
 engine = create_async_engine(URL, connect_args=NAME)
 watcher = create_async_engine(URL, poolclass=NullPool)
 async_session = async_sessionmaker(engine)
-INSERT = text("INSERT INTO orders (drink) VALUES ('longjing')")
+INSERT = text("INSERT INTO orders (drink) VALUES (:drink)")
 brewing = asyncio.Event()
 
 
 async def order(drink: str) -> None:
     async with async_session() as session:
-        await session.execute(INSERT)
+        await session.execute(INSERT, {"drink": drink})
         if drink == "oolong":
             raise LookupError("out of oolong")
         if drink == "pu-erh":

@@ -14,9 +14,9 @@ def is_asyncpg(url: str) -> bool:
 try:
     is_asyncpg("postgres://localhost/tea")
 except NoSuchModuleError as error:
-    print("postgres:", error.args[0])
-    #> postgres: Can't load plugin: sqlalchemy.dialects:postgres
-print("postgresql:", is_asyncpg("postgresql://localhost/tea"))
-#> postgresql: False
-print("postgresql+asyncpg:", is_asyncpg("postgresql+asyncpg://localhost/tea"))
-#> postgresql+asyncpg: True
+    print("postgres://", error.args[0])
+    #> postgres:// Can't load plugin: sqlalchemy.dialects:postgres
+for scheme in ("postgresql", "postgresql+asyncpg"):
+    print(f"{scheme}:// is asyncpg:", is_asyncpg(f"{scheme}://localhost/tea"))
+    #> postgresql:// is asyncpg: False
+    #> postgresql+asyncpg:// is asyncpg: True

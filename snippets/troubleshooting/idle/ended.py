@@ -12,27 +12,24 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 SETTINGS = {
     "application_name": "teahouse",
-    "idle_in_transaction_session_timeout": "200ms",
+    "idle_in_transaction_session_timeout": "60s",
 }
 engine = create_async_engine(
     os.environ["DATABASE_URL"], connect_args={"server_settings": SETTINGS}
 )
 async_session = async_sessionmaker(engine)
+IMPATIENCE = text("SET LOCAL idle_in_transaction_session_timeout = '200ms'")
 
 
 async def slow_guest() -> None:
+    ended = asyncio.Event()
     async with async_session() as session:
-        await session.execute(text("SELECT 'longjing'"))
-
-        # A slow call to some other service, until the server loses patience.
-        ended = asyncio.Event()
         pooled = await (await session.connection()).get_raw_connection()
-        asyncpg_connection = pooled.driver_connection
-        assert asyncpg_connection
-        asyncpg_connection.add_termination_listener(lambda _: ended.set())
-        await ended.wait()
-
-        await session.execute(text("SELECT 'oolong'"))
+        assert pooled.driver_connection
+        pooled.driver_connection.add_termination_listener(lambda _: ended.set())
+        await session.execute(IMPATIENCE)  # 60 s would take too long here
+        await ended.wait()  # a slow call to some other service
+        await session.execute(text("SELECT 'longjing'"))
 
 
 async def main() -> None:
@@ -41,11 +38,10 @@ async def main() -> None:
     except DBAPIError as error:
         print(str(error).splitlines()[0])
         #> (sqlalchemy.dialects.postgresql.asyncpg.InterfaceError) connection is closed
-    print(engine.pool.status())
-    #> Pool size: 5  Connections in pool: 1 Current Overflow: -4 Current Checked out connections: 0
     async with async_session() as session:
-        print("next guest:", await session.scalar(text("SELECT 'pu-erh'")))
-        #> next guest: pu-erh
+        limit = text("SHOW idle_in_transaction_session_timeout")
+        print("next guest:", await session.scalar(limit))
+        #> next guest: 1min
     await engine.dispose()
 
 

@@ -6,13 +6,14 @@
 
 const RUN = /(\p{Script=Han}+)|[\p{L}\p{N}_]+/gu
 const PART = /\p{Lu}+(?!\p{Ll})\p{N}*|\p{Lu}?[\p{Ll}\p{Lo}\p{N}]+/gu
+const NOISE = /\(Background on this error[^)]*\)?|\bhttps?:\S+/g
 const NUMBER = /^(\d+|0x[\da-f]+)$/i
 const SMALL_WORDS = new Set(
   ("a an and any are as at be been but by can could did do does even for from get had has have how i if in into is it " +
-  "its me mean my need of on only or our should so some still than that the their them then there these they this " +
+  "its me mean my need no not of on only or our should so some still than that the their them then there these they this " +
   "to until up was we what when where which while who why will with without would you your").split(" "))
 const SMALL_HAN =
-  /为什么|怎么办|怎么|怎样|如何|什么|是不是|能不能|要不要|有没有|是否|可以|需要|应该|已经|[的了吗呢吧么是也就都很我你它把被]/u
+  /为什么|怎么办|怎么|怎样|如何|什么|多少|哪里|是不是|能不能|要不要|有没有|是否|可以|需要|应该|已经|之后|以后|时候|(?<!归)还|[的了吗呢吧么是也就都很我你它把被里在]/u
 
 /* closing, closed, closes: clos */
 function stem(word) {
@@ -21,6 +22,7 @@ function stem(word) {
   return root.length < 3 ? word : root.replace(/([bdgmnprt])\1$/, "$1")
 }
 
+const isHan = word => /^\p{Script=Han}/u.test(word)
 const parts = run => [...run.matchAll(PART)]
 const whole = run => stem(parts(run).join("").toLowerCase())
 
@@ -47,7 +49,7 @@ function* wordsOf(text) {
    from one error message to the next, so they count only where there is nothing else. */
 function termsOf(query, loose) {
   const terms = new Map()
-  for (const { 0: run, 1: han } of query.normalize("NFKC").matchAll(RUN)) {
+  for (const { 0: run, 1: han } of query.normalize("NFKC").replace(NOISE, " ").matchAll(RUN)) {
     if (han) {
       for (const piece of run.split(SMALL_HAN)) {
         const pairs = [...wordsOf(piece)].map(({ word }) => word).filter(word => [...word].length > 1)

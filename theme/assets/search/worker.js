@@ -7,10 +7,12 @@
 importScripts("../vendor/minisearch.js", "words.js")
 
 const READY = 1, QUERY = 2, RESULT = 3
-const ENOUGH = 0.5         // how much of a query, by weight, a page must have to be shown at all
+const ENOUGH = 0.45        // how much of a query, by weight, a page must have to be shown at all
 const PAGES = 15           // in a result
 const SECTIONS = 8         // of a page
 const SHOWN = 3            // of them at once; the others fold
+const FEW = 3              // pages
+const SENTENCE = 4         // words
 const TEASER = 160         // characters
 const LISTS = /^(reference|contributing)/   // name everything; a page that explains comes first
 
@@ -29,19 +31,34 @@ function load({ docs }) {
     const page = doc.location.split("#")[0]
     const code = Array.from(doc.text.matchAll(/<pre>(.*?)<\/pre>/gs), ([block]) => plain(block)).join(" ")
     const text = plain(doc.text.replace(/<pre>.*?<\/pre>/gs, " "))
-    return { id, page, location: doc.location, top: tops.get(page) ?? "", title: plain(doc.title), text, code }
+    const { location, about = "" } = doc
+    const title = plain(doc.title)
+    const said = { title: flat(title), text: flat(`${text} ${code}`) }
+    return { id, page, location, about, top: tops.get(page) ?? "", title, text, code, said }
   })
   index = new MiniSearch({
-    fields: ["top", "title", "text", "code"],
+    fields: ["top", "about", "title", "text", "code"],
     tokenize: text => Array.from(wordsOf(text), ({ word }) => word),
     processTerm: word => word,
     searchOptions: {
       tokenize: words => words.split(" "),
-      boost: { top: 2, title: 4, text: 1, code: 0.4 },
+      boost: { top: 2, about: 3, title: 4, text: 1, code: 0.4 },
       boostDocument: id => LISTS.test(sections[id].page) ? 0.3 : 1,
     },
   })
   index.addAll(sections)
+}
+
+/* Of a few words, the pages that have them all come first. Where those are few, or the query is a
+   sentence, pages with most of its parts follow. */
+function search(query) {
+  const full = termsOf(query).size > SENTENCE ? [] : find(query, false)
+  const sure = full.filter(page => !page.lists)
+  if (sure.length >= FEW) return full.slice(0, PAGES).map(drawn)
+  const known = new Set(full.map(page => page.address))
+  const rest = find(query, true).filter(page => !known.has(page.address))
+  const others = [...full.filter(page => page.lists), ...rest].sort((a, b) => b.score - a.score)
+  return [...sure, ...others].slice(0, PAGES).map(drawn)
 }
 
 /* Pages with every term of the query, the best first; or, loosely, with most of them. */
@@ -52,52 +69,67 @@ function find(query, loose) {
     prefix: (word, i) => i === words.length - 1 && /^[a-z]{2}/.test(word),
     fuzzy: word => loose && /^[a-z]{5}/.test(word) && (word.length > 6 ? 2 : 1),
   })
-
-  const weights = new Map(words.map(word => {
-    const known = hits.filter(hit => hit.queryTerms.includes(word)).length
-    return [word, Math.log(1 + sections.length / (known + 0.5))]
-  }))
-  const share = found => sum(found.map(word => weights.get(word))) / sum([...weights.values()])
+  const share = shareOf(terms, hits)
 
   const pages = new Map()
-  for (const hit of hits) {
-    const section = sections[hit.id]
-    const score = hit.score * share(hit.queryTerms) ** 2 * verbatim(section, flat(query))
-    pages.set(section.page, [...pages.get(section.page) ?? [], { section, score, found: hit.queryTerms }])
+  for (const { id, score, queryTerms: found } of hits) {
+    const section = sections[id]
+    const item = { section, found, score: score * share(found) ** 2 * verbatim(section, flat(query)) }
+    pages.set(section.page, [...pages.get(section.page) ?? [], item])
   }
-  const ranked = Array.from(pages.values(), items => {
+  const ranked = Array.from(pages, ([address, items]) => {
     items.sort((a, b) => b.score - a.score)
-    const covered = share([...new Set(items.flatMap(item => item.found))])
-    return { items, covered, score: items[0].score * covered }
+    const found = new Set(items.flatMap(item => item.found))
+    const covered = share([...found])
+    const score = sum(items.map((item, i) => item.score / 2 ** i)) * covered
+    return { address, lists: LISTS.test(address), terms, items, found, covered, score }
   }).sort((a, b) => b.score - a.score)
 
-  const best = Math.max(0, ...ranked.map(page => page.covered))
-  const least = loose ? Math.max(ENOUGH, 0.8 * best) : 0.999
-  return ranked.filter(page => page.covered >= least).slice(0, PAGES).map(page => result(page.items, terms))
+  if (!loose) return ranked.filter(page => words.every(word => page.found.has(word)))
+  const best = Math.max(0, ...ranked.filter(page => !page.lists).map(page => page.covered))
+  return ranked.filter(page => page.covered >= Math.max(ENOUGH, 0.6 * best))
+}
+
+/* How much of a query some of its words are. A rare word weighs more than a common one, a word that
+   is nowhere little: it tells no page from another. Of Han text every character counts, with the
+   lighter of the pairs it is in: the heavy ones run across two words. */
+function shareOf(terms, hits) {
+  const weight = word => {
+    const known = hits.filter(hit => hit.queryTerms.includes(word)).length
+    return known ? Math.log(1 + sections.length / known) : isHan(word) ? 0.7 : 1.5
+  }
+  const units = [...terms.values()].flatMap(words => {
+    if (words.length === 1) return [{ words, weight: 2 * weight(words[0]) }]
+    return Array.from({ length: words.length + 1 }, (_, i) => {
+      const pairs = words.slice(Math.max(0, i - 1), i + 1)
+      return { words: pairs, weight: Math.min(...pairs.map(weight)) }
+    })
+  })
+  const total = sum(units.map(unit => unit.weight))
+  return found => sum(units.filter(({ words }) => words.some(word => found.includes(word))).map(unit => unit.weight)) / total
 }
 
 /* What a section gains by saying several words just as they were typed: the more, the more. */
-function verbatim(section, words) {
+function verbatim({ said }, words) {
   const several = words.match(/[^\s\p{Script=Han}]+|\p{Script=Han}{2}/gu)?.length ?? 0
   if (several < 2) return 1
-  if (flat(section.title).includes(words)) return 2 * several
-  return flat(section.text).includes(words) || flat(section.code).includes(words) ? several : 1
+  return said.title.includes(words) ? 2 * several : said.text.includes(words) ? several : 1
 }
 
 /* A page as Material draws it: its sections, those of the highest score unfolded. */
-function result(items, terms) {
+function drawn({ address, items, terms }) {
   const words = new Set([...terms.values()].flat())
-  const drawn = items.slice(0, SECTIONS).map(({ section, found }, i) => ({
+  const found = items.slice(0, SECTIONS).map(({ section, found, score }, i) => ({
     location: section.location,
     title: marked(section.title, words),
     text: teaser(section, words),
-    score: i < SHOWN ? items[0].score : items[i].score,
-    terms: Object.fromEntries([...terms].map(([term, words]) => [term, words.every(word => found.includes(word))])),
+    score: i < SHOWN && score > items[0].score / 4 ? items[0].score : score,
+    terms: terms.size > SENTENCE ? {} :
+      Object.fromEntries([...terms].map(([term, words]) => [term, words.some(word => found.includes(word))])),
   }))
-  const { page } = items[0].section
-  if (drawn.some(item => item.location === page)) return drawn
-  const top = sections.find(section => section.location === page)
-  return [...drawn, { location: page, title: marked(top.title, words), text: "", score: 0, terms: {} }]
+  if (found.some(item => item.location === address)) return found
+  const { title } = sections.find(section => section.location === address)
+  return [...found, { location: address, title: marked(title, words), text: "", score: 0, terms: {} }]
 }
 
 /* Where the words of a query stand in a text; the word being typed may still lack its end. */
@@ -126,13 +158,10 @@ function teaser({ text, code }, words) {
     for (let i = first; i < found.length && found[i].end <= start + TEASER; i++) said.add(found[i].word)
     if (said.size > best.said) best = { start, said: said.size }
   })
-  const start = Math.max(0, best.start - 20), end = Math.min(whole.length, start + TEASER)
+  const lead = whole.slice(Math.max(0, best.start - 20), best.start)
+  const start = best.start - (best.start > 20 ? lead.replace(/^[^\s\p{Script=Han}]*/u, "") : lead).length
+  const end = start + whole.slice(start, start + TEASER).replace(whole.length > start + TEASER ? /[\w.]*$/ : "", "").length
   return (start ? "…" : "") + marked(whole.slice(start, end), words) + (end < whole.length ? "…" : "")
-}
-
-function search(query) {
-  const strict = find(query, false)
-  return strict.length ? strict : find(query, true)
 }
 
 fetch("../../search/search_index.json").then(response => response.json()).then(data => {
