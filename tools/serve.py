@@ -44,6 +44,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         run()
+        return 0
     except KeyboardInterrupt:
         return 130
     except Abort:

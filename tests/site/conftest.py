@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,35 @@ def address(site: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A Chromium. Without one these tests are skipped, which the summary says; in CI they fail."""
+@cache
+def found() -> tuple[str, str]:
+    """The path of a Chromium, or why there is none."""
     try:
-        path = chromium()
+        return chromium(), ""
     except NoBrowser as error:
+        return "", str(error)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without a browser, skip what needs one, or in CI fail.
+
+    Skipped here and not in a fixture: so the summary has one line for all, and it says why.
+    """
+    if "browser" in getattr(item, "fixturenames", ()) and (problem := found()[1]):
         if os.environ.get("CI") == "true":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
-    with sync_playwright() as play, play.chromium.launch(executable_path=path, args=FLAGS) as found:
-        yield found
+            pytest.fail(problem, pytrace=False)
+        pytest.skip(problem)
+
+
+@pytest.fixture(scope="package")  # its event loop must have ended when other tests run theirs
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    path, _ = found()
+    with (
+        sync_playwright() as play,
+        play.chromium.launch(executable_path=path, args=FLAGS) as opened,
+    ):
+        yield opened
 
 
 @pytest.fixture
