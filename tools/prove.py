@@ -99,20 +99,22 @@ def rerun(snippet: Path, database_url: str) -> Rerun:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
     ours, theirs = _process.Pipe(duplex=False)
-    child = _process.Process(target=_rerun_here, args=(snippet, database_url, theirs))
-    child.start()
-    theirs.close()
-    try:
-        if not ours.poll(DEADLINE):
-            return Rerun(problem=_too_long(snippet))
-        return cast(Rerun, ours.recv())
-    except EOFError:
-        return Rerun(problem=f"{spot(snippet)}: its process died; run it alone: make run SNIPPET=")
-    finally:
-        ours.close()
-        child.kill()
-        child.join()
-        child.close()
+    with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+        child = _process.Process(target=_rerun_here, args=(snippet, database_url, folder, theirs))
+        child.start()
+        theirs.close()
+        try:
+            if not ours.poll(DEADLINE):
+                return Rerun(problem=_too_long(snippet))
+            return cast(Rerun, ours.recv())
+        except EOFError:
+            alone = f"make run SNIPPET={spot(snippet)}"
+            return Rerun(problem=f"{spot(snippet)}: its process died; run it alone: {alone}")
+        finally:
+            ours.close()
+            child.kill()  # whatever threads it left behind
+            child.join()
+            child.close()
 
 
 def _too_long(snippet: Path) -> str:
@@ -120,7 +122,10 @@ def _too_long(snippet: Path) -> str:
 
 
 def _rerun_here(
-    snippet: Path, database_url: str, answer: "multiprocessing.connection.Connection[Rerun, Any]"
+    snippet: Path,
+    database_url: str,
+    folder: str,
+    answer: "multiprocessing.connection.Connection[Rerun, Any]",
 ) -> None:
     from pytest_examples import CodeExample, EvalExample, run_code
 
@@ -139,7 +144,7 @@ def _rerun_here(
     updating = SimpleNamespace(
         config=SimpleNamespace(getoption=lambda _: True), node=SimpleNamespace(nodeid="")
     )
-    with tempfile.TemporaryDirectory(prefix="prove-") as folder, _silence(Path(folder)):
+    with _silence(Path(folder)):
         evaluate = EvalExample(tmp_path=Path(folder), pytest_request=cast(Any, updating))
         evaluate.set_config(line_length=1000)
         evaluate.print_callback = in_todays_words
