@@ -83,11 +83,21 @@ class Proofs:
         return Proof("proved", entry["when"], versions=versions)
 
 
-def missing_includes(text: str, bases: list[Path]) -> Iterator[tuple[int, str]]:
-    """Line number and name of each include in a Markdown text that no folder of `bases` has."""
+def included(name: str, docs: Path) -> Path:
+    """Where an included file belongs: a program among the snippets, a picture in `docs`."""
+    return (SNIPPETS if name.endswith(".py") else docs) / name
+
+
+def missing_includes(text: str, docs: Path) -> Iterator[tuple[int, Path]]:
+    """Line number and file of each include in a Markdown text that has no file."""
     for include in INCLUDE.finditer(text):
-        if not any((base / include[2]).is_file() for base in bases):
-            yield text.count("\n", 0, include.start()) + 1, include[2]
+        if not (file := included(include[2], docs)).is_file():
+            yield text.count("\n", 0, include.start()) + 1, file
+
+
+def expanded(text: str, docs: Path) -> str:
+    """A Markdown text with the files it includes in place."""
+    return INCLUDE.sub(lambda include: included(include[2], docs).read_text("utf-8"), text)
 
 
 def with_titles(markdown: str) -> str:

@@ -13,7 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
-from tools.blocks import INCLUDE, SNIPPETS
+from tools.blocks import INCLUDE, included
 
 _CODE_ID_OR_LINK = re.compile(
     r"(?P<code>^(?P<fence>`{3,}).*?^(?P=fence)$|`[^`\n]+`)"
@@ -81,7 +81,8 @@ def write(texts: dict[str, str], nav: Navigation, config: MkDocsConfig) -> None:
 
 
 def _included(indent: str, name: str, docs: Path) -> str:
+    text = included(name, docs).read_text("utf-8")
     if name.endswith(".svg"):
-        words = _WORDS_OF_PICTURE.findall((docs / name).read_text("utf-8"))
+        words = _WORDS_OF_PICTURE.findall(text)
         return "\n\n".join(unescape(text.strip()) for _, text in words)
-    return textwrap.indent((SNIPPETS / name).read_text("utf-8").rstrip("\n"), indent)
+    return textwrap.indent(text.rstrip("\n"), indent)

@@ -10,8 +10,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import urljoin
 
 import jinja2
@@ -26,7 +27,7 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
-from tools import blocks, llms
+from tools import blocks, llms, preview
 from tools.snippet_index import index
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +47,20 @@ UNUSED = (
 """What Material, mkdocstrings and our theme folder put into the site, and no page asks for."""
 
 _PALETTE = re.compile(r'\s*<link rel="stylesheet" href="[^"]*/palette\.\w+\.min\.css">')
-_proofs = blocks.Proofs()
-_texts: dict[str, str] = {}
-_nav: Navigation | None = None
+
+
+@dataclass
+class _Build:
+    """What is known while one language is built."""
+
+    proofs: blocks.Proofs = field(default_factory=blocks.Proofs)
+    texts: dict[str, str] = field(default_factory=dict)
+    nav: Navigation | None = None
+
+
+_now = _Build()
+_command: Literal["build", "gh-deploy", "serve"] = "build"
+_rendered = preview.Rendered()
 _english_too = True
 
 
@@ -57,15 +69,20 @@ def language(config: MkDocsConfig) -> str:
     return str(config.theme["language"])
 
 
+def on_startup(command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
+    """Know whether this is a live preview."""
+    global _command
+    _command = command
+
+
 @event_priority(100)  # before mkdocstrings reads its options
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill in what is known only now: addresses, proofs, what the snippet index lists."""
-    global _proofs
-    _proofs = blocks.Proofs()
+    global _now
+    _now = _Build()
     if config.strict:  # --quiet would keep warnings from being counted
         log = logging.getLogger("mkdocs")
         log.setLevel(min(log.level, logging.WARNING))
-    _texts.clear()
     here = language(config)
     if not str(config.site_url).endswith(f"/{PLACES[here]}"):
         config.site_url = urljoin(str(config.site_url), PLACES[here])
@@ -88,25 +105,36 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def _check_includes(page: Path, docs: Path) -> None:
+    for line, file in blocks.missing_includes(page.read_text("utf-8"), docs):
+        raise Abort(
+            f'{page.relative_to(ROOT)}:{line}: include of "{file.name}", but '
+            f"{file.relative_to(ROOT)} does not exist; write that file or mend the name"
+        )
+
+
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> None:
     """Remember the order of the pages."""
-    global _nav
-    _nav = nav
+    _now.nav = nav
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Name the file above each snippet; keep the text for language models."""
-    name = page.file.src_uri
-    _texts[name] = llms.page_text(markdown, name, Path(config.docs_dir), str(config.site_url))
+    name, docs = page.file.src_uri, Path(config.docs_dir)
+    _now.texts[name] = llms.page_text(markdown, name, docs, str(config.site_url))
+    if _command == "serve":
+        _rendered.reuse(page, markdown, docs, files)
     return blocks.with_titles(markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Finish the code blocks: output lines, download, proof."""
+    if _command == "serve":
+        _rendered.keep(page)
     here = language(config)
     root = get_relative_url(".", page.url) + ("/" if here == "zh" else "/../")
     source = f"{config.repo_url.rstrip('/')}/blob/main/snippets/" if config.repo_url else ""
-    return blocks.dressed(html, _proofs, here, f"{root}snippets/", source)
+    return blocks.dressed(html, _now.proofs, here, f"{root}snippets/", source)
 
 
 def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:
@@ -141,15 +169,29 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Write the texts for language models, drop what is not used, build English after Chinese."""
-    nav = cast(Navigation, _nav)
-    llms.write(_texts, nav, config)
-    _describe_pages(Path(config.site_dir, "search", "search_index.json"), nav)
+    """Write what is made of all pages, drop what is not used, build English after Chinese."""
+    site, nav = Path(config.site_dir), cast(Navigation, _now.nav)
+    llms.write(_now.texts, nav, config)
+    _describe_pages(site / "search" / "search_index.json", nav)
     for pattern in UNUSED:
-        for path in list(Path(config.site_dir).glob(pattern)):
+        for path in list(site.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if language(config) == "zh" and _english_too:
         build_english(config)
+
+
+def _describe_pages(search_index: Path, nav: Navigation) -> None:
+    """Let the search know what the nav calls a page, and the page's description."""
+    about = {
+        page.url.removeprefix("./"): " ".join([str(item.title) for item in (*page.ancestors, page)])
+        + f" {page.meta.get('description', '')}"
+        for page in nav.pages
+    }
+    found = json.loads(search_index.read_text("utf-8"))
+    for section in found["docs"]:
+        if section["location"] in about:
+            section["about"] = about[section["location"]]
+    search_index.write_text(json.dumps(found, ensure_ascii=False), "utf-8")
 
 
 def build_english(chinese: MkDocsConfig) -> None:
@@ -160,7 +202,7 @@ def build_english(chinese: MkDocsConfig) -> None:
         site_url=chinese.site_url,
         strict=chinese.strict,
     )
-    config.plugins.on_startup(command="build", dirty=False)
+    config.plugins.on_startup(command=_command, dirty=False)
     build(config)
     config.plugins.on_shutdown()
 
@@ -168,15 +210,15 @@ def build_english(chinese: MkDocsConfig) -> None:
 def on_serve(
     server: LiveReloadServer, config: MkDocsConfig, builder: Callable[[], None]
 ) -> LiveReloadServer:
-    """Build again only the language that changed."""
+    """Prove what changed, then build again only the language that changed."""
     from tools.prove import prove_changed  # a build needs neither PostgreSQL nor its tools
 
-    seen = _state()
+    seen = preview.written(ROOT)
 
     def rebuild() -> None:
         nonlocal seen
         prove_changed()
-        now = _state()
+        now = preview.written(ROOT)
         changed = {part for part in now if now[part] != seen[part]}
         if changed == {"en"}:
             build_english(config)
@@ -201,48 +243,3 @@ def _build_chinese(site: Path, builder: Callable[[], None]) -> None:
         finally:
             _english_too = True
             shutil.move(english, site / "en")
-
-
-def _state() -> dict[str, dict[Path, int]]:
-    """When each file was written last: those of a language, and those of both."""
-    folders = {
-        "zh": [ROOT / "docs" / "zh"],
-        "en": [ROOT / "docs" / "en", ROOT / "mkdocs.en.yml"],
-        "both": [ROOT / "mkdocs.yml", ROOT / "theme", blocks.SNIPPETS, blocks.RECORD],
-    }
-    return {
-        part: {
-            file: file.stat().st_mtime_ns
-            for path in paths
-            for file in ([path] if path.is_file() else path.rglob("*.*"))
-        }
-        for part, paths in folders.items()
-    }
-
-
-def _describe_pages(index: Path, nav: Navigation) -> None:
-    """Let the search know how the nav calls each page, and the page's description."""
-    about = {
-        page.url.removeprefix("./"): " ".join(
-            [
-                *(str(above.title) for above in page.ancestors),
-                str(page.title),
-                page.meta.get("description", ""),
-            ]
-        )
-        for page in nav.pages
-    }
-    found = json.loads(index.read_text("utf-8"))
-    for section in found["docs"]:
-        if section["location"] in about:
-            section["about"] = about[section["location"]]
-    index.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), "utf-8")
-
-
-def _check_includes(page: Path, docs: Path) -> None:
-    for line, name in blocks.missing_includes(page.read_text("utf-8"), [blocks.SNIPPETS, docs]):
-        wanted = (blocks.SNIPPETS if name.endswith(".py") else docs) / name
-        raise Abort(
-            f'{page.relative_to(ROOT)}:{line}: include of "{name}", '
-            f"but {wanted.relative_to(ROOT)} does not exist; write that file or mend the name"
-        )

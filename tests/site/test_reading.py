@@ -12,6 +12,17 @@ from tools.blocks import SNIPPETS
 
 LONG = "pool/size/"
 """A page with several sections and snippets."""
+COPIED = """async () => {
+    const copied = []
+    for (const block of document.querySelectorAll(".snippet")) {
+        block.querySelector("[data-md-type=copy]").click()
+        copied.push([
+            block.querySelector("[download]").textContent,
+            await navigator.clipboard.readText(),
+        ])
+    }
+    return copied
+}"""
 FOCUSED = """() => {
     const focused = document.activeElement
     return [focused.tagName, [...focused.classList], getComputedStyle(focused).outlineStyle]
@@ -56,10 +67,7 @@ def test_a_page_and_its_switch_work_without_javascript(open_page: OpenPage, addr
 @pytest.mark.parametrize("path", [path for path in addresses() if not path.startswith("en/")])
 def test_the_copy_button_gives_exactly_the_file(open_page: OpenPage, path: str) -> None:
     page = open_page(path, permissions=["clipboard-read", "clipboard-write"])
-    for block in page.locator(".snippet").all():
-        name = block.locator(".filename [download]").inner_text()
-        block.locator(".md-code__button").click()
-        copied = page.evaluate("navigator.clipboard.readText()")
+    for name, copied in page.evaluate(COPIED):
         assert copied == (SNIPPETS / name).read_text("utf-8").rstrip("\n")
 
 

@@ -354,7 +354,7 @@ def test_nothing_is_left_when_its_owner_dies(folder: Path, name: str) -> None:
     assert eventually(lambda: nothing_left(folder)), [*folder.rglob("*"), *processes(folder)]
 
 
-@pytest.mark.parametrize("sight", ["*", "*/data/PG_VERSION", "*/pid"])
+@pytest.mark.parametrize("sight", ["async-pool-guide.*", "*/data/PG_VERSION", "*/pid"])
 def test_nothing_is_left_when_its_owner_is_killed_on_the_way(folder: Path, sight: str) -> None:
     with python(OWNER) as program:
         assert eventually(lambda: any(folder.glob(sight)))

@@ -1,0 +1,62 @@
+"""Cancelled in its commit, a task does not know that the row is there.
+
+提交途中被取消，任务并不知道那一行已经写进去了。
+"""
+
+import asyncio
+import os
+
+from sqlalchemy import NullPool, event, text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+URL = os.environ["DATABASE_URL"]
+engine = create_async_engine(URL)
+watcher = create_async_engine(URL, poolclass=NullPool)
+async_session = async_sessionmaker(engine)
+INSERT = text("INSERT INTO orders VALUES ('longjing')")
+happened: list[str] = []
+
+
+async def own_commit() -> None:
+    async with async_session() as session:
+        await session.execute(INSERT)
+        await session.commit()
+
+
+async def factory_begin() -> None:
+    async with async_session.begin() as session:
+        await session.execute(INSERT)
+
+
+def note(name: str) -> None:
+    event.listen(engine.sync_engine, name, lambda *_: happened.append(name))
+
+
+def cancel_on_commit(task: asyncio.Task[None]) -> None:
+    event.listen(
+        engine.sync_engine, "commit", lambda _: task.cancel(), once=True
+    )
+
+
+async def main() -> None:
+    async with watcher.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+    for name in ("commit", "invalidate", "close", "checkin"):
+        note(name)
+    for work in (own_commit, factory_begin):
+        happened.clear()
+        task = asyncio.create_task(work())
+        cancel_on_commit(task)
+        await asyncio.wait([task])
+        print(f"{work.__name__}, cancelled {task.cancelled()}:", happened)
+        #> own_commit, cancelled True: ['commit', 'invalidate', 'close', 'checkin']
+        #> factory_begin, cancelled True: ['commit', 'checkin']
+    async with watcher.begin() as connection:
+        rows = await connection.scalars(text("TABLE orders"))
+        print("on the server:", rows.all())
+        #> on the server: ['longjing', 'longjing']
+        await connection.execute(text("DROP TABLE orders"))
+    await engine.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,63 @@
+"""The same mistake on a warm pool, on a cold one, and with pre-ping.
+
+同一个错误，池是热的、冷的、开了预检，后果各不相同。
+"""
+
+import asyncio
+import os
+import warnings
+from contextlib import suppress
+
+from sqlalchemy import event
+from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+URL = os.environ["DATABASE_URL"]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+async def read(name: str, engine: AsyncEngine, cold: bool = False) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(order := Order())
+        await session.commit()
+        if cold:
+            await engine.dispose()
+        seen: list[str] = []
+        for what in ("checkout", "invalidate", "close", "checkin"):
+            event.listen(engine.pool, what, lambda *_, w=what: seen.append(w))
+        with suppress(MissingGreenlet):
+            print(order.id)
+        print(f"{name}:", seen)
+        #> warm: ['checkout']
+        #> cold: []
+        #> pre-ping: ['invalidate', 'close', 'checkin']
+    await engine.dispose()
+
+
+async def main() -> None:
+    engine = create_async_engine(URL)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all, checkfirst=False)
+    await read("warm", create_async_engine(URL))
+    await read("cold", create_async_engine(URL), cold=True)
+    await read("pre-ping", create_async_engine(URL, pool_pre_ping=True))
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+    await engine.dispose()
+
+
+warnings.filterwarnings("ignore", "coroutine 'connect' was never awaited")
+asyncio.run(main())

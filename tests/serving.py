@@ -1,0 +1,71 @@
+"""A FastAPI application behind a real uvicorn, and what its pool and PostgreSQL say meanwhile."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
+
+from tests.report import report
+from tools.pages import DOCS, LANGUAGES
+
+DEADLINE = 20.0
+"""Seconds until something that must happen counts as not happening."""
+
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application; afterwards server and requests have ended."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        async with httpx.AsyncClient(
+            base_url=url, trust_env=False, timeout=DEADLINE, limits=httpx.Limits()
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    """How many connections the engine's pool counts as lent."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+async def backends(database_url: str) -> int:
+    """How many connections PostgreSQL has in this database, this one left out."""
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with watcher.connect() as connection:
+        return int(await connection.scalar(BACKENDS) or 0)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until the callable is true; fail if that takes longer than `DEADLINE`."""
+    async with asyncio.timeout(DEADLINE):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def require_on(page: str, sentence: str) -> None:
+    """Fail unless the page, `sessions/request`, says this in both languages."""
+    report(
+        f"docs/{language}/{page}.md: does not say `{sentence}`, which is what the run showed; "
+        "read the section again and write it there"
+        for language in LANGUAGES
+        if sentence not in (DOCS / language / f"{page}.md").read_text("utf-8")
+    )

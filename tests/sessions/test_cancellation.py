@@ -1,0 +1,667 @@
+"""What the page on cancellation claims beyond the lines that its snippets print."""
+
+import asyncio
+import gc
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import anyio
+import pytest
+import sqlalchemy
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+from sqlalchemy import NullPool, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SAWarning
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import QueuePool
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.responses import Response
+
+DEADLINE = 10.0
+SELECT = text("SELECT 'oolong'")
+SLEEP = text("SELECT pg_sleep(60)")
+IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
+
+Step = Callable[[], Coroutine[None, None, None]]
+
+
+class Backends:
+    """What PostgreSQL sees of the application in a database."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = create_async_engine(database_url, poolclass=NullPool)
+
+    async def scalar(self, statement: str) -> object:
+        async with self._engine.begin() as connection:
+            return await connection.scalar(text(statement))
+
+    async def execute(self, *statements: str) -> None:
+        async with self._engine.begin() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+    @asynccontextmanager
+    async def holding_lock(self) -> AsyncIterator[None]:
+        """Hold the advisory lock 1 that others wait for."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
+            yield
+
+    async def count(self, wait_event: str = "%") -> object:
+        """How many there are, or how many of them wait for this."""
+        return await self.scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            f"AND application_name = 'teahouse' AND wait_event LIKE '{wait_event}'"
+        )
+
+    async def until(self, expected: int, wait_event: str = "PgSleep") -> None:
+        """Wait until so many of them wait for this."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + DEADLINE
+        while True:
+            found = await self.count(wait_event)
+            if found == expected:
+                break
+            assert loop.time() < deadline, f"{found} wait for {wait_event}, not {expected}"
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def backends(database_url: str) -> Backends:
+    return Backends(database_url)
+
+
+def named(database_url: str, **settings: str) -> AsyncEngine:
+    """An engine with one connection, which nobody waits for."""
+    settings |= {"application_name": "teahouse"}
+    return create_async_engine(
+        database_url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0,
+        connect_args={"server_settings": settings},
+    )
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = named(database_url)
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def record(engine: AsyncEngine, *names: str) -> list[str]:
+    """A list that grows by the name of each of these events."""
+    happened: list[str] = []
+    for name in names:
+        event.listen(engine.sync_engine, name, lambda *_, name=name: happened.append(name))
+    return happened
+
+
+async def select(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+
+
+async def sleep(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SLEEP)
+
+
+# Who cancels
+
+
+async def cancel(query: Step, reached: Step) -> None:
+    task = asyncio.create_task(query())
+    await reached()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def timeout(query: Step, reached: Step) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+
+            async def expire() -> None:
+                await reached()
+                limit.reschedule(0)
+
+            group.create_task(expire())
+            await query()
+    assert limit.expired()
+
+
+async def wait_for(query: Step, reached: Step) -> None:
+    timed_out, was_reached = await asyncio.gather(
+        asyncio.wait_for(query(), 2), reached(), return_exceptions=True
+    )
+    assert isinstance(timed_out, TimeoutError)
+    assert was_reached is None
+
+
+async def task_group(query: Step, reached: Step) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+
+            async def fail() -> None:
+                await reached()
+                raise LookupError
+
+            group.create_task(fail())
+            await query()
+    except* LookupError:
+        pass
+
+
+async def anyio_task_group(query: Step, reached: Step) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(query)
+        await reached()
+        group.cancel_scope.cancel()
+
+
+async def anyio_fail_after(query: Step, reached: Step) -> None:
+    with suppress(TimeoutError), anyio.fail_after(None) as scope:
+        await _until_expired(scope, query, reached)
+    assert scope.cancelled_caught
+
+
+async def anyio_move_on_after(query: Step, reached: Step) -> None:
+    with anyio.move_on_after(None) as scope:
+        await _until_expired(scope, query, reached)
+    assert scope.cancelled_caught
+
+
+async def _until_expired(scope: anyio.CancelScope, query: Step, reached: Step) -> None:
+    async def expire() -> None:
+        await reached()
+        scope.deadline = anyio.current_time()
+
+    expiring = asyncio.create_task(expire())
+    await query()
+    await expiring
+
+
+by_asyncio = pytest.mark.parametrize("give_up", [cancel, timeout, wait_for, task_group])
+by_anyio = pytest.mark.parametrize(
+    "give_up", [anyio_task_group, anyio_fail_after, anyio_move_on_after]
+)
+GiveUp = Callable[[Step, Step], Coroutine[None, None, None]]
+
+
+@by_asyncio
+async def test_what_asyncio_cancels_stops_on_the_server(
+    engine: AsyncEngine, backends: Backends, give_up: GiveUp
+) -> None:
+    await give_up(lambda: sleep(engine), lambda: backends.until(1))
+    assert checked_out(engine) == 0
+    await backends.until(0)
+
+
+@by_anyio
+async def test_what_anyio_cancels_runs_on_and_the_next_session_works(
+    engine: AsyncEngine, backends: Backends, caplog: pytest.LogCaptureFixture, give_up: GiveUp
+) -> None:
+    with caplog.at_level(logging.WARNING, "sqlalchemy"):
+        await give_up(lambda: sleep(engine), lambda: backends.until(1))
+    assert checked_out(engine) == 0
+    assert caplog.messages == []
+    await select(engine)
+    assert await backends.count("PgSleep") == 1
+
+
+async def test_a_second_cancellation_leaves_the_query_running(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    task = asyncio.create_task(sleep(engine))
+    await backends.until(1)
+    event.listen(engine.sync_engine, "close", lambda *_: task.cancel())
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert checked_out(engine) == 0
+    assert await backends.count("PgSleep") == 1
+
+
+# When it strikes
+
+
+@pytest.mark.parametrize("give_up", [cancel, anyio_task_group])
+async def test_cancelled_in_the_queue_nothing_is_lost(database_url: str, give_up: GiveUp) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    happened = record(engine, "checkout", "invalidate", "close")
+    async with engine.connect():
+        await give_up(lambda: select(engine), lambda: asyncio.sleep(0))
+    assert happened == ["checkout"]
+    assert checked_out(engine) == 0
+    await engine.dispose()
+
+
+async def test_a_connection_that_comes_back_at_that_moment_does_not_undo_the_cancellation(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    holder = await engine.connect()
+    task = asyncio.create_task(select(engine))
+    await asyncio.sleep(0)
+    await holder.close()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert checked_out(engine) == 0
+    await engine.dispose()
+
+
+@by_anyio
+async def test_cancelled_while_connecting_the_slot_is_free(give_up: GiveUp) -> None:
+    connected = asyncio.Event()
+
+    async def never_answer(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        connected.set()
+
+    async def reached() -> None:
+        await connected.wait()
+
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as listener:
+        _, port = listener.sockets[0].getsockname()
+        engine = named(f"postgresql+asyncpg://tea@127.0.0.1:{port}/house?ssl=disable")
+        await give_up(lambda: select(engine), reached)
+        assert checked_out(engine) == 0
+    await engine.dispose()
+
+
+async def test_cancelled_without_a_context_manager_the_connection_is_lost(
+    engine: AsyncEngine,
+) -> None:
+    borrowed = asyncio.Event()
+
+    async def work() -> None:
+        session = AsyncSession(engine)
+        await session.execute(SELECT)
+        borrowed.set()
+        await asyncio.Event().wait()
+
+    async def reached() -> None:
+        await borrowed.wait()
+
+    gc.disable()
+    try:
+        await cancel(work, reached)
+        assert checked_out(engine) == 1
+        with pytest.warns(SAWarning, match="non-checked-in connection"):
+            gc.collect()
+        assert checked_out(engine) == 0
+    finally:
+        gc.enable()
+
+
+async def test_cancelled_in_sql_of_a_listener_2_0_loses_the_commits_that_follow(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    await backends.execute("CREATE TABLE orders (drink text)")
+    await select(engine)
+    task = asyncio.create_task(commit_of_the_session(engine))
+
+    def set_tenant(_: object, cursor: DBAPICursor, *__: object) -> None:
+        task.cancel()
+        cursor.execute("SELECT set_config('teahouse.tenant', '1', true)")
+
+    event.listen(engine.sync_engine, "before_cursor_execute", set_tenant, once=True)
+    happened = record(engine, "invalidate", "commit")
+    await asyncio.wait([task])
+    await commit_of_the_session(engine)
+    assert task.cancelled()
+    assert happened == (["commit"] if IS_2_0 else ["invalidate", "commit"])
+    assert await backends.scalar("SELECT count(*) FROM orders") == (0 if IS_2_0 else 1)
+
+
+# What an abandoned query still does
+
+
+async def abandon(engine: AsyncEngine, backends: Backends, *statements: str) -> None:
+    """Have AnyIO give up while the last statement waits for the lock 1."""
+
+    async def work() -> None:
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+    await anyio_task_group(work, lambda: backends.until(1, "advisory"))
+
+
+async def test_an_abandoned_query_keeps_the_locks_of_its_transaction(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    await backends.execute("CREATE TABLE orders (drink text)", "INSERT INTO orders VALUES ('tea')")
+    async with backends.holding_lock():
+        await abandon(
+            engine, backends, "UPDATE orders SET drink = 'oolong'", "SELECT pg_advisory_lock(1)"
+        )
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await backends.execute("SET LOCAL lock_timeout = '100ms'", "DELETE FROM orders")
+
+
+@pytest.mark.parametrize(("isolation_level", "rows"), [("READ COMMITTED", 0), ("AUTOCOMMIT", 1)])
+async def test_an_abandoned_statement_takes_effect_under_autocommit_only(
+    engine: AsyncEngine, backends: Backends, isolation_level: str, rows: int
+) -> None:
+    await backends.execute("CREATE TABLE orders (drink text)")
+    async with backends.holding_lock():
+        await abandon(
+            engine.execution_options(isolation_level=isolation_level),
+            backends,
+            "INSERT INTO orders SELECT 'oolong' FROM (SELECT pg_advisory_xact_lock(1)) AS brewing",
+        )
+    await backends.until(0, "%")
+    assert await backends.scalar("SELECT count(*) FROM orders") == rows
+
+
+# A client hangs up
+
+
+@asynccontextmanager
+async def hung_up_on(app: FastAPI, reached: Step) -> AsyncIterator[None]:
+    """A client has asked a real server for /, and has gone once this was reached."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    _, client = await asyncio.open_connection(*listener.getsockname())
+    client.write(b"GET / HTTP/1.1\r\nHost: teahouse\r\n\r\n")
+    await reached()
+    client.close()
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            if not server.server_state.connections:
+                break
+            await asyncio.sleep(0)
+    yield
+    server.should_exit = True
+    await serving
+
+
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("middleware", [False, True], ids=["bare", "behind middleware"])
+async def test_a_plain_endpoint_runs_on_although_its_client_has_gone(
+    engine: AsyncEngine, backends: Backends, middleware: bool
+) -> None:
+    app, outcome = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def brew() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(text("SELECT pg_advisory_xact_lock(1)"))
+        outcome.set()
+
+    if middleware:
+        app.middleware("http")(pass_on)
+    async with AsyncExitStack() as lock:
+        await lock.enter_async_context(backends.holding_lock())
+        async with hung_up_on(app, lambda: backends.until(1, "advisory")):
+            await lock.aclose()
+            await outcome.wait()
+
+
+@pytest.mark.parametrize("middleware", [False, True], ids=["bare", "behind middleware"])
+async def test_a_streaming_response_is_cancelled_and_its_query_runs_on(
+    engine: AsyncEngine, backends: Backends, middleware: bool
+) -> None:
+    app, cancelled = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def stream() -> StreamingResponse:
+        async def drinks() -> AsyncIterator[str]:
+            yield "longjing"
+            try:
+                await sleep(engine)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        return StreamingResponse(drinks())
+
+    if middleware:
+        app.middleware("http")(pass_on)
+    async with hung_up_on(app, lambda: backends.until(1)):
+        await cancelled.wait()
+        assert checked_out(engine) == 0
+        assert await backends.count("PgSleep") == 1
+
+
+# Where to set statement_timeout
+
+
+async def reach(engine: AsyncEngine) -> list[str]:
+    """What three sessions, one after another, find set."""
+    found: list[str] = []
+    for _ in range(3):
+        async with AsyncSession(engine) as session:
+            found.append(str(await session.scalar(text("SHOW statement_timeout"))))
+    await engine.dispose()
+    return found
+
+
+async def test_server_settings_reach_every_session(database_url: str) -> None:
+    assert await reach(named(database_url, statement_timeout="29s")) == ["29s"] * 3
+
+
+async def test_a_setting_of_the_role_reaches_every_session(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    database = await backends.scalar("SELECT current_database()")
+    await backends.execute(
+        f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET statement_timeout = '29s'"
+    )
+    assert await reach(engine) == ["29s"] * 3
+
+
+async def test_set_in_a_connect_event_reaches_the_first_session_only(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    default = await backends.scalar("SHOW statement_timeout")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_timeout(connection: DBAPIConnection, _: object) -> None:
+        connection.cursor().execute("SET statement_timeout = '29s'")
+
+    assert await reach(engine) == ["29s", default, default]
+
+
+async def test_set_local_reaches_to_the_end_of_its_transaction(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        before = await session.scalar(text("SHOW statement_timeout"))
+        await session.execute(text("SET LOCAL statement_timeout = '29s'"))
+        assert await session.scalar(text("SHOW statement_timeout")) == "29s"
+        await session.commit()
+        assert await session.scalar(text("SHOW statement_timeout")) == before
+
+
+# What a timeout covers, and what it leaves
+
+
+async def test_asyncio_timeout_counts_the_wait_for_a_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    async with engine.connect():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await select(engine)
+    await engine.dispose()
+
+
+async def test_after_a_statement_timeout_in_a_savepoint_the_transaction_goes_on(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    async def brew(session: AsyncSession) -> None:
+        async with session.begin_nested():
+            await session.execute(text("SET LOCAL statement_timeout = '100ms'"))
+            await session.execute(SLEEP)
+
+    await backends.execute("CREATE TABLE orders (drink text)")
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
+            await brew(session)
+        await session.commit()
+    assert await backends.scalar("SELECT count(*) FROM orders") == 1
+
+
+async def interrupt(session: AsyncSession, backends: Backends) -> None:
+    """Swallow the cancellation of a query."""
+
+    async def query() -> None:
+        with suppress(asyncio.CancelledError):
+            await session.execute(SLEEP)
+
+    task = asyncio.create_task(query())
+    await backends.until(1)
+    task.cancel()
+    await task
+
+
+async def test_a_savepoint_does_not_survive_a_cancellation(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    async with AsyncSession(engine) as session:
+        with suppress(PendingRollbackError):
+            async with session.begin_nested():
+                await interrupt(session, backends)
+        with pytest.raises(PendingRollbackError):
+            await session.execute(SELECT)
+
+
+async def test_a_session_that_swallowed_a_cancellation_commits_nothing(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    await backends.execute("CREATE TABLE orders (drink text)")
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        await interrupt(session, backends)
+        assert session.is_active
+        with pytest.raises(PendingRollbackError, match="Can't reconnect until invalid transaction"):
+            await session.commit()
+        await session.rollback()
+        await session.execute(text("INSERT INTO orders VALUES ('longjing')"))
+        await session.commit()
+    assert await backends.scalar("SELECT drink FROM orders") == "longjing"
+
+
+async def test_begin_whose_query_was_cancelled_and_caught_raises_at_its_end(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    with pytest.raises(PendingRollbackError):
+        async with async_sessionmaker(engine).begin() as session:
+            await interrupt(session, backends)
+
+
+# Cancelled in the commit
+
+
+async def commit_of_the_session(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        await session.commit()
+
+
+async def begin_of_the_session(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+
+
+async def begin_of_the_engine(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+
+
+async def begin_of_the_factory(engine: AsyncEngine) -> None:
+    async with async_sessionmaker(engine).begin() as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+
+
+COMMITS_LATE = (
+    "CREATE TABLE orders (drink text)",
+    """CREATE FUNCTION brew() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$""",
+    """CREATE CONSTRAINT TRIGGER brewing AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION brew()""",
+)
+"""Tables and triggers with which COMMIT waits for the lock 1."""
+
+
+@pytest.mark.parametrize("work", [commit_of_the_session, begin_of_the_session, begin_of_the_engine])
+async def test_a_commit_that_takes_its_time_is_undone_by_a_cancellation(
+    engine: AsyncEngine,
+    backends: Backends,
+    work: Callable[[AsyncEngine], Coroutine[None, None, None]],
+) -> None:
+    await backends.execute(*COMMITS_LATE)
+    happened = record(engine, "commit", "invalidate")
+    async with backends.holding_lock():
+        await cancel(lambda: work(engine), lambda: backends.until(1, "advisory"))
+    assert happened == ["commit", "invalidate"]
+    assert await backends.scalar("SELECT count(*) FROM orders") == 0
+
+
+async def test_begin_of_the_factory_finishes_its_commit_first(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    await backends.execute(*COMMITS_LATE)
+    happened = record(engine, "commit", "invalidate", "checkin")
+    async with backends.holding_lock():
+        task = asyncio.create_task(begin_of_the_factory(engine))
+        await backends.until(1, "advisory")
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+        assert not task.done()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert happened == ["commit", "checkin"]
+    assert await backends.scalar("SELECT count(*) FROM orders") == 1
+
+
+# A shield of one's own
+
+
+async def test_a_shielded_close_is_not_waited_for(engine: AsyncEngine) -> None:
+    happened = record(engine, "invalidate", "checkin")
+    closing, go_on, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    event.listen(engine.sync_engine, "checkin", lambda *_: back.set())
+
+    class Slow(AsyncSession):
+        async def close(self) -> None:
+            closing.set()
+            await go_on.wait()
+            await super().close()
+
+    async def work() -> None:
+        session = Slow(engine)
+        try:
+            await session.execute(SELECT)
+        finally:
+            await asyncio.shield(session.close())
+
+    task = asyncio.create_task(work())
+    await closing.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert checked_out(engine) == 1
+    go_on.set()
+    await back.wait()
+    assert happened == ["checkin"]

@@ -1,0 +1,289 @@
+"""What the page on holding a connection claims beyond the lines that its snippets print."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy import event, select, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    MissingGreenlet,
+    PendingRollbackError,
+)
+from sqlalchemy.ext.asyncio import (
+    AsyncAttrs,
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+
+BACKEND = text("SELECT pg_backend_pid()")
+LOCK = text("SELECT pg_advisory_lock(7)")
+TRY_LOCK = text("SELECT pg_try_advisory_lock(7)")
+
+
+class Base(AsyncAttrs, DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str] = mapped_column(unique=True)
+    cups: Mapped[int] = mapped_column(server_default="2")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine that lends a single connection, and lets nobody wait for it."""
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that looks at the others without a transaction of its own."""
+    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection
+
+
+def lent(engine: AsyncEngine) -> int:
+    """How many connections the pool has lent."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+# in_transaction()
+
+
+async def test_begin_counts_as_in_transaction_and_borrows_nothing(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.begin()
+        assert (session.in_transaction(), lent(engine)) == (True, 0)
+
+
+async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add_all([Order(drink="oolong"), Order(drink="oolong")])
+        with pytest.raises(IntegrityError):
+            await session.flush()
+        assert (session.in_transaction(), lent(engine)) == (True, 1)
+
+
+async def test_autocommit_counts_as_in_transaction(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        await session.execute(BACKEND)
+        assert (session.in_transaction(), lent(engine)) == (True, 1)
+
+
+async def test_a_broken_connection_is_lent_no_more_but_the_session_stays_in_transaction(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with pytest.raises(DBAPIError):
+            await session.execute(BACKEND)
+        assert (session.in_transaction(), lent(engine)) == (True, 0)
+        with pytest.raises(PendingRollbackError):
+            await session.execute(BACKEND)
+
+
+# Between transactions
+
+
+async def test_with_a_single_connection_a_temporary_table_is_there_every_time(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(text("CREATE TEMPORARY TABLE tray (drink text)"))
+        for _ in range(3):
+            await session.commit()
+            assert await session.scalar(text("SELECT to_regclass('tray') IS NOT NULL"))
+
+
+async def test_a_session_upon_a_connection_keeps_its_backend_and_still_commits(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect(), engine.connect():
+        pass
+    async with engine.connect() as connection, AsyncSession(connection) as session:
+        pids = set()
+        for number in range(4):
+            pids.add(await session.scalar(BACKEND))
+            await session.execute(text(f"CREATE TABLE orders_{number} (drink text)"))
+            await session.commit()
+    assert len(pids) == 1
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(text("SELECT to_regclass('orders_3') IS NOT NULL"))
+    await engine.dispose()
+
+
+# What stays behind
+
+
+async def test_a_lock_of_a_rolled_back_session_is_refused_to_others_until_it_disconnects(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(LOCK)
+    assert lent(engine) == 0
+    assert await watcher.scalar(TRY_LOCK) is False
+    await engine.dispose()
+    async with asyncio.timeout(10):
+        await watcher.execute(LOCK)
+
+
+async def test_server_settings_hold_for_every_connection_whatever_is_rolled_back(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(
+        database_url, connect_args={"server_settings": {"statement_timeout": "5s"}}
+    )
+    show = text("SHOW statement_timeout")
+    async with AsyncSession(engine) as one, AsyncSession(engine) as another:
+        for session in (one, another, one, another):
+            assert await session.scalar(show) == "5s"
+            await session.rollback()
+    await engine.dispose()
+
+
+# After the commit
+
+
+async def test_an_awaitable_attribute_borrows_again_after_commit(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        order = Order(drink="longjing")
+        session.add(order)
+        await session.commit()
+        assert lent(engine) == 0
+        assert await order.awaitable_attrs.cups == 2
+        assert lent(engine) == 1
+
+
+async def test_the_flush_fetches_id_and_server_default_by_returning(engine: AsyncEngine) -> None:
+    sent: list[str] = []
+    event.listen(
+        engine.sync_engine, "before_cursor_execute", lambda *seen: sent.append(str(seen[2]))
+    )
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.flush()
+    assert len(sent) == 1
+    assert sent[0].endswith("RETURNING orders.id, orders.cups")
+
+
+async def test_a_rollback_expires_objects_even_with_expire_on_commit_off(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        order = (await session.scalars(select(Order))).one()
+        await session.commit()
+        assert order.drink == "longjing"
+        await session.refresh(order)
+        await session.rollback()
+        with pytest.raises(MissingGreenlet):
+            print(order.drink)
+
+
+# A request that only reads
+
+
+async def test_what_a_dependency_loaded_is_unreadable_after_its_commit_unless_told(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+        order = (await session.scalars(select(Order))).one()
+        await session.commit()
+        with pytest.raises(MissingGreenlet):
+            print(order.drink)
+
+
+async def test_a_session_of_its_own_gives_a_check_its_connection_back(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        async with AsyncSession(engine) as check:
+            await check.execute(BACKEND)
+        assert lent(engine) == 0
+        await session.execute(BACKEND)
+
+
+# The engine
+
+
+def test_the_default_pool_and_nullpool_are_allowed_and_queuepool_is_not(database_url: str) -> None:
+    assert type(create_async_engine(database_url).pool) is AsyncAdaptedQueuePool
+    create_async_engine(database_url, poolclass=NullPool)
+    with pytest.raises(
+        ArgumentError, match="Pool class QueuePool cannot be used with asyncio engine"
+    ):
+        create_async_engine(database_url, poolclass=QueuePool)
+
+
+async def _use(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(BACKEND)
+
+
+async def _use_and_dispose(engine: AsyncEngine) -> None:
+    await _use(engine)
+    await engine.dispose()
+
+
+def test_a_second_event_loop_fails_with_the_connections_of_the_first(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(_use(engine))
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            second.run(_use(engine))
+        first.run(engine.dispose())
+
+
+def test_a_second_event_loop_works_if_the_first_disposed_of_the_engine(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    asyncio.run(_use_and_dispose(engine))
+    asyncio.run(_use_and_dispose(engine))
+
+
+def test_a_second_event_loop_works_without_a_pool(database_url: str) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    asyncio.run(_use(engine))
+    asyncio.run(_use(engine))
+
+
+async def test_synchronous_code_needs_run_sync(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
+            connection.sync_connection.execute(BACKEND)  # type: ignore[union-attr]
+        await connection.run_sync(lambda sync: sync.execute(BACKEND))
+
+
+async def test_a_coroutine_can_open_the_connections(database_url: str) -> None:
+    opened: list[asyncpg.Connection] = []
+
+    async def connect() -> asyncpg.Connection:
+        opened.append(await asyncpg.connect(database_url.replace("+asyncpg", "")))
+        return opened[-1]
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    await _use(engine)
+    await _use(engine)
+    assert len(opened) == 1
+    await engine.dispose()

@@ -1,0 +1,292 @@
+"""What the page on leaks claims beyond the lines that its snippets print."""
+
+import asyncio
+import gc
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import greenlet  # type: ignore[import-untyped]
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine, QueuePool, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from tools.pages import ROOT
+
+SNIPPETS = ROOT / "snippets/sessions/leaks"
+SELECT = text("SELECT 'oolong'")
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'forgotten'
+""")
+
+pytestmark = pytest.mark.filterwarnings("ignore:The garbage collector")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """The collector comes only when the test calls it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+def defined_in(snippet: str, before: str) -> dict[str, Any]:
+    """Run a snippet as far as a line, and return its names."""
+    source, found, _ = (SNIPPETS / snippet).read_text("utf-8").partition(before)
+    assert found
+    names: dict[str, Any] = {}
+    exec(compile(source, snippet, "exec"), names)
+    return names
+
+
+# What the collector finds, and when
+
+
+async def open_session(engine: AsyncEngine) -> None:
+    await AsyncSession(engine).execute(SELECT)
+
+
+async def committed_session(engine: AsyncEngine) -> None:
+    session = AsyncSession(engine)
+    await session.execute(SELECT)
+    await session.commit()
+
+
+async def open_connection(engine: AsyncEngine) -> None:
+    await (await engine.connect()).execute(SELECT)
+
+
+async def committed_connection(engine: AsyncEngine) -> None:
+    connection = await engine.connect()
+    await connection.execute(SELECT)
+    await connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("lose", "left"),
+    [
+        (open_session, 1),
+        (committed_session, 0),
+        (open_connection, 1),
+        (committed_connection, 0),
+    ],
+)
+@pytest.mark.usefixtures("no_collection")
+async def test_only_an_open_transaction_has_to_wait_for_a_collection(
+    engine: AsyncEngine, lose: Callable[[AsyncEngine], Awaitable[None]], left: int
+) -> None:
+    await lose(engine)
+    assert checked_out(engine) == left
+    gc.collect()
+    assert checked_out(engine) == 0
+
+
+async def test_what_somebody_still_holds_is_never_collected(engine: AsyncEngine) -> None:
+    kept = AsyncSession(engine)
+    await kept.execute(SELECT)
+    gc.collect()
+    assert checked_out(engine) == 1
+    await kept.close()
+    assert checked_out(engine) == 0
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_an_exception_that_is_kept_keeps_the_session_of_its_traceback(
+    engine: AsyncEngine,
+) -> None:
+    async def order() -> None:
+        session = AsyncSession(engine)
+        await session.execute(SELECT)
+        raise LookupError("out of oolong")
+
+    kept: list[LookupError] = []
+    try:
+        await order()
+    except LookupError as error:
+        kept.append(error)
+    gc.collect()
+    assert checked_out(engine) == 1
+    kept.clear()
+    gc.collect()
+    assert checked_out(engine) == 0
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_a_forgotten_engine_keeps_its_connections_open(database_url: str) -> None:
+    async def request() -> None:
+        engine = create_async_engine(
+            database_url, connect_args={"server_settings": {"application_name": "forgotten"}}
+        )
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+
+    async def backends() -> int:
+        async with create_async_engine(database_url, poolclass=NullPool).connect() as connection:
+            return int(await connection.scalar(BACKENDS) or 0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for _ in range(3):
+            await request()
+        assert await backends() == 3
+        gc.collect()
+        async with asyncio.timeout(30):
+            while await backends():
+                continue
+
+
+# Third parties
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_a_library_that_connects_by_itself_leaks_although_the_session_is_closed(
+    engine: AsyncEngine,
+) -> None:
+    def paginate(session: Session) -> None:
+        bind = session.get_bind()
+        assert isinstance(bind, Engine)
+        bind.connect().execute(SELECT)
+
+    async with AsyncSession(engine) as session:
+        await session.run_sync(paginate)
+    assert checked_out(engine) == 1
+    gc.collect()
+    assert checked_out(engine) == 0
+
+
+# Finding the line
+
+
+async def test_only_the_parent_greenlet_leads_to_the_line_that_took_the_connection(
+    engine: AsyncEngine,
+) -> None:
+    found: dict[str, bool] = {}
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def look(*_: object) -> None:
+        task = asyncio.current_task()
+        assert task
+        above = traceback.walk_stack(greenlet.getcurrent().parent.gr_frame)
+        stacks = {
+            "extract_stack": [frame.name for frame in traceback.extract_stack()[:-1]],
+            "get_stack": [frame.f_code.co_name for frame in task.get_stack()],
+            "parent": [frame.f_code.co_name for frame, _ in above],
+        }
+        found.update({name: "serve" in stack for name, stack in stacks.items()})
+
+    async def serve(session: AsyncSession) -> None:
+        await session.execute(SELECT)
+
+    async with AsyncSession(engine) as session:
+        await serve(session)
+    assert found == {"extract_stack": False, "get_stack": False, "parent": True}
+
+
+async def test_the_finder_names_the_endpoint_of_an_application(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    finder = defined_in("finder.py", "async def serve")
+    engine: AsyncEngine = finder["engine"]
+    app = FastAPI()
+    leaked: list[AsyncSession] = []
+
+    def latest(session: Session) -> None:
+        session.execute(SELECT)
+
+    @app.get("/directly")
+    async def directly() -> None:
+        leaked.append(AsyncSession(engine))
+        await leaked[-1].execute(SELECT)
+
+    @app.get("/run_sync")
+    async def through_run_sync() -> None:
+        leaked.append(AsyncSession(engine))
+        await leaked[-1].run_sync(latest)
+
+    @app.get("/healthy")
+    async def healthy() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://teahouse") as client:
+        for path in ("/directly", "/healthy", "/run_sync"):
+            assert (await client.get(path)).status_code == 200
+    taken = [[frame.name for frame in frames] for _, frames in finder["lent"].values()]
+    assert [names[0] for names in taken] == ["directly", "latest"]
+    assert taken[1][1] == "through_run_sync"
+    frame = next(iter(finder["lent"].values()))[1][0]
+    assert frame.filename == __file__
+    assert frame.line == "await leaked[-1].execute(SELECT)"
+
+    for session in leaked:
+        await session.close()
+    assert not finder["lent"]
+    await engine.dispose()
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_the_finder_forgets_what_was_collected_and_outlives_a_dispose(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    finder = defined_in("finder.py", "async def serve")
+    engine: AsyncEngine = finder["engine"]
+    for _ in range(2):
+        await open_session(engine)
+        assert len(finder["lent"]) == 1
+        gc.collect()
+        assert not finder["lent"]
+        await engine.dispose()
+
+
+# The helper for tests
+
+
+@pytest.mark.parametrize("poolclass", [None, NullPool])
+@pytest.mark.usefixtures("no_collection")
+async def test_the_helper_sees_a_leak_that_was_collected_already(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, poolclass: type[NullPool] | None
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    no_leaks: Callable[[AsyncEngine], AbstractContextManager[None]]
+    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
+    engine = create_async_engine(database_url, poolclass=poolclass)
+    with no_leaks(engine):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+
+    async def leaking_test() -> None:
+        with no_leaks(engine):
+            await open_session(engine)
+            gc.collect()
+            async with AsyncSession(engine) as session:
+                await session.execute(SELECT)
+
+    with pytest.raises(AssertionError, match="1 of 2 connections lost"):
+        await leaking_test()
+    with no_leaks(engine):
+        await session.execute(SELECT)
+        await session.close()
+    await engine.dispose()

@@ -1,0 +1,167 @@
+"""What the page on nested sessions claims beyond the lines that its snippets print."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import NullPool, exc, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+SELECT = text("SELECT 'oolong'")
+POUR = text("INSERT INTO orders VALUES ('oolong')")
+COUNT = text("SELECT count(*) FROM orders")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=1)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+async def nested(engine: AsyncEngine, everyone: asyncio.Barrier) -> None:
+    async with AsyncSession(engine) as first:
+        await first.execute(SELECT)
+        await everyone.wait()
+        async with AsyncSession(engine) as second:
+            await second.execute(SELECT)
+
+
+async def test_one_task_less_than_connections_always_gets_through(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=5, max_overflow=0, pool_timeout=5)
+    everyone = asyncio.Barrier(4)
+    await asyncio.gather(*(nested(engine, everyone) for _ in range(4)))
+    await engine.dispose()
+
+
+async def test_overflow_connections_count_in_full(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=2, pool_timeout=5)
+    everyone = asyncio.Barrier(2)
+    await asyncio.gather(*(nested(engine, everyone) for _ in range(2)))
+    await engine.dispose()
+
+
+async def test_the_first_to_give_up_saves_another(engine: AsyncEngine) -> None:
+    async def ask(first: AsyncSession) -> None:
+        async with first, AsyncSession(engine) as second:
+            await second.execute(SELECT)
+
+    early, late = AsyncSession(engine), AsyncSession(engine)
+    await early.execute(SELECT)
+    await late.execute(SELECT)
+    giving_up = asyncio.create_task(ask(early))
+    await asyncio.sleep(0)  # it waits now, for `pool_timeout`
+    assert isinstance(engine.pool, QueuePool)
+    engine.pool._timeout = 30
+    saved = asyncio.create_task(ask(late))
+    with pytest.raises(exc.TimeoutError):
+        await giving_up
+    await saved
+
+
+async def test_without_a_pool_timeout_the_circle_is_never_broken(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=None)
+    everyone = asyncio.Barrier(2)
+    tasks = [asyncio.create_task(nested(engine, everyone)) for _ in range(2)]
+    done, _ = await asyncio.wait(tasks, timeout=0.5)
+    assert done == set()
+    assert checked_out(engine) == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert checked_out(engine) == 0
+    await engine.dispose()
+
+
+async def test_the_server_sees_no_lock_that_anybody_waits_for(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    everyone = asyncio.Barrier(3)
+    tasks = [asyncio.create_task(nested(engine, everyone)) for _ in range(2)]
+    await everyone.wait()
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with watcher.connect() as connection:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        assert await connection.scalar(waiting) == 0
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_postgresql_waits_for_a_lock_for_ever_by_default(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(text("SHOW lock_timeout")) == "0"
+
+
+async def test_only_the_session_passed_on_sees_what_is_not_committed(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as first, AsyncSession(engine) as second:
+        await first.execute(POUR)
+        assert await first.scalar(COUNT) == 1
+        assert await second.scalar(COUNT) == 0
+
+
+async def test_a_pool_of_one_fails_the_nested_session_every_time(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    for _ in range(3):
+        with pytest.raises(exc.TimeoutError, match="QueuePool limit of size 1 overflow 0 reached"):
+            await nested(engine, asyncio.Barrier(1))
+    await engine.dispose()
+
+
+async def test_a_connection_counts_like_a_session_and_a_stream_holds_its_own(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        rows = await session.stream(text("SELECT generate_series(1, 3)"))
+        async for _ in rows:
+            async with engine.connect():
+                assert checked_out(engine) == 2
+
+
+async def test_a_savepoint_takes_no_second_connection(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        async with session.begin_nested():
+            await session.execute(SELECT)
+            assert checked_out(engine) == 1
+
+
+async def test_the_transaction_before_stays_if_the_second_fails(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(POUR)
+        await session.commit()
+    with pytest.raises(LookupError):
+        await fail_after_pouring(engine)
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(COUNT) == 1
+
+
+async def fail_after_pouring(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(POUR)
+        raise LookupError("out of oolong")
+
+
+async def test_an_engine_of_its_own_serves_the_second_session_of_everybody(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    audit = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
+    everyone = asyncio.Barrier(2)
+
+    async def serve() -> None:
+        async with AsyncSession(engine) as first:
+            await first.execute(SELECT)
+            await everyone.wait()
+            async with AsyncSession(audit) as second:
+                await second.execute(SELECT)
+
+    await asyncio.gather(serve(), serve())
+    await audit.dispose()

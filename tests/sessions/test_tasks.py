@@ -1,0 +1,400 @@
+"""What the page on one session per task claims beyond the lines that its snippets print."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import (
+    IllegalStateChangeError,
+    InterfaceError,
+    InvalidRequestError,
+    NotSupportedError,
+    ResourceClosedError,
+    SAWarning,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
+
+SELECT = text("SELECT 'oolong'")
+BACKEND = text("SELECT pg_backend_pid() FROM pg_sleep(0.05)")
+PROVISIONING = (
+    "This session is provisioning a new connection; concurrent operations are not permitted"
+)
+IN_PROGRESS = "cannot perform operation: another operation is in progress"
+SPOILED = r"cannot use Connection.transaction\(\) in a manually started transaction"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_size=5, max_overflow=0, pool_timeout=5)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+async def together(*work: Awaitable[object]) -> list[object]:
+    return await asyncio.gather(*work, return_exceptions=True)
+
+
+# Why it works on your machine
+
+
+async def test_a_connection_taken_beforehand_silences_the_provisioning_error(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    async with AsyncSession(engine) as session:
+        await session.connection()
+        results = await together(session.execute(SELECT), session.execute(SELECT))
+    assert not any(isinstance(result, Exception) for result in results)
+    await engine.dispose()
+
+
+async def test_a_burst_that_has_to_connect_meets_the_error_on_a_warm_pool(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as one, AsyncSession(engine) as session:
+        await one.execute(SELECT)  # the only connection that was ready
+        results = await together(session.execute(SELECT), session.execute(SELECT))
+    assert isinstance(results[1], InvalidRequestError)
+    assert str(results[1]).startswith(PROVISIONING)
+
+
+# In turn, not at once
+
+
+async def test_a_shared_connection_runs_its_queries_in_turn(engine: AsyncEngine) -> None:
+    loop = asyncio.get_running_loop()
+    async with engine.connect() as connection:
+        began = loop.time()
+        results = await together(*(connection.scalar(BACKEND) for _ in range(4)))
+    assert len(set(results)) == 1
+    assert loop.time() - began >= 4 * 0.05
+
+
+async def test_five_sessions_of_their_own_beat_one_shared_in_the_best_of_several(
+    engine: AsyncEngine,
+) -> None:
+    loop = asyncio.get_running_loop()
+    brew = text("SELECT pg_sleep(0.1)")
+
+    async def alone() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(brew)
+
+    async def shared() -> None:
+        async with AsyncSession(engine) as session:
+            await asyncio.gather(*(session.execute(brew) for _ in range(5)))
+
+    async def own() -> None:
+        await asyncio.gather(*(alone() for _ in range(5)))
+
+    async def best(work: Callable[[], Awaitable[None]]) -> float:
+        taken = []
+        for _ in range(4):
+            began = loop.time()
+            await work()
+            taken.append(loop.time() - began)
+        return min(taken)
+
+    assert await best(own) < await best(shared)
+
+
+# The connection that stays spoiled
+
+
+async def spoil(engine: AsyncEngine, end: Callable[[AsyncSession], Awaitable[None]]) -> object:
+    """What ending the transaction beside a running query raises."""
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        return (await together(session.execute(BACKEND), end(session)))[1]
+
+
+async def use(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+
+
+@pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback])
+async def test_dispose_clears_the_pool_of_a_connection_spoiled_by(
+    engine: AsyncEngine, end: Callable[[AsyncSession], Awaitable[None]]
+) -> None:
+    error = await spoil(engine, end)
+    assert isinstance(error, InterfaceError)
+    assert IN_PROGRESS in str(error)
+    for _ in range(3):
+        with pytest.raises(InterfaceError, match=SPOILED):
+            await use(engine)
+    await engine.dispose()
+    await use(engine)
+
+
+async def test_with_pre_ping_one_more_borrower_fails_and_then_the_connection_is_new(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    await spoil(engine, AsyncSession.commit)
+    with pytest.raises(InterfaceError, match=SPOILED):
+        await use(engine)
+    await use(engine)
+    await engine.dispose()
+
+
+# TaskGroup
+
+
+async def test_the_cancelled_task_of_a_group_loses_its_new_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+
+    async def share(session: AsyncSession) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(session.execute(SELECT))
+
+    async with AsyncSession(engine) as session:
+        with pytest.raises(ExceptionGroup, match="unhandled errors in a TaskGroup"):
+            await share(session)
+        assert isinstance(engine.pool, QueuePool)
+        assert (engine.pool.checkedin(), engine.pool.checkedout()) == (0, 0)
+    await engine.dispose()
+
+
+async def test_gather_raises_and_lets_the_other_tasks_run_on() -> None:
+    go_on = asyncio.Event()
+
+    async def fail() -> None:
+        raise LookupError("out of oolong")
+
+    other = asyncio.create_task(go_on.wait())
+    with pytest.raises(LookupError):
+        await asyncio.gather(fail(), other)
+    assert not other.done()
+    go_on.set()
+    assert await other
+
+
+# Which message is whose
+
+
+async def test_a_query_during_a_commit_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        results = await together(session.commit(), session.execute(SELECT))
+    assert isinstance(results[1], InvalidRequestError)
+    assert str(results[1]) == (
+        "This session is in 'prepared' state; no further SQL can be emitted within this "
+        "transaction."
+    )
+
+
+async def test_a_commit_during_a_commit_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        results = await together(session.commit(), session.commit())
+    assert isinstance(results[1], IllegalStateChangeError)
+    assert str(results[1]).startswith(
+        "Method 'commit()' can't be called here; method 'commit()' is already in progress"
+    )
+
+
+async def test_a_flush_during_a_flush_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+
+        async def add(drink: str) -> None:
+            session.add(Order(drink=drink))
+            await session.flush()
+
+        with pytest.warns(SAWarning, match="not currently supported within the execution stage"):
+            results = await together(add("longjing"), add("oolong"))
+    assert isinstance(results[1], InvalidRequestError)
+    assert str(results[1]) == "Session is already flushing"
+
+
+async def test_add_and_commit_in_two_tasks_fail_both(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+
+        async def add(drink: str) -> None:
+            session.add(Order(drink=drink))
+            await session.commit()
+
+        with pytest.warns(SAWarning, match="not currently supported within the execution stage"):
+            one, other = await together(add("longjing"), add("oolong"))
+    assert isinstance(one, ResourceClosedError)
+    assert str(one) == "This transaction is closed"
+    assert isinstance(other, IllegalStateChangeError)
+    assert str(other).startswith(
+        "Method 'commit()' can't be called here; method '_prepare_impl()' is already in progress"
+    )
+
+
+async def test_a_query_during_a_stream_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        rows = await session.stream(text("SELECT generate_series(1, 5000)"))
+
+        async def read() -> int:
+            return sum([1 async for _ in rows])
+
+        read_all, error = await together(read(), session.execute(SELECT))
+    assert read_all == 5000
+    assert isinstance(error, InterfaceError)
+    assert IN_PROGRESS in str(error)
+
+
+async def test_a_bare_connection_of_asyncpg_refuses_a_second_query(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        bare = await driver(connection)
+        results = await together(bare.fetch("SELECT pg_sleep(0.05)"), bare.fetch("SELECT 1"))
+    assert isinstance(results[1], asyncpg.InterfaceError)
+    assert str(results[1]) == IN_PROGRESS
+
+
+def test_a_pool_used_in_three_event_loops_says_another_operation_in_the_third(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    with asyncio.Runner() as first, asyncio.Runner() as second, asyncio.Runner() as third:
+        first.run(use(engine))
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            second.run(use(engine))
+        with pytest.raises(InterfaceError, match="another operation is in progress"):
+            third.run(use(engine))
+        first.run(engine.dispose())
+
+
+# A session per task
+
+
+async def test_a_task_commits_although_its_neighbor_fails(engine: AsyncEngine) -> None:
+    async def save(drink: str, *, fail: bool) -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            session.add(Order(drink=drink))
+            await session.flush()
+            if fail:
+                raise LookupError("out of " + drink)
+
+    results = await together(save("longjing", fail=False), save("oolong", fail=True))
+    assert isinstance(results[1], LookupError)
+    async with AsyncSession(engine) as session:
+        assert list(await session.scalars(text("SELECT drink FROM orders"))) == ["longjing"]
+
+
+async def test_another_session_does_not_see_what_is_not_committed(engine: AsyncEngine) -> None:
+    count = text("SELECT count(*) FROM orders")
+    async with AsyncSession(engine) as session, AsyncSession(engine) as other:
+        session.add(Order(drink="oolong"))
+        await session.flush()
+        assert await session.scalar(count) == 1
+        assert await other.scalar(count) == 0
+
+
+async def test_an_object_of_another_session_is_refused(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, AsyncSession(engine) as other:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.flush()
+        with pytest.raises(InvalidRequestError, match="is already attached to session"):
+            other.add(order)
+
+
+async def test_a_semaphore_bounds_how_many_connections_are_out(engine: AsyncEngine) -> None:
+    seats, most = asyncio.Semaphore(2), 0
+
+    async def brew() -> None:
+        nonlocal most
+        async with seats, AsyncSession(engine) as session:
+            await session.execute(SELECT)
+            most = max(most, checked_out(engine))
+
+    await asyncio.gather(*(brew() for _ in range(20)))
+    assert 0 < most <= 2
+
+
+# Other messages from the driver
+
+
+async def driver(connection: AsyncConnection) -> asyncpg.Connection:
+    bare = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(bare, asyncpg.Connection)
+    return bare
+
+
+async def test_a_changed_table_fails_a_prepared_statement_once(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    orders = text("SELECT * FROM orders")
+    migration = create_async_engine(database_url)
+    async with AsyncSession(engine) as session:
+        await session.execute(orders)
+    async with migration.begin() as connection:
+        await connection.execute(text("ALTER TABLE orders ADD cups int"))
+    await migration.dispose()
+    async with AsyncSession(engine) as session:
+        with pytest.raises(NotSupportedError, match="cached statement plan is invalid due to"):
+            await session.execute(orders)
+    async with AsyncSession(engine) as session:
+        await session.execute(orders)
+
+
+async def test_without_the_statement_cache_a_changed_table_is_no_error(database_url: str) -> None:
+    engine = create_async_engine(
+        database_url, pool_size=1, connect_args={"prepared_statement_cache_size": 0}
+    )
+    orders = text("SELECT * FROM orders")
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        await session.execute(orders)
+    migration = create_async_engine(database_url)
+    async with migration.begin() as connection:
+        await connection.execute(text("ALTER TABLE orders ADD cups int"))
+    await migration.dispose()
+    async with AsyncSession(engine) as session:
+        await session.execute(orders)
+    await engine.dispose()
+
+
+async def test_asyncpg_connects_within_a_task_only(database_url: str) -> None:
+    said = asyncio.get_running_loop().create_future()
+
+    def outside_of_any_task() -> None:
+        connecting = asyncpg.connect(database_url.replace("+asyncpg", ""))
+        try:
+            connecting.send(None)
+        except RuntimeError as error:
+            said.set_result(str(error))
+
+    asyncio.get_running_loop().call_soon(outside_of_any_task)
+    assert await said == "Timeout should be used inside a task"
+
+
+async def test_a_connect_event_awaits_the_driver_by_run_async(engine: AsyncEngine) -> None:
+    def register(dbapi_connection: object, _: object) -> None:
+        dbapi_connection.run_async(  # type: ignore[attr-defined]
+            lambda connection: connection.set_type_codec(
+                "json", schema="pg_catalog", encoder=str, decoder=lambda value: f"<{value}>"
+            )
+        )
+
+    await engine.dispose()
+    event.listen(engine.sync_engine, "connect", register)
+    async with engine.connect() as connection:
+        assert await (await driver(connection)).fetchval("SELECT '1'::json") == "<1>"

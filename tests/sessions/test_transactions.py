@@ -1,0 +1,360 @@
+"""What the page on transactions claims beyond the lines that its snippets print."""
+
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InvalidRequestError,
+    PendingRollbackError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import NullPool, QueuePool
+
+from tools.postgres import EmbeddedPostgres
+
+BACKEND = text("SELECT pg_backend_pid()")
+SELECT = text("SELECT 'oolong'")
+STATEMENT = re.compile(r"LOG:  (?:statement|execute \w+): (.+)")
+CLOSED = "Can't operate on closed transaction inside context manager"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str] = mapped_column(unique=True)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine that lends a single connection, and lets nobody wait for it."""
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield engine
+    await engine.dispose()
+
+
+def lent(engine: AsyncEngine) -> int:
+    """How many connections the pool has lent."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+async def saved(engine: AsyncEngine) -> list[str]:
+    """The drinks that were committed."""
+    async with AsyncSession(engine) as session:
+        return list(await session.scalars(select(Order.drink).order_by(Order.id)))
+
+
+# What is sent, by the server's own account
+
+
+@pytest.fixture(scope="module")
+def chatty() -> Iterator[EmbeddedPostgres]:
+    """A server that logs each statement it gets."""
+    with EmbeddedPostgres(log_statement="all") as server:
+        yield server
+
+
+class Spy:
+    """A warm engine, and what its server got from it."""
+
+    def __init__(self, server: EmbeddedPostgres, **options: object) -> None:
+        self.server = server
+        self.engine = create_async_engine(server.url(), pool_size=1, **options)
+
+    async def __aenter__(self) -> "Spy":
+        async with self.engine.connect() as connection:
+            await connection.execute(SELECT)
+        self.seen = len(self.server.log())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.dispose()
+
+    def got(self) -> list[str]:
+        """The statements since the last look."""
+        lines = self.server.log()[self.seen :]
+        self.seen += len(lines)
+        return [match[1] for line in lines if (match := STATEMENT.search(line))]
+
+
+async def test_without_sql_the_server_gets_nothing(chatty: EmbeddedPostgres) -> None:
+    async with Spy(chatty) as spy:
+        async with AsyncSession(spy.engine) as session, session.begin():
+            await session.connection()
+        async with spy.engine.connect():
+            pass
+        assert spy.got() == []
+
+
+async def test_begin_goes_out_before_the_first_sql_and_an_end_once(
+    chatty: EmbeddedPostgres,
+) -> None:
+    async with Spy(chatty) as spy:
+        async with AsyncSession(spy.engine) as session:
+            await session.execute(SELECT)
+        assert spy.got() == ["BEGIN;", "SELECT 'oolong'", "ROLLBACK;"]
+        async with AsyncSession(spy.engine) as session:
+            await session.execute(SELECT)
+            await session.commit()
+            await session.rollback()
+            await session.commit()
+        assert spy.got() == ["BEGIN;", "SELECT 'oolong'", "COMMIT;"]
+
+
+async def test_the_rollback_is_the_sessions_and_not_the_pools(chatty: EmbeddedPostgres) -> None:
+    async with Spy(chatty, pool_reset_on_return=None) as spy:
+        async with AsyncSession(spy.engine) as session:
+            await session.execute(SELECT)
+        assert spy.got() == ["BEGIN;", "SELECT 'oolong'", "ROLLBACK;"]
+
+
+async def test_a_savepoint_costs_two_statements(chatty: EmbeddedPostgres) -> None:
+    async with Spy(chatty) as spy:
+        async with AsyncSession(spy.engine) as session, session.begin(), session.begin_nested():
+            await session.execute(SELECT)
+        assert spy.got() == [
+            "BEGIN;",
+            "SAVEPOINT sa_savepoint_1",
+            "SELECT 'oolong'",
+            "RELEASE SAVEPOINT sa_savepoint_1",
+            "COMMIT;",
+        ]
+
+
+async def test_autocommit_sends_the_statement_alone_and_is_undone_on_return(
+    chatty: EmbeddedPostgres,
+) -> None:
+    async with Spy(chatty) as spy:
+        autocommit = spy.engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with AsyncSession(autocommit) as session:
+            await session.execute(SELECT)
+        assert spy.got() == ["SELECT 'oolong'"]
+        async with AsyncSession(spy.engine) as session:
+            await session.execute(SELECT)
+        assert spy.got() == [
+            "BEGIN ISOLATION LEVEL READ COMMITTED;",
+            "SELECT 'oolong'",
+            "ROLLBACK;",
+        ]
+
+
+async def test_the_pools_log_says_rollback_where_nothing_is_sent(
+    chatty: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "sqlalchemy.pool"):
+        async with Spy(chatty) as spy:
+            caplog.clear()
+            async with spy.engine.connect():
+                pass
+            assert any("rollback-on-return" in message for message in caplog.messages)
+            assert spy.got() == []
+
+
+# The missing commit
+
+
+async def test_neither_a_flush_nor_a_savepoint_is_a_commit(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.flush()
+    async with AsyncSession(engine) as session, session.begin_nested():
+        session.add(Order(drink="oolong"))
+    assert await saved(engine) == []
+
+
+# commit() inside begin()
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback", "close"])
+async def test_a_block_whose_transaction_was_ended_takes_no_more(
+    engine: AsyncEngine, end: str
+) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(SELECT)
+        await getattr(session, end)()
+        with pytest.raises(InvalidRequestError, match=CLOSED):
+            session.add(Order(drink="oolong"))
+        with pytest.raises(InvalidRequestError, match=CLOSED):
+            await session.execute(SELECT)
+
+
+async def test_commit_as_the_last_line_of_a_block_is_harmless(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Order(drink="longjing"))
+        await session.commit()
+    assert await saved(engine) == ["longjing"]
+
+
+# A transaction is already begun
+
+
+async def test_add_begins_a_transaction_too(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        with pytest.raises(InvalidRequestError, match="already begun on this Session"):
+            await session.begin()
+
+
+async def test_a_savepoint_may_follow_whatever_came_before(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        async with session.begin_nested():
+            session.add(Order(drink="longjing"))
+        await session.commit()
+    assert await saved(engine) == ["longjing"]
+
+
+# Savepoints
+
+
+async def test_the_server_answers_commit_with_a_rollback_and_nobody_complains(
+    chatty: EmbeddedPostgres,
+) -> None:
+    async with Spy(chatty) as spy:
+        async with AsyncSession(spy.engine) as session, session.begin():
+            await session.execute(text("CREATE TABLE orders (drink text)"))
+            with suppress(DBAPIError):
+                await session.execute(text("SELECT 1 / 0"))
+        assert spy.got()[-1] == "COMMIT;"
+        async with AsyncSession(spy.engine) as session:
+            assert await session.scalar(text("SELECT to_regclass('orders') IS NULL"))
+
+
+async def test_a_failed_flush_that_is_caught_ends_its_block_in_silence_too(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Order(drink="longjing"))
+        await session.flush()
+        session.add(Order(drink="longjing"))
+        with suppress(IntegrityError):
+            await session.flush()
+    assert await saved(engine) == []
+
+
+async def test_a_savepoint_takes_no_second_connection(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        pid = await session.scalar(BACKEND)
+        async with session.begin_nested():
+            assert await session.scalar(BACKEND) == pid
+            assert lent(engine) == 1
+
+
+async def test_commit_inside_a_savepoint_commits_everything(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        async with session.begin_nested():
+            session.add(Order(drink="oolong"))
+            await session.commit()
+    assert await saved(engine) == ["longjing", "oolong"]
+
+
+# After an error
+
+
+async def test_a_failed_statement_aborts_the_transaction_until_rollback(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await session.execute(text("SELECT 1 / 0"))
+        with pytest.raises(
+            DBAPIError,
+            match="current transaction is aborted, commands ignored until end of transaction block",
+        ):
+            await session.execute(SELECT)
+        assert lent(engine) == 1
+        await session.rollback()
+        assert lent(engine) == 0
+        await session.execute(SELECT)
+
+
+async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        async with watcher.connect() as connection:
+            await connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with pytest.raises(DBAPIError):
+            await session.execute(SELECT)
+        with pytest.raises(
+            PendingRollbackError, match="Can't reconnect until invalid transaction is rolled back"
+        ):
+            await session.execute(SELECT)
+        assert lent(engine) == 0
+        await session.rollback()
+        assert await session.scalar(BACKEND) != pid
+
+
+async def test_after_a_rollback_the_added_are_gone_and_may_be_added_again(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+        first, again = Order(drink="oolong"), Order(drink="longjing")
+        session.add_all([first, again])
+        with pytest.raises(IntegrityError):
+            await session.commit()
+        await session.rollback()
+        assert first not in session
+        session.add(first)
+        await session.commit()
+    assert await saved(engine) == ["longjing", "oolong"]
+
+
+# AUTOCOMMIT
+
+
+async def test_autocommit_refuses_savepoints(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        await session.begin_nested()
+        with pytest.raises(DBAPIError, match="SAVEPOINT can only be used in transaction blocks"):
+            await session.execute(SELECT)
+
+
+async def test_an_engine_with_options_shares_the_pool(engine: AsyncEngine) -> None:
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    assert autocommit.pool is engine.pool
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+    async with AsyncSession(autocommit) as session:
+        assert await session.scalar(BACKEND) == pid
+
+
+async def test_vacuum_runs_in_autocommit_only(engine: AsyncEngine) -> None:
+    vacuum = text("VACUUM orders")
+    async with AsyncSession(engine) as session:
+        with pytest.raises(DBAPIError, match="VACUUM cannot run inside a transaction block"):
+            await session.execute(vacuum)
+    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        await session.execute(vacuum)
+
+
+async def test_commit_as_sql_leaves_the_rest_beyond_the_reach_of_rollback(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.flush()
+        await session.execute(text("COMMIT"))
+        session.add(Order(drink="oolong"))
+        await session.flush()
+        await session.rollback()
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(select(func.count(Order.id))) == 2

@@ -1,0 +1,233 @@
+"""What the page on waiting claims beyond the lines that its snippets print."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from fastapi.responses import StreamingResponse
+from sqlalchemy import event, select, text
+from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm.exc import DetachedInstanceError
+from sqlalchemy.pool import QueuePool
+
+SELECT = text("SELECT 'oolong'")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="oolong"))
+        await session.commit()
+    yield engine
+    await engine.dispose()
+
+
+def checked_out(engine: AsyncEngine) -> int:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
+
+
+async def test_who_commits_before_the_wait_is_faster_in_the_best_of_several(
+    engine: AsyncEngine,
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def request(*, commit: bool) -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+            if commit:
+                await session.commit()
+            await asyncio.sleep(0.1)
+
+    async def ten(*, commit: bool) -> float:
+        began = loop.time()
+        await asyncio.gather(*(request(commit=commit) for _ in range(10)))
+        return loop.time() - began
+
+    assert min([await ten(commit=True) for _ in range(4)]) < await ten(commit=False)
+
+
+async def test_commit_is_sent_instead_of_the_rollback(engine: AsyncEngine) -> None:
+    ended: list[str] = []
+    event.listen(engine.sync_engine, "commit", lambda _: ended.append("commit"))
+    event.listen(engine.sync_engine, "rollback", lambda _: ended.append("rollback"))
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+    assert ended == ["commit", "rollback"]
+
+
+# Streams
+
+
+async def lent_during_the_stream(
+    engine: AsyncEngine, endpoint: Callable[..., Awaitable[StreamingResponse]]
+) -> list[int]:
+    app = FastAPI()
+    app.get("/")(endpoint)
+    web = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=web, base_url="http://t") as client:
+        return [int(number) for number in (await client.get("/")).text.split()]
+
+
+async def test_scope_function_closes_the_session_before_the_stream(engine: AsyncEngine) -> None:
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    async def words() -> AsyncIterator[str]:
+        yield f"{checked_out(engine)} "
+
+    async def answer(
+        session: Annotated[AsyncSession, Depends(get_session, scope="function")],
+    ) -> StreamingResponse:
+        await session.execute(SELECT)
+        return StreamingResponse(words())
+
+    assert await lent_during_the_stream(engine, answer) == [0]
+
+
+async def test_a_session_around_each_use_is_closed_between_the_words(engine: AsyncEngine) -> None:
+    async def words() -> AsyncIterator[str]:
+        for _ in range(2):
+            async with AsyncSession(engine) as session:
+                await session.execute(SELECT)
+            yield f"{checked_out(engine)} "
+
+    async def answer() -> StreamingResponse:
+        return StreamingResponse(words())
+
+    assert await lent_during_the_stream(engine, answer) == [0, 0]
+
+
+async def test_a_connection_as_dependency_is_kept_after_its_commit(engine: AsyncEngine) -> None:
+    async def get_connection() -> AsyncIterator[AsyncConnection]:
+        async with engine.connect() as connection:
+            yield connection
+
+    async def words() -> AsyncIterator[str]:
+        yield f"{checked_out(engine)} "
+
+    async def answer(
+        connection: Annotated[AsyncConnection, Depends(get_connection)],
+    ) -> StreamingResponse:
+        await connection.execute(SELECT)
+        await connection.commit()
+        return StreamingResponse(words())
+
+    assert await lent_during_the_stream(engine, answer) == [1]
+
+
+async def test_a_server_side_stream_keeps_its_connection(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        rows = await session.stream(text("SELECT generate_series(1, 3)"))
+        assert [checked_out(engine) async for _ in rows] == [1, 1, 1]
+
+
+# Before the wait
+
+
+async def load(session: AsyncSession) -> Order:
+    return (await session.scalars(select(Order))).one()
+
+
+async def test_commit_returns_and_keeps_objects_readable_if_told(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        order = await load(session)
+        await session.commit()
+        assert (checked_out(engine), order.drink) == (0, "oolong")
+    async with AsyncSession(engine) as session:
+        order = await load(session)
+        await session.commit()
+        with pytest.raises(MissingGreenlet):
+            print(order.drink)
+
+
+async def test_rollback_returns_and_expires_in_any_case(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        order = await load(session)
+        await session.rollback()
+        assert checked_out(engine) == 0
+        with pytest.raises(MissingGreenlet):
+            print(order.drink)
+
+
+async def test_close_returns_and_detaches(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        order = await load(session)
+        await session.close()
+        assert (checked_out(engine), order.drink) == (0, "oolong")
+        order.drink = "pu-erh"
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        assert (await load(session)).drink == "oolong"
+        session.expire(order := await load(session))
+    with pytest.raises(DetachedInstanceError):
+        print(order.drink)
+
+
+async def test_a_begin_block_around_the_reads_returns_at_its_end(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        async with session.begin():
+            order = await load(session)
+            assert checked_out(engine) == 1
+        assert (checked_out(engine), order.drink) == (0, "oolong")
+
+
+async def test_expunging_everything_returns_nothing(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await load(session)
+        session.expunge_all()
+        assert checked_out(engine) == 1
+
+
+async def test_coming_back_is_a_new_checkout(engine: AsyncEngine) -> None:
+    happened: list[str] = []
+    event.listen(engine.sync_engine, "checkout", lambda *_: happened.append("checkout"))
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        await session.commit()
+        await session.execute(SELECT)
+    assert happened == ["checkout", "checkout"]
+
+
+# What you give up
+
+
+async def test_a_row_locked_for_update_stays_locked_while_the_session_waits(
+    engine: AsyncEngine,
+) -> None:
+    lock = text("SELECT drink FROM orders FOR UPDATE")
+    skip = text("SELECT drink FROM orders FOR UPDATE SKIP LOCKED")
+    async with AsyncSession(engine) as holder, AsyncSession(engine) as other:
+        await holder.execute(lock)
+        assert list(await other.scalars(skip)) == []
+        await holder.commit()
+        assert list(await other.scalars(skip)) == ["oolong"]
+
+
+# A blocked loop
+
+
+async def test_the_debug_mode_of_asyncio_logs_from_a_tenth_of_a_second() -> None:
+    assert asyncio.get_running_loop().slow_callback_duration == 0.1
