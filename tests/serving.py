@@ -25,20 +25,28 @@ BACKENDS = text("""
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running application; afterwards server and requests have ended."""
+async def running(app: FastAPI) -> AsyncIterator[tuple[uvicorn.Server, str]]:
+    """A server and its address; afterwards it has stopped and its requests have ended."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     listener = socket.create_server(("127.0.0.1", 0))
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        async with httpx.AsyncClient(
-            base_url=url, trust_env=False, timeout=DEADLINE, limits=httpx.Limits()
-        ) as client:
-            yield client
+        yield server, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await running
+        await serving
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running application."""
+    async with (
+        running(app) as (_, url),
+        httpx.AsyncClient(
+            base_url=url, trust_env=False, timeout=DEADLINE, limits=httpx.Limits()
+        ) as client,
+    ):
+        yield client
 
 
 def checked_out(engine: AsyncEngine) -> int:
@@ -57,7 +65,7 @@ async def backends(database_url: str) -> int:
 async def eventually(holds: Callable[[], bool]) -> None:
     """Wait until the callable is true; fail if that takes longer than `DEADLINE`."""
     async with asyncio.timeout(DEADLINE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

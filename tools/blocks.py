@@ -34,14 +34,14 @@ WORDS = {
         "source": "源码",
         "proved": "✓ {when} 运行通过",
         "unproved": "本次构建未验证",
-        "failed": "✗ 输出与实际运行不符：{problem}",
+        "failed": "✗ 最近一次运行没有通过：{problem}",
     },
     "en": {
         "download": "Download this file",
         "source": "Source",
         "proved": "✓ Ran {when}",
         "unproved": "Not proved in this build",
-        "failed": "✗ A run disagrees with this output: {problem}",
+        "failed": "✗ The last run failed: {problem}",
     },
 }
 
@@ -84,8 +84,8 @@ class Proofs:
 
 
 def included(name: str, docs: Path) -> Path:
-    """Where an included file belongs: a program among the snippets, a picture in `docs`."""
-    return (SNIPPETS if name.endswith(".py") else docs) / name
+    """Where an included file belongs: a picture in `docs`, programs and records in `snippets`."""
+    return (docs if name.endswith(".svg") else SNIPPETS) / name
 
 
 def missing_includes(text: str, docs: Path) -> Iterator[tuple[int, Path]]:

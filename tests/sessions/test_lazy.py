@@ -75,9 +75,11 @@ async def test_a_session_works_on_after_missing_greenlet(
         await session.commit()
         if cold:
             await tried.dispose()
-        with warnings.catch_warnings(record=True, action="always") as caught:
-            with pytest.raises(MissingGreenlet):
-                print(guest.orders)
+        with (
+            warnings.catch_warnings(record=True, action="always") as caught,
+            pytest.raises(MissingGreenlet),
+        ):
+            print(guest.orders)
         never_awaited = ["coroutine 'connect' was never awaited" in str(w.message) for w in caught]
         assert any(never_awaited) == (cold and EDITION == (2, 1))
         assert len((await session.scalars(select(Order))).all()) == 4
@@ -111,9 +113,9 @@ async def run_sync(session: AsyncSession, guest: Guest) -> None:
     await session.run_sync(lambda _: guest.orders)
 
 
-@pytest.mark.parametrize("load", [refresh, awaitable_attrs, run_sync])
-async def test_loading_later_takes_a_query_for_each_object_and_no_second_connection(
-    engine: AsyncEngine, load: Callable[[AsyncSession, Guest], Awaitable[None]]
+@pytest.mark.parametrize(("load", "queries"), [(refresh, 2), (awaitable_attrs, 1), (run_sync, 1)])
+async def test_loading_later_queries_for_each_object_and_takes_no_second_connection(
+    engine: AsyncEngine, load: Callable[[AsyncSession, Guest], Awaitable[None]], queries: int
 ) -> None:
     sent: list[None] = []
     async with AsyncSession(engine) as session:
@@ -123,7 +125,7 @@ async def test_loading_later_takes_a_query_for_each_object_and_no_second_connect
             await load(session, guest)
             assert checked_out(engine) == 1
         assert [len(guest.orders) for guest in guests] == [2, 2]
-    assert len(sent) == len(guests)
+    assert len(sent) == queries * len(guests)
 
 
 async def test_selectinload_takes_two_statements_for_any_number_of_objects(

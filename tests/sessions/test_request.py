@@ -1,0 +1,378 @@
+"""What the page on a request's connection claims beyond the lines that its snippets print."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi import Depends, FastAPI, Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.serving import checked_out, eventually, require_on, serving
+from tools.prove import OUTPUT, SNIPPETS
+
+PAGE = "sessions/request"
+SELECT = text("SELECT 'oolong'")
+FOLDER = SNIPPETS / "sessions" / "request"
+CallNext = Callable[[Request], Awaitable[Response]]
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_timeout=0.2)
+    gc.disable()  # a leak must be found by the test, not by the collector
+    yield engine
+    gc.enable()
+    await engine.dispose()
+
+
+class Sessions:
+    """The usual dependency, which remembers the sessions it made and closes what leaked."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.made: list[AsyncSession] = []
+
+    async def yielded(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self.engine) as session:
+            self.made.append(session)
+            yield session
+
+    async def returned(self) -> AsyncSession:
+        async with AsyncSession(self.engine) as session:
+            self.made.append(session)
+            return session
+
+
+@pytest.fixture
+async def sessions(engine: AsyncEngine) -> AsyncIterator[Sessions]:
+    sessions = Sessions(engine)
+    yield sessions
+    for session in sessions.made:
+        await session.close()
+
+
+def test_the_page_names_the_versions_that_ran() -> None:
+    require_on(PAGE, f"FastAPI {version('fastapi')}")
+    require_on(PAGE, f"uvicorn {version('uvicorn')}")
+
+
+# The record of older versions
+
+
+def recorded(name: str) -> dict[str, list[str]]:
+    """What each version printed, by its number."""
+    _, *parts = (FOLDER / name).read_text("utf-8").split("\n\nFastAPI ")
+    found = ((part.splitlines()[0], part.splitlines()[1:]) for part in parts)
+    return {version: lines for versions, lines in found for version in versions.split(", ")}
+
+
+def printed(name: str) -> list[str]:
+    """The lines in a snippet, which the FastAPI of this environment printed."""
+    lines = (FOLDER / name).read_text("utf-8").splitlines()
+    return [OUTPUT.sub("", line) for line in lines if OUTPUT.match(line)]
+
+
+def test_the_connection_came_back_before_the_response_from_0_106_to_0_117() -> None:
+    said, today = recorded("after_yield.txt"), printed("after_yield.py")
+    assert said["0.105.0"] == said["0.118.0"] == today
+    assert said["0.106.0"] == said["0.117.1"]
+    assert said["0.106.0"][0] == "response: idle" != today[0]
+
+
+def test_scope_came_with_0_121() -> None:
+    said = recorded("background.txt")
+    [refusal] = said["0.120.4"]
+    require_on(PAGE, refusal)
+    assert said["0.121.0"] == printed("background.py")
+
+
+# Streams
+
+
+def streaming(sessions: Sessions, until: asyncio.Event) -> FastAPI:
+    """Every kind of long answer, each of them with one query before it begins."""
+    app = FastAPI()
+    Session = Annotated[AsyncSession, Depends(sessions.yielded)]
+
+    @app.get("/sse", response_class=EventSourceResponse)
+    async def sse(session: Session) -> AsyncIterator[str]:
+        await session.execute(SELECT)
+        yield "oolong"
+        await until.wait()
+
+    @app.websocket("/websocket")
+    async def websocket(socket: WebSocket, session: Session) -> None:
+        await session.execute(SELECT)
+        await socket.accept()
+        await until.wait()
+
+    return app
+
+
+async def test_server_sent_events_hold_the_connection(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    ended = asyncio.Event()
+    async with (
+        serving(streaming(sessions, ended)) as client,
+        client.stream("GET", "/sse") as response,
+    ):
+        pieces = response.aiter_lines()
+        assert "oolong" in await anext(pieces)
+        assert checked_out(engine) == 1
+        ended.set()
+    assert checked_out(engine) == 0
+
+
+async def test_a_websocket_holds_the_connection(engine: AsyncEngine, sessions: Sessions) -> None:
+    ended, accepted = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            accepted.set()
+
+    scope: Scope = {
+        "type": "websocket", "path": "/websocket", "headers": [], "query_string": b"",
+        "subprotocols": [],
+    }  # fmt: skip
+    connected = asyncio.create_task(streaming(sessions, ended)(scope, receive, send))
+    await accepted.wait()
+    assert checked_out(engine) == 1
+    ended.set()
+    await connected
+    assert checked_out(engine) == 0
+
+
+async def test_between_two_pieces_with_short_sessions_the_connection_is_back(
+    engine: AsyncEngine,
+) -> None:
+    app = FastAPI()
+    seen: list[int] = []
+
+    @app.get("/")
+    async def pour() -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            for _ in range(2):
+                async with AsyncSession(engine) as session:
+                    drink = str(await session.scalar(SELECT))
+                seen.append(checked_out(engine))
+                yield drink
+
+        return StreamingResponse(brew())
+
+    async with serving(app) as client:
+        assert (await client.get("/")).text == "oolongoolong"
+    assert seen == [0, 0]
+
+
+async def test_a_client_that_leaves_a_stream_has_its_half_committed(engine: AsyncEngine) -> None:
+    app = FastAPI()
+    happened: list[str] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+            await session.commit()
+            happened.append("committed")
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)]) -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            await session.execute(SELECT)
+            yield "oolong"
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                happened.append("cancelled")
+                raise
+
+        return StreamingResponse(brew())
+
+    async with serving(app) as client:
+        async with client.stream("GET", "/") as response:
+            pieces = response.aiter_text()
+            assert await anext(pieces) == "oolong"
+        await eventually(lambda: len(happened) == 2)
+    assert happened == ["cancelled", "committed"]
+    assert checked_out(engine) == 0
+
+
+async def test_an_endpoint_runs_on_when_its_client_has_left(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    app = FastAPI()
+    arrived, left = asyncio.Event(), asyncio.Event()
+    happened: list[str] = []
+
+    @app.get("/")
+    async def pour(
+        session: Annotated[AsyncSession, Depends(sessions.yielded)], request: Request
+    ) -> None:
+        await session.execute(SELECT)
+        arrived.set()
+        await left.wait()
+        while not await request.is_disconnected():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        happened.append("ended")
+
+    async with serving(app) as client:
+        asking = asyncio.create_task(client.get("/"))
+        await arrived.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert checked_out(engine) == 1
+        left.set()
+        await eventually(lambda: happened == ["ended"])
+    assert checked_out(engine) == 0
+
+
+# Used after the dependency has ended
+
+
+@pytest.mark.parametrize(
+    ("way", "scope", "left_out"),
+    [
+        ("endpoint", "function", 0),
+        ("stream", "request", 0),
+        ("stream", "function", 1),
+        ("yield", "request", 0),
+        ("yield", "function", 1),
+    ],
+)
+async def test_a_stream_that_uses_a_session_of_the_function_leaks(
+    engine: AsyncEngine,
+    sessions: Sessions,
+    way: str,
+    scope: Literal["function", "request"],
+    left_out: int,
+) -> None:
+    app = FastAPI()
+    Session = Annotated[AsyncSession, Depends(sessions.yielded, scope=scope)]
+
+    @app.get("/endpoint")
+    async def endpoint(session: Session) -> str:
+        return str(await session.scalar(SELECT))
+
+    @app.get("/stream")
+    async def stream(session: Session) -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            yield str(await session.scalar(SELECT))
+
+        return StreamingResponse(brew())
+
+    @app.get("/yield", response_class=StreamingResponse)
+    async def generator(session: Session) -> AsyncIterator[str]:
+        yield str(await session.scalar(SELECT))
+
+    async with serving(app) as client:
+        assert "oolong" in (await client.get(f"/{way}")).text
+    assert checked_out(engine) == left_out
+
+
+async def test_a_dependency_that_returns_its_session_leaks(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(sessions.returned)]) -> str:
+        return str(await session.scalar(SELECT))
+
+    async with serving(app) as client:
+        assert (await client.get("/")).json() == "oolong"
+    assert checked_out(engine) == 1
+
+
+# Middleware
+
+
+async def test_a_stream_leaks_the_session_of_a_middleware(engine: AsyncEngine) -> None:
+    app = FastAPI()
+    made: list[AsyncSession] = []
+    closed = asyncio.Event()
+
+    @app.middleware("http")
+    async def session_for_all(request: Request, call_next: CallNext) -> Response:
+        async with AsyncSession(engine) as session:
+            made.append(session)
+            response = await call_next(request)
+        closed.set()
+        return response
+
+    @app.get("/")
+    async def pour() -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            await closed.wait()
+            yield str(await made[0].scalar(SELECT))
+
+        return StreamingResponse(brew())
+
+    async with serving(app) as client:
+        assert (await client.get("/")).text == "oolong"
+    assert checked_out(engine) == 1
+    await made[0].close()
+
+
+Scoped = async_scoped_session[AsyncSession]
+
+
+def with_decorator(app: FastAPI, session: Scoped) -> None:
+    @app.middleware("http")
+    async def remove(request: Request, call_next: CallNext) -> Response:
+        try:
+            return await call_next(request)
+        finally:
+            await session.remove()
+
+
+def with_class(app: FastAPI, session: Scoped) -> None:
+    class Remove:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await session.remove()
+
+    app.add_middleware(Remove)
+
+
+@pytest.mark.parametrize(
+    ("middleware", "statuses", "left_out"),
+    [(with_decorator, [200] * 15 + [500], 15), (with_class, [200] * 16, 0)],
+)
+async def test_remove_in_a_middleware_works_only_in_the_task_of_the_endpoint(
+    engine: AsyncEngine, middleware: Any, statuses: list[int], left_out: int
+) -> None:
+    app = FastAPI()
+    session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+    middleware(app, session)
+
+    @app.get("/")
+    async def pour() -> None:
+        await session.execute(SELECT)
+
+    async with serving(app) as client:
+        assert [(await client.get("/")).status_code for _ in range(16)] == statuses
+    gc.collect()
+    assert checked_out(engine) == left_out
+    for left in session.registry.registry.values():
+        await left.close()
