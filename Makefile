@@ -6,7 +6,7 @@ VENV := .venv$(addprefix -,$(SQLALCHEMY))
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve test build check prove update agree run speed lock clean
+.PHONY: serve test build check prove update agree run older speed lock clean
 
 serve: $(VENV)/ready
 	@$(PYTHON) -m tools.serve
@@ -33,6 +33,9 @@ agree: $(VENV)/ready
 
 run: $(VENV)/ready
 	@$(PYTHON) -m tools.run $(SNIPPET)
+
+older: $(VENV)/ready
+	@$(PYTHON) -m tools.older
 
 speed: $(VENV)/ready
 	@$(PYTHON) -m tools.speed

@@ -7,7 +7,7 @@
 importScripts("../vendor/minisearch.js", "words.js")
 
 const READY = 1, QUERY = 2, RESULT = 3
-const ENOUGH = 0.45        // how much of a query, by weight, a page must have to be shown at all
+const ENOUGH = 0.4         // how much of a query, by weight, a page must have to be shown at all
 const PAGES = 15           // in a result
 const SECTIONS = 8         // of a page
 const SHOWN = 3            // of them at once; the others fold
@@ -33,7 +33,7 @@ function load({ docs }) {
     const text = plain(doc.text.replace(/<pre>.*?<\/pre>/gs, " "))
     const { location, about = "" } = doc
     const title = plain(doc.title)
-    const said = { title: flat(title), text: flat(`${text} ${code}`) }
+    const said = { title: flat(`${title} ${about}`), text: flat(`${text} ${code}`) }
     return { id, page, location, about, top: tops.get(page) ?? "", title, text, code, said }
   })
   index = new MiniSearch({
@@ -43,7 +43,7 @@ function load({ docs }) {
     searchOptions: {
       tokenize: words => words.split(" "),
       boost: { top: 2, about: 3, title: 4, text: 1, code: 0.4 },
-      boostDocument: id => LISTS.test(sections[id].page) ? 0.3 : 1,
+      boostDocument: id => LISTS.test(sections[id].page) ? 0.1 : 1,
     },
   })
   index.addAll(sections)
@@ -86,8 +86,7 @@ function find(query, loose) {
   }).sort((a, b) => b.score - a.score)
 
   if (!loose) return ranked.filter(page => words.every(word => page.found.has(word)))
-  const best = Math.max(0, ...ranked.filter(page => !page.lists).map(page => page.covered))
-  return ranked.filter(page => page.covered >= Math.max(ENOUGH, 0.6 * best))
+  return ranked.filter(page => page.covered >= ENOUGH)
 }
 
 /* How much of a query some of its words are. A rare word weighs more than a common one, a word that
@@ -96,7 +95,8 @@ function find(query, loose) {
 function shareOf(terms, hits) {
   const weight = word => {
     const known = hits.filter(hit => hit.queryTerms.includes(word)).length
-    return known ? Math.log(1 + sections.length / known) : isHan(word) ? 0.7 : 1.5
+    if (!known) return isHan(word) ? 0.4 : 1.5
+    return Math.min(Math.log(1 + sections.length / known), isHan(word) ? 2 : Infinity)
   }
   const units = [...terms.values()].flatMap(words => {
     if (words.length === 1) return [{ words, weight: 2 * weight(words[0]) }]
