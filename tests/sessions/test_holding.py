@@ -268,13 +268,6 @@ def test_a_second_event_loop_works_without_a_pool(database_url: str) -> None:
     asyncio.run(_use(engine))
 
 
-async def test_synchronous_code_needs_run_sync(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
-            connection.sync_connection.execute(BACKEND)  # type: ignore[union-attr]
-        await connection.run_sync(lambda sync: sync.execute(BACKEND))
-
-
 async def test_a_coroutine_can_open_the_connections(database_url: str) -> None:
     opened: list[asyncpg.Connection] = []
 

@@ -15,6 +15,12 @@ const SMALL_WORDS = new Set(
 const SMALL_HAN =
   /为什么|怎么办|怎么|怎样|如何|什么|多少|哪里|是不是|能不能|要不要|有没有|是否|可以|需要|应该|已经|之后|以后|时候|(?<!归)还|[的了吗呢吧么是也就都很我你它把被里在]/u
 
+/* What a Chinese reader types in English and a Chinese page says in Chinese, by stem. */
+const SAME = {
+  session: "会话", connection: "连接", engin: "引擎", transaction: "事务", leak: "泄漏", clos: "关闭",
+  cancel: "取消", overflow: "溢出", timeout: "超时", dependency: "依赖", task: "任务", thread: "线程",
+}
+
 /* closing, closed, closes: clos */
 function stem(word) {
   if (/(ss|us|is)$/.test(word)) return word
@@ -45,6 +51,9 @@ function* wordsOf(text) {
   }
 }
 
+/* The pairs of a text's Han characters. */
+const pairsOf = text => Array.from(wordsOf(text), ({ word }) => word).filter(word => isHan(word) && [...word].length > 1)
+
 /* What a query asks for: the terms as typed, each with the words that stand for it. Numbers differ
    from one error message to the next, so they count only where there is nothing else. */
 function termsOf(query, loose) {
@@ -52,7 +61,7 @@ function termsOf(query, loose) {
   for (const { 0: run, 1: han } of query.normalize("NFKC").replace(NOISE, " ").matchAll(RUN)) {
     if (han) {
       for (const piece of run.split(SMALL_HAN)) {
-        const pairs = [...wordsOf(piece)].map(({ word }) => word).filter(word => [...word].length > 1)
+        const pairs = pairsOf(piece)
         if (pairs.length) terms.set(piece, pairs)
       }
     } else if (parts(run).length) {

@@ -65,8 +65,9 @@ function search(query) {
 function find(query, loose) {
   const terms = termsOf(query, loose)
   const words = [...new Set([...terms.values()].flat())]
-  const hits = index.search(words.join(" "), {
-    prefix: (word, i) => i === words.length - 1 && /^[a-z]{2}/.test(word),
+  const also = words.map(word => SAME[word]).concat(pairsOf(query)).filter(word => word && !words.includes(word))
+  const hits = index.search([...also, ...words].join(" "), {
+    prefix: word => word === words.at(-1) && /^[a-z]{2}/.test(word),
     fuzzy: word => loose && /^[a-z]{5}/.test(word) && (word.length > 6 ? 2 : 1),
   })
   const share = shareOf(terms, hits)
@@ -85,7 +86,8 @@ function find(query, loose) {
     return { address, lists: LISTS.test(address), terms, items, found, covered, score }
   }).sort((a, b) => b.score - a.score)
 
-  if (!loose) return ranked.filter(page => words.every(word => page.found.has(word)))
+  const says = page => word => page.found.has(word) || page.found.has(SAME[word])
+  if (!loose) return ranked.filter(page => words.every(says(page)))
   return ranked.filter(page => page.covered >= ENOUGH)
 }
 
@@ -99,7 +101,7 @@ function shareOf(terms, hits) {
     return Math.min(Math.log(1 + sections.length / known), isHan(word) ? 2 : Infinity)
   }
   const units = [...terms.values()].flatMap(words => {
-    if (words.length === 1) return [{ words, weight: 2 * weight(words[0]) }]
+    if (words.length === 1) return [{ words: [words[0], SAME[words[0]]], weight: 2 * weight(words[0]) }]
     return Array.from({ length: words.length + 1 }, (_, i) => {
       const pairs = words.slice(Math.max(0, i - 1), i + 1)
       return { words: pairs, weight: Math.min(...pairs.map(weight)) }
