@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Literal, NamedTuple, get_args
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.stateful import (
@@ -28,9 +28,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import QueuePool
 
 from tools.pages import ROOT
-
-PATIENCE = 10.0
-"""Seconds until what should come about has come about, even on a busy machine."""
 
 Wish = Literal["order", "brew", "commit", "leave", "fail"]
 Moment = Literal["connect", "checkout", "begin", "commit", "rollback", "reset", "checkin", "close"]
@@ -103,6 +100,8 @@ class TeaHouse(RuleBasedStateMachine):
 
     database_url: str
     runner: asyncio.Runner
+    patience = 10.0
+    """Seconds until what should come about has come about, even on a busy machine."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,10 +166,13 @@ class TeaHouse(RuleBasedStateMachine):
         async def kill() -> None:
             for backend in (await self._backends())[nth:][:1]:
                 self.kills += 1
-                async with self.watcher.connect() as connection:
-                    await connection.execute(text(f"SELECT pg_terminate_backend({backend.pid})"))
+                await self._terminate(backend)
 
         self.run(kill())
+
+    async def _terminate(self, backend: Backend) -> None:
+        async with self.watcher.connect() as connection:
+            await connection.execute(text(f"SELECT pg_terminate_backend({backend.pid})"))
 
     async def _wish(self, seat: int, wish: Wish) -> None:
         if seat not in self.seats:
@@ -189,11 +191,12 @@ class TeaHouse(RuleBasedStateMachine):
         self.run(self._settle())
 
     async def _settle(self) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        deadline = asyncio.get_running_loop().time() + self.patience
         while problem := next(self._problems(backends := await self._backends()), ""):
             too_many = len(backends) > self.limit and not self.hurried
             if too_many or asyncio.get_running_loop().time() > deadline:
                 self.broken = True
+                TeaHouse.patience = 1.0  # what follows is the search for a shorter example
                 raise AssertionError(f"{problem}; {self.engine.pool.status()}")
             await asyncio.sleep(0.002)
         self.hurried = False
@@ -244,14 +247,16 @@ class TeaHouse(RuleBasedStateMachine):
         if not self.broken:
             self.hurried = True
             await self._settle()
-            async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+            async with AsyncExitStack() as stack, asyncio.timeout(self.patience):
                 for _ in range(self.limit):
                     await stack.enter_async_context(self.engine.connect())
             await self._settle()
         await self.engine.dispose()
-        if not self.broken:
-            assert await self._backends() == []
+        left = await self._backends()
+        for backend in left:
+            await self._terminate(backend)
         await self.watcher.dispose()
+        assert self.broken or not left, f"{left} are left of a disposed engine"
 
 
 def test_no_schedule_costs_the_pool_a_slot(database_url: str) -> None:
@@ -266,6 +271,7 @@ def test_no_schedule_costs_the_pool_a_slot(database_url: str) -> None:
                 stateful_step_count=25,
                 deadline=None,
                 database=None,
+                phases=[Phase.generate, Phase.shrink],
                 suppress_health_check=[HealthCheck.too_slow],
             ),
         )

@@ -192,13 +192,13 @@ async def test_only_the_parent_greenlet_leads_to_the_line_that_took_the_connecti
             "get_stack": [frame.f_code.co_name for frame in task.get_stack()],
             "parent": [frame.f_code.co_name for frame, _ in above],
         }
-        found.update({name: "serve" in stack for name, stack in stacks.items()})
+        found.update({name: "order_tea" in stack for name, stack in stacks.items()})
 
-    async def serve(session: AsyncSession) -> None:
+    async def order_tea(session: AsyncSession) -> None:
         await session.execute(SELECT)
 
     async with AsyncSession(engine) as session:
-        await serve(session)
+        await order_tea(session)
     assert found == {"extract_stack": False, "get_stack": False, "parent": True}
 
 

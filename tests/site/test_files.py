@@ -40,8 +40,11 @@ def test_a_page_names_itself_its_twin_and_its_source(site: Path, path: str) -> N
     [canonical] = re.findall(r'<link rel="canonical" href="([^"]+)"', text)
     [other] = re.findall(r'class="[^"]*\bswitch" href="([^"]+)"', text)
     [edit] = re.findall(r'<a href="([^"]+)"[^>]* rel="edit"', text)
+    [title] = re.findall(r"<title>([^<]+)</title>", text)
+    [heading] = re.findall(r"<h1[^>]*>(.+?)<a class", text)
     language = "en" if path.startswith("en/") else "zh"
     source = f"{path.removeprefix('en/').rstrip('/') or 'index'}.md"
+    assert title.startswith(f"{re.sub('<[^>]+>', '', heading)} · ")
     assert canonical == SITE_URL + path
     assert urljoin(SITE_URL + path, other) == SITE_URL + twin(path)
     assert edit == f"{REPOSITORY}/edit/main/docs/{language}/{source}"
