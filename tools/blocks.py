@@ -78,7 +78,9 @@ class Proofs:
         if not entry["ok"]:
             return Proof("failed", entry["when"], entry["problem"])
         versions = " · ".join(
-            f"{what} {version}" for what, version in self._record["versions"].items()
+            f"{what} {version}"
+            for what, version in self._record["versions"].items()
+            if what != "psycopg" or b"psycopg" in source
         )
         return Proof("proved", entry["when"], versions=versions)
 

@@ -259,6 +259,7 @@ def versions(server: Server) -> dict[str, str]:
     return {
         "SQLAlchemy": version("sqlalchemy"),
         "asyncpg": version("asyncpg"),
+        "psycopg": version("psycopg"),
         "PostgreSQL": server.version,
         "Python": platform.python_version(),
     }

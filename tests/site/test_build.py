@@ -86,7 +86,7 @@ FAILED = {**PROVED, "ok": False, "problem": "snippets/pool/size/one.py:7: printe
 
 
 def test_a_page_says_whether_its_snippet_was_proved(guide: Path) -> None:
-    versions = {"SQLAlchemy": "2.1.9", "PostgreSQL": "18.4"}
+    versions = {"SQLAlchemy": "2.1.9", "psycopg": "3.3.9", "PostgreSQL": "18.4"}
     write(
         guide / ".cache/proofs.json",
         json.dumps({"versions": versions, "snippets": {"pool/size/one.py": PROVED}}),
