@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tools.pages import DOCS, ROOT, pages
+from tools.pages import pages
 from tools.prove import snippets, spot
+from tools.rooms import DOCS, ROOT
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 CODE = re.compile(r"`[^`]+`")

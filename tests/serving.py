@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.report import report
-from tools.pages import DOCS, LANGUAGES
+from tools.rooms import DOCS, LANGUAGES
 
 DEADLINE = 20.0
 """Seconds until something that must happen counts as not happening."""

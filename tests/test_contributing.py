@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from packaging.requirements import Requirement
 
 from tests.report import report
-from tools.pages import DOCS, ROOT, Page
+from tools.pages import Page
+from tools.rooms import DOCS, ROOT
 
 GUIDE = ROOT / "CONTRIBUTING.md"
 PAGES = [Page(DOCS / language / "contributing.md") for language in ("zh", "en")]

@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import LANGUAGES, pages
+from tools.pages import pages
+from tools.rooms import LANGUAGES
 
 BACKEND = text("SELECT pg_backend_pid()")
 

@@ -9,12 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-SNIPPETS = ROOT / "snippets"
-RECORD = ROOT / ".cache" / "proofs.json"
-
-INCLUDE = re.compile(r'^([ \t]*)--8<-- "([^"]+)"[ \t]*$', re.MULTILINE)
-"""A line that includes a file: its indentation, the name of the file."""
+from tools.pages import INCLUDE
+from tools.rooms import RECORD, SNIPPETS
 
 _FENCE = re.compile(r'^([ \t]*)```python\n(?=\1--8<-- "([^"]+\.py)"\n\1```$)', re.MULTILINE)
 _BLOCK = re.compile(

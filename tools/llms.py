@@ -13,7 +13,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 
-from tools.blocks import INCLUDE, included
+from tools.blocks import included
+from tools.pages import INCLUDE
 
 _CODE_ID_OR_LINK = re.compile(
     r"(?P<code>^(?P<fence>`{3,}).*?^(?P=fence)$|`[^`\n]+`)"

@@ -14,7 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
-from tools.prove import DEADLINE, SNIPPETS, digest, versions
+from tools.prove import DEADLINE, digest, versions
+from tools.rooms import SNIPPETS
 
 RUNS = {
     "sessions/request/after_yield.py": ("0.105.0", "0.106.0", "0.117.1", "0.118.0"),

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
-LANGUAGES = ("zh", "en")
+from tools.rooms import DOCS, ROOT
 
-INCLUDE = re.compile(r'^--8<-- "([^"]+)"$')
+INCLUDE = re.compile(r'^([ \t]*)--8<-- "([^"]+)"[ \t]*$', re.MULTILINE)
+"""A line that includes a file: its indentation, the name of the file."""
+
 _HEADING = re.compile(r"^(#{1,6}) +(.*?)(?: *\{ *#([\w-]+) *\})?$")
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*)$")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

@@ -7,6 +7,7 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 from tools import blocks
+from tools.rooms import RECORD, SNIPPETS
 
 _RENDERED = ("content", "toc", "_title_from_render", "present_anchor_ids", "links_to_anchors")
 """What `Page.render` sets."""
@@ -17,7 +18,7 @@ def written(root: Path) -> dict[str, dict[Path, int]]:
     folders = {
         "zh": [root / "docs" / "zh"],
         "en": [root / "docs" / "en", root / "mkdocs.en.yml"],
-        "both": [root / "mkdocs.yml", root / "theme", blocks.SNIPPETS, blocks.RECORD],
+        "both": [root / "mkdocs.yml", root / "theme", SNIPPETS, RECORD],
     }
     return {
         part: {

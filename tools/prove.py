@@ -33,10 +33,8 @@ from typing import Any, cast
 import click
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database, leftovers
+from tools.rooms import RECORD, ROOT, SNIPPETS
 
-ROOT = Path(__file__).resolve().parent.parent
-SNIPPETS = ROOT / "snippets"
-RECORD = ROOT / ".cache" / "proofs.json"
 DEADLINE = 60.0
 """Seconds a snippet may take before it is stopped and counts as failed."""
 

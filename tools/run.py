@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.postgres import PostgresError, find_postgres, fresh_database
-
-ROOT = Path(__file__).resolve().parent.parent
+from tools.rooms import ROOT
 
 
 def run(snippet: Path) -> int:

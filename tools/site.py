@@ -28,9 +28,9 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
 from tools import blocks, llms, preview
+from tools.rooms import ROOT, SNIPPETS
 from tools.snippet_index import index
 
-ROOT = Path(__file__).resolve().parent.parent
 PLACES = {"zh": "", "en": "en/"}
 """Where each language stands below the address of the site."""
 TAGS = {"zh-Hans": "", "en": "en/", "x-default": "en/"}
@@ -99,7 +99,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages():
         _check_includes(Path(cast(str, file.abs_src_path)), Path(config.docs_dir))
     if language(config) == "zh":
-        for path in sorted(blocks.SNIPPETS.rglob("*.py")):
+        for path in sorted(SNIPPETS.rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
     return files

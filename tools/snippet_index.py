@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools import pages
-from tools.blocks import SNIPPETS
+from tools.rooms import SNIPPETS
 
 
 def index(language: str, nav: list[Any]) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def _sections(language: str) -> Iterator[tuple[str, str]]:
         for section in page.sections():
             for _, line in section.lines:
                 if include := pages.INCLUDE.match(line.strip()):
-                    yield include[1], _address(page.name, section.id)
+                    yield include[2], _address(page.name, section.id)
 
 
 def _address(page: str, section: str = "") -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tools.pages import ROOT
+from tools.rooms import ROOT
 
 DEADLINE = 600.0
 """Seconds any one step may take."""

@@ -10,7 +10,8 @@ import argparse
 import hashlib
 import json
 
-from tools.pages import DOCS, Page, Section, pairs
+from tools.pages import Page, Section, pairs
+from tools.rooms import DOCS
 
 AGREED = DOCS / "agreed.json"
 

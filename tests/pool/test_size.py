@@ -12,8 +12,8 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import DOCS
 from tools.postgres import EmbeddedPostgres
+from tools.rooms import DOCS
 
 
 def pool_of(engine: AsyncEngine) -> QueuePool:

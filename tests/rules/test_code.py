@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.report import report
-from tools.pages import ROOT
 from tools.prove import formatted, name, snippets, spot
+from tools.rooms import ROOT
 
 
 def findings(*command: str) -> list[str]:

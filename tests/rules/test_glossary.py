@@ -7,7 +7,8 @@ import pytest
 
 from tests.chinese import CODE, Line, chinese
 from tests.report import report
-from tools.pages import DOCS, LANGUAGES, Page
+from tools.pages import Page
+from tools.rooms import DOCS, LANGUAGES
 
 ZH, EN = (Page(DOCS / language / "reference" / "glossary.md") for language in LANGUAGES)
 ROW = re.compile(r"^\| (.*?) +\| (.*?) \| (.*?) ?\|$")

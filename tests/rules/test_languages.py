@@ -12,7 +12,8 @@ from mkdocs.utils.yaml import yaml_load
 
 from tests.report import report
 from tools import twins
-from tools.pages import DOCS, INCLUDE, LANGUAGES, ROOT, Page, Section, pages, pairs
+from tools.pages import INCLUDE, Page, Section, pages, pairs
+from tools.rooms import DOCS, LANGUAGES, ROOT
 
 CODE = re.compile(r"`[^`]+`")
 NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
@@ -63,7 +64,7 @@ def numbers(section: Section) -> set[str]:
 
 
 def included(section: Section) -> list[str]:
-    return [match[1] for _, line in section.lines if (match := INCLUDE.match(line.strip()))]
+    return [match[2] for _, line in section.lines if (match := INCLUDE.match(line.strip()))]
 
 
 def test_every_page_is_there_in_both_languages() -> None:

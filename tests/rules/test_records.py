@@ -1,7 +1,8 @@
 """A record of older versions is of the snippet beside it, as that stands."""
 
 from tests.report import report
-from tools.prove import SNIPPETS, digest, spot
+from tools.prove import digest, spot
+from tools.rooms import SNIPPETS
 
 
 def test_a_record_is_of_the_snippet_as_it_stands() -> None:

@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 
 from tests.report import report
 from tools import postgres
+from tools.rooms import ROOT
 
-ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 PRE_COMMIT = ROOT / ".pre-commit-config.yaml"
 TESTS = ROOT / ".github" / "workflows" / "test.yml"

@@ -9,8 +9,9 @@ import pytest
 from pytest_examples import find_examples
 
 from tests.report import report
-from tools.pages import DOCS, INCLUDE, LANGUAGES, ROOT, Page, pages
+from tools.pages import INCLUDE, Page, pages
 from tools.prove import OUTPUT, name, snippets, spot
+from tools.rooms import DOCS, LANGUAGES, ROOT
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LINES, COLUMNS = 60, 80
@@ -23,7 +24,7 @@ def includes(page: Page) -> Iterator[tuple[int, str]]:
     """The files a page includes, with the numbers of the including lines."""
     for number, line in enumerate(page.lines, 1):
         if match := INCLUDE.match(line.strip()):
-            yield number, match[1]
+            yield number, match[2]
 
 
 @every_snippet
@@ -91,8 +92,8 @@ def test_python_on_a_page_is_an_include_of_a_snippet(example: object) -> None:
     match = INCLUDE.match(source)
     if not match:
         report([f"{where}: Python that nobody ran; move it to snippets/ and include the file"])
-    elif match[1] not in map(name, snippets()):
-        report([f"{where}: includes {match[1]}, which is no file below snippets/; mend the path"])
+    elif match[2] not in map(name, snippets()):
+        report([f"{where}: includes {match[2]}, which is no file below snippets/; mend the path"])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

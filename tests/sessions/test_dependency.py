@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from tests.report import report
-from tools.pages import DOCS, LANGUAGES, ROOT
+from tools.rooms import DOCS, LANGUAGES, ROOT
 
 SELECT = text("SELECT 'oolong'")
 

@@ -19,7 +19,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from tests.serving import DEADLINE, backends, checked_out, eventually, require_on, running, serving
-from tools.prove import SNIPPETS
+from tools.rooms import SNIPPETS
 
 PAGE = "sessions/fastapi"
 SELECT = text("SELECT 'oolong'")

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, create
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
 from tests.report import report
-from tools.pages import DOCS, LANGUAGES
+from tools.rooms import DOCS, LANGUAGES
 
 EDITION = (2, 0) if sqlalchemy.__version__.startswith("2.0") else (2, 1)
 CALL = {(2, 0): "await_only()", (2, 1): "await_()"}[EDITION]

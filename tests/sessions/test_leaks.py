@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from tools.pages import ROOT
+from tools.rooms import ROOT
 
 SNIPPETS = ROOT / "snippets/sessions/leaks"
 SELECT = text("SELECT 'oolong'")

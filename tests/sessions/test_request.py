@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import (
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.serving import checked_out, eventually, require_on, serving
-from tools.prove import OUTPUT, SNIPPETS
+from tools.prove import OUTPUT
+from tools.rooms import SNIPPETS
 
 PAGE = "sessions/request"
 SELECT = text("SELECT 'oolong'")

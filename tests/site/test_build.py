@@ -14,7 +14,7 @@ import pytest
 from tests.site.host import build, complaints
 from tools import blocks, prove
 from tools import site as hook
-from tools.pages import ROOT
+from tools.rooms import ROOT
 
 SNIPPET = '"""One is one.\n\n一就是一。\n"""\n\nprint(1)\n#> 1\n'
 PAGE = """---

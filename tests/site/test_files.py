@@ -14,8 +14,8 @@ import pytest
 from tests.site.conftest import REPOSITORY
 from tests.site.host import PREFIX, SITE_URL
 from tests.site.test_pages import addresses
-from tools.blocks import INCLUDE, SNIPPETS
-from tools.pages import DOCS, ROOT, pages
+from tools.pages import INCLUDE, pages
+from tools.rooms import DOCS, ROOT, SNIPPETS
 from tools.vendor import VENDOR
 
 PLACES = {"zh": "", "en": "en/"}

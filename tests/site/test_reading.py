@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.test_pages import addresses
-from tools.blocks import SNIPPETS
+from tools.rooms import SNIPPETS
 
 LONG = "pool/size/"
 """A page with several sections and snippets."""

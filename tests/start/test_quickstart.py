@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import LANGUAGES, ROOT, pages
+from tools.pages import pages
+from tools.rooms import LANGUAGES, ROOT
 
 SNIPPETS = ROOT / "snippets" / "start" / "quickstart"
 EDITION_2_0 = sqlalchemy.__version__.startswith("2.0.")

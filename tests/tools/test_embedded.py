@@ -24,8 +24,8 @@ from sqlalchemy.pool import NullPool
 from tools import binaries, embedded
 from tools.binaries import PostgresError
 from tools.embedded import EmbeddedPostgres
+from tools.rooms import ROOT
 
-ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root becomes somebody else; all other tests ran as yourself"
 )

@@ -7,7 +7,7 @@ import pytest
 
 from tools import older
 from tools.postgres import Server
-from tools.prove import SNIPPETS
+from tools.rooms import SNIPPETS
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tools.postgres import EmbeddedPostgres
-
-ROOT = Path(__file__).parents[2]
+from tools.rooms import ROOT
 
 ITS_DATABASE = """
 import asyncio, os

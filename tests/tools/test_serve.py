@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import pytest
 
 from tools import prove
-from tools.pages import ROOT
 from tools.postgres import Server
+from tools.rooms import ROOT
 
 SNIPPET = "index/four_moments.py"
 

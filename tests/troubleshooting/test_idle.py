@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import DOCS, ROOT
 from tools.postgres import EmbeddedPostgres
+from tools.rooms import DOCS, ROOT
 
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
 STATES = text("""
