@@ -1,10 +1,14 @@
 """What every test may ask for: the PostgreSQL of this run, and a database of its own."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
+
+# `make test &` in a script ignores Ctrl-C, and so would the programs on which we try it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,54 @@
+"""The pool never closes what idles; LIFO lets the server do it.
+
+池从不关闭空闲的连接；后进先出能让服务端来关。
+"""
+
+import asyncio
+import os
+from string import ascii_uppercase
+
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+URL = os.environ["DATABASE_URL"]
+SETTINGS = {"application_name": "teahouse", "idle_session_timeout": "1s"}
+watcher = create_async_engine(URL, poolclass=NullPool)
+
+
+async def alive() -> int:
+    query = """SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'teahouse' AND datname = current_database()"""
+    async with watcher.connect() as connection:
+        return await connection.scalar(text(query)) or 0
+
+
+async def quiet_hour(lifo: bool, at_last: int) -> None:
+    engine = create_async_engine(
+        URL,
+        pool_use_lifo=lifo,
+        pool_pre_ping=True,
+        connect_args={"server_settings": SETTINGS},
+    )
+    async_session = async_sessionmaker(engine)
+    lent = [await engine.connect() for _ in range(5)]
+    for connection in lent:
+        await connection.close()
+
+    letters: dict[int, str] = {}
+    order = ""
+    while len(order) < 30 or await alive() != at_last:
+        async with async_session() as session:
+            pid = await session.scalar(text("SELECT pg_backend_pid()"))
+            await asyncio.sleep(0.05)
+        order += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
+    print(f"LIFO {lifo}: {order[:12]}, alive:", await alive())
+    #> x
+    await engine.dispose()
+
+
+async def main() -> None:
+    await quiet_hour(lifo=False, at_last=5)
+    await quiet_hour(lifo=True, at_last=1)
+
+
+asyncio.run(main())
