@@ -341,14 +341,15 @@ def prove_changed() -> None:
                 click.secho(problem, fg="red", err=True)
 
 
-def formatted(text: str) -> str:
-    """A snippet's text as ruff formats it, which must not touch `#>`."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--stdin-filename", SNIPPETS / "any.py", "-"],
-        input=_AFTER_PRINT.sub(r"\1# > ", text),
-        capture_output=True, check=True, encoding="utf-8",
-    )  # fmt: skip
-    return _FORMATTED.sub(r"\1#> ", ran.stdout)
+def formatted(texts: Sequence[str]) -> list[str]:
+    """Snippets' texts as ruff formats them, which must not touch `#>`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{number}.py") for number in range(len(texts))]
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(_AFTER_PRINT.sub(r"\1# > ", text), "utf-8")
+        ruff = (sys.executable, "-m", "ruff", "format", "--quiet")
+        subprocess.run([*ruff, "--config", SNIPPETS / "ruff.toml", folder], check=True)
+        return [_FORMATTED.sub(r"\1#> ", file.read_text("utf-8")) for file in files]
 
 
 def update(server: Server, wanted: Iterable[Path]) -> list[str]:
@@ -363,7 +364,7 @@ def update(server: Server, wanted: Iterable[Path]) -> list[str]:
             result = rerun(snippet, url)
         if result.problem:
             said.append(result.problem)
-        elif (text := formatted(result.text)) != snippet.read_text("utf-8"):
+        elif (text := formatted([result.text])[0]) != snippet.read_text("utf-8"):
             snippet.write_text(text, "utf-8")
             said.append(f"{spot(snippet)}: written anew")
     return said
