@@ -6,7 +6,7 @@ VENV := .venv$(addprefix -,$(SQLALCHEMY))
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve test build check prove update agree run older speed lock clean
+.PHONY: serve test build check prove update agree run older bench speed lock clean
 
 serve: $(VENV)/ready
 	@$(PYTHON) -m tools.serve
@@ -36,6 +36,9 @@ run: $(VENV)/ready
 
 older: $(VENV)/ready
 	@$(PYTHON) -m tools.older
+
+bench: $(VENV)/ready
+	@$(PYTHON) -m tools.bench
 
 speed: $(VENV)/ready
 	@$(PYTHON) -m tools.speed

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tools.pages import pages
 from tools.prove import snippets, spot
-from tools.rooms import DOCS, ROOT
+from tools.rooms import DOCS, PROGRAMS, ROOT
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 CODE = re.compile(r"`[^`]+`")
@@ -45,7 +45,7 @@ def _pictures() -> Iterator[tuple[str, str]]:
 
 
 def _claims() -> Iterator[tuple[str, str]]:
-    for snippet in snippets():
+    for snippet in (*snippets(), *PROGRAMS):
         claim = ast.parse(snippet.read_text("utf-8")).body[0]
         if isinstance(claim, ast.Expr) and isinstance(claim.value, ast.Constant):
             lines = str(claim.value.value).splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.pages import INCLUDE
-from tools.rooms import RECORD, SNIPPETS
+from tools.rooms import PROGRAMS, RECORD, SNIPPETS
 
 _FENCE = re.compile(r'^([ \t]*)```python\n(?=\1--8<-- "([^"]+\.py)"\n\1```$)', re.MULTILINE)
 _BLOCK = re.compile(
@@ -30,6 +30,7 @@ WORDS = {
         "source": "源码",
         "proved": "✓ {when} 运行通过",
         "unproved": "本次构建未验证",
+        "program": "每次跑出的数都不一样，所以没有输出可核对；它有自己的测试",
         "failed": "✗ 最近一次运行没有通过：{problem}",
     },
     "en": {
@@ -37,6 +38,7 @@ WORDS = {
         "source": "Source",
         "proved": "✓ Ran {when}",
         "unproved": "Not proved in this build",
+        "program": "Prints other numbers each time, so there is no output to prove; it has tests",
         "failed": "✗ The last run failed: {problem}",
     },
 }
@@ -47,7 +49,7 @@ class Proof:
     """What the record of the last run says about a snippet."""
 
     state: str
-    """`proved`, `failed` or `unproved`."""
+    """`proved`, `failed`, `unproved` or `program`."""
     when: str = ""
     problem: str = ""
     versions: str = ""
@@ -67,6 +69,8 @@ class Proofs:
 
     def of(self, name: str) -> Proof:
         """The proof of `pool/size/default.py`; of the file as it is now, not as it was."""
+        if self._snippets / name in PROGRAMS:
+            return Proof("program")
         entry = self._record.get("snippets", {}).get(name)
         source = (self._snippets / name).read_bytes()
         if not entry or entry["sha256"] != hashlib.sha256(source).hexdigest():

@@ -19,6 +19,7 @@ from tools.pages import INCLUDE
 _CODE_ID_OR_LINK = re.compile(
     r"(?P<code>^(?P<fence>`{3,}).*?^(?P=fence)$|`[^`\n]+`)"
     r"|(?P<id> *\{ *#[\w-]+ *\})"
+    r"|^<script\b[^>]*></script>\n+"
     r"|(?<=\]\()(?P<page>[\w./-]+\.md)(?:#[\w-]*)?(?=\))",
     re.MULTILINE | re.DOTALL,
 )

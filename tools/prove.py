@@ -33,7 +33,7 @@ from typing import Any, cast
 import click
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database, leftovers
-from tools.rooms import RECORD, ROOT, SNIPPETS
+from tools.rooms import PROGRAMS, RECORD, ROOT, SNIPPETS
 
 DEADLINE = 60.0
 """Seconds a snippet may take before it is stopped and counts as failed."""
@@ -54,7 +54,7 @@ _process.set_forkserver_preload(["asyncpg", "pytest_examples", "sqlalchemy.ext.a
 
 def snippets() -> list[Path]:
     """All snippet files, in the order of their names."""
-    return sorted(SNIPPETS.rglob("*.py"))
+    return sorted(set(SNIPPETS.rglob("*.py")) - set(PROGRAMS))
 
 
 def name(snippet: Path) -> str:

@@ -1,14 +1,28 @@
-"""A record of older versions is of the snippet beside it, as that stands."""
+"""A record is of the program beside it as that stands, and charts are of their record."""
+
+import json
 
 from tests.report import report
+from tools import charts
 from tools.prove import digest, spot
-from tools.rooms import SNIPPETS
+from tools.rooms import ROOT, SNIPPETS
 
 
 def test_a_record_is_of_the_snippet_as_it_stands() -> None:
     report(
-        f"{spot(record, 1)}: is of another text of {snippet.name}; `make older` runs that again"
+        f"{spot(record, 1)}: is of another text of {snippet.name}; `make older` or `make bench` "
+        "runs that again"
         for record in sorted(SNIPPETS.rglob("*.txt"))
         if (snippet := record.with_suffix(".py"))
         and not record.read_text("utf-8").startswith(f"{snippet.name} {digest(snippet)[:12]}, ")
+    )
+
+
+def test_the_charts_show_what_was_measured() -> None:
+    record = json.loads(charts.MEASURED.read_text("utf-8"))
+    report(
+        f"{path.relative_to(ROOT)}: is not what docs/measured.json says; "
+        "`python -m tools.charts` draws it"
+        for path, drawing in charts.drawn(record).items()
+        if not path.is_file() or path.read_text("utf-8") != drawing
     )

@@ -11,13 +11,16 @@ from pytest_examples import find_examples
 from tests.report import report
 from tools.pages import INCLUDE, Page, pages
 from tools.prove import OUTPUT, name, snippets, spot
-from tools.rooms import DOCS, LANGUAGES, ROOT
+from tools.rooms import DOCS, LANGUAGES, PROGRAMS, ROOT
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LINES, COLUMNS = 60, 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
+PUBLISHED = [*snippets(), *PROGRAMS]
+
 every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)
+every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=name)
 
 
 def includes(page: Page) -> Iterator[tuple[int, str]]:
@@ -40,7 +43,7 @@ def test_a_snippet_fits_on_a_screen(snippet: Path) -> None:
         report([f"{spot(snippet)}: has {len(code)} lines of code; {LINES} at most, so split it"])
 
 
-@every_snippet
+@every_file
 def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
     claim = ast.get_docstring(ast.parse(snippet.read_text("utf-8"))) or ""
     english, _, chinese = claim.partition("\n\n")
@@ -51,7 +54,7 @@ def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
         report([f"{spot(snippet, 1)}: the docstring has no Chinese sentence last; {form}"])
 
 
-@every_snippet
+@every_file
 def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
     def imports() -> Iterator[tuple[int, str]]:
         for node in ast.walk(ast.parse(snippet.read_text("utf-8"))):
@@ -80,7 +83,7 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
     report(
         f"{spot(snippet)}: docs/{language}/{home} does not show it; "
         f'include it there, `--8<-- "{name(snippet)}"`, or delete it'
-        for snippet in snippets()
+        for snippet in PUBLISHED
         if name(snippet) not in shown.get(home := f"{Path(name(snippet)).parent}.md", ())
     )
 
@@ -92,7 +95,7 @@ def test_python_on_a_page_is_an_include_of_a_snippet(example: object) -> None:
     match = INCLUDE.match(source)
     if not match:
         report([f"{where}: Python that nobody ran; move it to snippets/ and include the file"])
-    elif match[2] not in map(name, snippets()):
+    elif match[2] not in map(name, PUBLISHED):
         report([f"{where}: includes {match[2]}, which is no file below snippets/; mend the path"])
 
 

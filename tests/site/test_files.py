@@ -116,7 +116,7 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
                 picture = (DOCS / language / name).read_text("utf-8")
                 assert unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", picture)[0]) in full, name
     prose = re.sub(r"^```.*?^```$|`[^`\n]+`", "", full, flags=re.DOTALL | re.MULTILINE)
-    debris = re.findall(r"--8<--|\{ *#\w|<figure|<svg|^:::", prose, re.MULTILINE)
+    debris = re.findall(r"--8<--|\{ *#\w|<figure|<svg|<script|^:::", prose, re.MULTILINE)
     assert debris == []
     for link in re.findall(r"\]\((https://guide\.example/[^)#]+)", full):
         assert (site / link.removeprefix(SITE_URL)).is_file(), link

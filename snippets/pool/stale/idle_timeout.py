@@ -18,16 +18,16 @@ IDLE = {"server_settings": {"idle_session_timeout": "2s"}}
 async def quiet_night(**options: Any) -> str:
     engine = create_async_engine(URL, connect_args=IDLE, **options)
     async_session = async_sessionmaker(engine)
-    lines: list[Any] = []
-    event.listen(
-        engine.sync_engine,
-        "connect",
-        lambda connection, _: lines.append(connection.driver_connection),
-    )
+    ended = asyncio.Event()
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _: object) -> None:
+        driver = connection.driver_connection
+        driver.add_termination_listener(lambda _: ended.set())
+
     async with async_session() as session:
         await session.execute(text("SELECT 'longjing'"))
-    while not lines[0].is_closed():
-        await asyncio.sleep(0.1)
+    await ended.wait()
     try:
         async with async_session() as session:
             return str(await session.scalar(text("SELECT 'oolong'")))
@@ -38,7 +38,7 @@ async def quiet_night(**options: Any) -> str:
 
 
 async def main() -> None:
-    ways = [
+    ways: list[dict[str, Any]] = [
         {},
         {"pool_recycle": 3600},
         {"pool_recycle": 1},
@@ -47,7 +47,10 @@ async def main() -> None:
     mornings = await asyncio.gather(*(quiet_night(**way) for way in ways))
     for way, morning in zip(ways, mornings, strict=True):
         print(way, morning)
-        #> x
+        #> {} InterfaceError: connection is closed
+        #> {'pool_recycle': 3600} InterfaceError: connection is closed
+        #> {'pool_recycle': 1} oolong
+        #> {'pool_pre_ping': True} oolong
 
 
 asyncio.run(main())

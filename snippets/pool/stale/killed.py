@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
 NAME = {"server_settings": {"application_name": "teahouse"}}
@@ -23,38 +23,41 @@ async def on_the_server(function: str) -> int:
         return await connection.scalar(text(query)) or 0
 
 
-async def restart_under(**options: Any) -> None:
-    engine = create_async_engine(URL, connect_args=NAME, **options)
-    async_session = async_sessionmaker(engine)
-    lines: list[Any] = []
-    event.listen(
-        engine.sync_engine,
-        "connect",
-        lambda connection, _: lines.append(connection.driver_connection),
-    )
-    lent = [await engine.connect() for _ in range(3)]
-    for connection in lent:
-        await connection.close()
-
-    await on_the_server("pg_terminate_backend(pid, 10000)")
-    while not all(line.is_closed() for line in lines):
-        await asyncio.sleep(0)
-    print(engine.pool.status(), "alive:", await on_the_server("*"))
-    #> x
-    for guest in range(1, 4):
-        try:
-            async with async_session() as session:
-                served = await session.scalar(text("SELECT 'oolong'"))
-        except DBAPIError as error:
-            served = f"{type(error).__name__}: {error.orig}"
-        print(f"guest {guest}: {served}")
-        #> x
-    await engine.dispose()
+async def serve(engine: AsyncEngine) -> str:
+    try:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(text("SELECT 'oolong'")))
+    except DBAPIError as error:
+        return f"{type(error).__name__}: {error.orig}"
 
 
 async def main() -> None:
-    await restart_under()
-    await restart_under(pool_pre_ping=True)
+    for pre_ping in (False, True):
+        engine = create_async_engine(
+            URL, pool_pre_ping=pre_ping, connect_args=NAME
+        )
+        lines: list[Any] = []
+        event.listen(
+            engine.sync_engine,
+            "connect",
+            lambda line, _, lines=lines: lines.append(line.driver_connection),
+        )
+        for lent in [await engine.connect() for _ in range(3)]:
+            await lent.close()
+        await on_the_server("pg_terminate_backend(pid, 10000)")
+        while alive := await on_the_server("*"):
+            pass
+        while not all(line.is_closed() for line in lines):
+            await on_the_server("*")
+        status = engine.pool.status()
+        print(f"pre-ping {pre_ping}:", [await serve(engine) for _ in range(3)])
+        #> pre-ping False: ['InterfaceError: connection is closed', 'oolong', 'oolong']
+        #> pre-ping True: ['oolong', 'oolong', 'oolong']
+        await engine.dispose()
+    print("after the restart, alive:", alive)
+    #> after the restart, alive: 0
+    print(status)
+    #> Pool size: 5  Connections in pool: 3 Current Overflow: -2 Current Checked out connections: 0
 
 
 asyncio.run(main())

@@ -42,7 +42,8 @@ async def quiet_hour(lifo: bool, at_last: int) -> None:
             await asyncio.sleep(0.05)
         order += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
     print(f"LIFO {lifo}: {order[:12]}, alive:", await alive())
-    #> x
+    #> LIFO False: ABCDEABCDEAB, alive: 5
+    #> LIFO True: AAAAAAAAAAAA, alive: 1
     await engine.dispose()
 
 

@@ -22,18 +22,19 @@ async def main() -> None:
             await session.execute(RESTART)
         except DBAPIError as error:
             print(type(error).__name__, error.connection_invalidated)
-            #> x
+            #> DBAPIError True
             print(error.orig)
-            #> x
+            #> connection was closed in the middle of operation: terminating connection due to administrator command
         for guest in range(2, 4):
             try:
                 await session.scalar(text("SELECT 'oolong'"))
             except PendingRollbackError as error:
                 print(f"query {guest}:", error.args[0])
-                #> x
+                #> query 2: Can't reconnect until invalid transaction is rolled back.  Please rollback() fully before proceeding
+                #> query 3: Can't reconnect until invalid transaction is rolled back.  Please rollback() fully before proceeding
         await session.rollback()
         print(await session.scalar(text("SELECT 'oolong'")))
-        #> x
+        #> oolong
     await engine.dispose()
 
 

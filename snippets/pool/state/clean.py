@@ -1,0 +1,60 @@
+"""A listener that cleans a connection on return; DISCARD ALL is too much.
+
+归还时彻底收拾连接的监听器；用 DISCARD ALL 就收拾过头了。
+"""
+
+import asyncio
+import os
+import re
+from typing import Any
+
+from sqlalchemy import PoolResetState, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+CLEAN = """RESET ALL; SELECT pg_advisory_unlock_all();
+    DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+LEAVE = "SET statement_timeout = '5s'", "CREATE TEMPORARY TABLE tray (id int)"
+LOCK = text("SELECT pg_advisory_lock(7)")
+FOUND = text("""
+    SELECT current_setting('statement_timeout') AS timeout,
+        to_regclass('tray') IS NOT NULL AS tray,
+        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+            AND pid = pg_backend_pid()) AS lock
+""")
+
+
+async def left_after(cleaning: str) -> str:
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+
+    @event.listens_for(engine.sync_engine, "reset")
+    def clean(connection: Any, _: object, reset: PoolResetState) -> None:
+        if reset.asyncio_safe and not reset.terminate_only:
+            connection.rollback()
+            connection.run_async(lambda driver: driver.execute(cleaning))
+
+    try:
+        for _ in range(2):
+            async with AsyncSession(engine) as session:
+                for statement in LEAVE:
+                    await session.execute(text(statement))
+                await session.execute(LOCK)
+                await session.commit()
+            async with AsyncSession(engine) as session:
+                found = (await session.execute(FOUND)).one()
+        return f"timeout {found.timeout}, tray {found.tray}, lock {found.lock}"
+    except DBAPIError as error:
+        first_line = str(error.orig).splitlines()[0]
+        return re.sub(r'"\w+"', '"..."', first_line)
+    finally:
+        await engine.dispose()
+
+
+async def main() -> None:
+    print("RESET ALL and so on:", await left_after(CLEAN))
+    #> RESET ALL and so on: timeout 0, tray False, lock False
+    print("DISCARD ALL:", await left_after("DISCARD ALL"))
+    #> DISCARD ALL: prepared statement "..." does not exist
+
+
+asyncio.run(main())

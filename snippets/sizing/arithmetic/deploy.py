@@ -1,0 +1,56 @@
+"""An old process keeps its idle connections beside the new one's until it ends.
+
+旧进程不退出，空闲连接就一直占着名额，和新进程的加在一起。
+"""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+URL = os.environ["DATABASE_URL"]
+NAME = {"server_settings": {"application_name": "teahouse"}}
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'teahouse'
+""")
+old, new = (  # one engine stands for each process
+    create_async_engine(URL, pool_size=4, max_overflow=2, connect_args=NAME)
+    for _ in range(2)
+)
+watcher = create_async_engine(URL, poolclass=NullPool)
+
+
+async def on_the_server(expected: int) -> int:
+    async with asyncio.timeout(30), watcher.connect() as connection:
+        while (found := await connection.scalar(BACKENDS)) > expected:
+            await connection.rollback()  # a closed backend needs a moment
+    return int(found)
+
+
+async def make_busy(engine: AsyncEngine, requests: AsyncExitStack) -> None:
+    for _ in range(4 + 2):
+        await requests.enter_async_context(engine.connect())
+
+
+async def main() -> None:
+    async with AsyncExitStack() as requests:
+        await make_busy(old, requests)
+        print("old, busy:", await on_the_server(6))
+        #> old, busy: 6
+    print("old, no more requests:", await on_the_server(4))
+    #> old, no more requests: 4
+    async with AsyncExitStack() as requests:
+        await make_busy(new, requests)
+        print("old idle, new busy:", await on_the_server(10))
+        #> old idle, new busy: 10
+        await old.dispose()
+        print("old has ended:", await on_the_server(6))
+        #> old has ended: 6
+    await new.dispose()
+
+
+asyncio.run(main())

@@ -1,0 +1,207 @@
+"""What the page on pool classes says beyond what its snippets print."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import sqlalchemy.pool
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import InterfaceError, SADeprecationWarning
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
+
+BACKEND = text("SELECT pg_backend_pid()")
+OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+NEW = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
+
+
+@pytest.fixture
+async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that looks at the others without a transaction of its own."""
+    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection
+
+
+def opened(engine: AsyncEngine) -> list[object]:
+    """A list that grows with each connection that the engine opens."""
+    seen: list[object] = []
+    event.listen(engine.sync_engine, "connect", lambda connection, _: seen.append(connection))
+    return seen
+
+
+async def use(engine: AsyncEngine) -> int:
+    """Run a session to its end; the pid of the backend that served it."""
+    async with AsyncSession(engine) as session:
+        return int(await session.scalar(BACKEND) or 0)
+
+
+async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(database_url: str) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    async with AsyncSession(engine) as session:
+        await session.execute(text("CREATE TEMPORARY TABLE tray (drink text)"))
+        first = await session.scalar(BACKEND)
+        await session.commit()
+        assert await session.scalar(BACKEND) != first
+        assert await session.scalar(text("SELECT to_regclass('tray')")) is None
+
+
+@pytest.mark.parametrize("poolclass", [StaticPool, AssertionPool])
+async def test_static_and_assertion_pool_open_once_and_keep_it(
+    database_url: str, watcher: AsyncConnection, poolclass: type[sqlalchemy.pool.Pool]
+) -> None:
+    engine = create_async_engine(database_url, poolclass=poolclass)
+    connections = opened(engine)
+    assert await use(engine) == await use(engine)
+    assert (len(connections), await watcher.scalar(OTHERS)) == (1, 1)
+    await engine.dispose()
+
+
+async def test_a_leaked_session_leaks_without_a_pool_too(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    forgotten = AsyncSession(engine)
+    await forgotten.execute(BACKEND)
+    assert await watcher.scalar(OTHERS) == 1
+    await forgotten.close()
+
+
+STOPPED = """
+import asyncio, os, sys
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+engine = create_async_engine(os.environ["DATABASE_URL"], poolclass={})
+
+async def main():
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    print("returned", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("poolclass", "left"), [("AsyncAdaptedQueuePool", 1), ("NullPool", 0)])
+async def test_a_stopped_process_keeps_its_pooled_connections_at_the_server(
+    database_url: str, watcher: AsyncConnection, poolclass: str, left: int
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        STOPPED.format(poolclass),
+        stdin=PIPE,
+        stdout=PIPE,
+        env={**os.environ, "DATABASE_URL": database_url},
+    )
+    try:
+        assert process.stdout
+        assert await process.stdout.readline() == b"returned\n"
+        process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            while await watcher.scalar(OTHERS) > left:  # a closed backend needs a moment
+                continue
+        assert await watcher.scalar(OTHERS) == left
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize(
+    "option", [{"pool_size": 5}, {"max_overflow": 1}, {"pool_timeout": 3}, {"pool_use_lifo": True}]
+)
+def test_nullpool_takes_none_of_the_arguments_of_a_queue(
+    database_url: str, option: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeError, match=rf"^Invalid argument\(s\) '{next(iter(option))}' sent to"):
+        create_async_engine(database_url, poolclass=NullPool, **option)
+
+
+async def test_the_driver_does_not_know_pool_size_either(database_url: str) -> None:
+    engine = create_async_engine(
+        database_url, poolclass=NullPool, connect_args={"pool_size": 5, "max_overflow": 10}
+    )
+    with pytest.raises(TypeError, match="unexpected keyword argument 'pool_size'"):
+        await engine.connect()
+
+
+async def test_pre_ping_and_recycle_do_nothing_to_nullpool(database_url: str) -> None:
+    engine = create_async_engine(
+        database_url, poolclass=NullPool, pool_pre_ping=True, pool_recycle=0
+    )
+    sent: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def listen(connection: Any, _: object) -> None:
+        connection.driver_connection.add_query_logger(lambda record: sent.append(record.query))
+
+    await use(engine)
+    assert sent == ["BEGIN;", "ROLLBACK;"]
+
+
+def test_the_refusal_names_the_dialect_of_psycopg() -> None:
+    with pytest.raises(TypeError, match="configuration PGDialectAsync_psycopg/NullPool/Engine"):
+        create_async_engine("postgresql+psycopg://", poolclass=NullPool, pool_size=5)
+
+
+def test_a_class_derived_from_the_default_pool_is_accepted(database_url: str) -> None:
+    class OurPool(AsyncAdaptedQueuePool):
+        pass
+
+    assert type(create_async_engine(database_url, poolclass=OurPool).pool) is OurPool
+
+
+async def test_two_tasks_on_a_static_pool_get_in_each_others_way(database_url: str) -> None:
+    engine = create_async_engine(database_url, poolclass=StaticPool)
+    await use(engine)
+    together = asyncio.Barrier(2)
+
+    async def wait_a_little(seconds: float) -> None:
+        async with AsyncSession(engine) as session:
+            await together.wait()
+            await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+
+    outcomes = await asyncio.gather(wait_a_little(0.2), wait_a_little(0.2), return_exceptions=True)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, InterfaceError)]
+    assert errors
+    await engine.dispose()
+
+
+async def test_assertion_pool_loses_count_if_two_tasks_ask_while_it_connects(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, poolclass=AssertionPool)
+    outcomes = await asyncio.gather(use(engine), use(engine), return_exceptions=True)
+    said = [str(outcome) for outcome in outcomes if isinstance(outcome, AssertionError)]
+    assert said
+    assert not any("already checked out" in one for one in said)
+
+
+def test_a_pooled_connection_of_psycopg_serves_a_second_event_loop(database_url: str) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = create_async_engine(url)
+    with asyncio.Runner() as morning, asyncio.Runner() as evening:
+        assert morning.run(use(engine)) == evening.run(use(engine))
+        evening.run(engine.dispose())
+
+
+def test_the_fallback_pool_is_gone_in_2_1_and_its_parameter_ignored(database_url: str) -> None:
+    assert hasattr(sqlalchemy.pool, "FallbackAsyncAdaptedQueuePool") is not NEW
+    url = make_url(database_url).set(query={"async_fallback": "true"})
+    if NEW:
+        assert type(create_async_engine(url).pool) is AsyncAdaptedQueuePool
+    else:
+        with pytest.warns(SADeprecationWarning, match="async_fallback"):
+            engine = create_async_engine(url)
+        assert type(engine.pool).__name__ == "FallbackAsyncAdaptedQueuePool"

@@ -1,0 +1,277 @@
+"""What the page on `dispose()` says beyond what its snippets print."""
+
+import asyncio
+import gc
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+
+import pytest
+from sqlalchemy import NullPool, event, make_url, text
+from sqlalchemy.exc import InterfaceError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+DEADLINE = 10.0
+PID = text("SELECT pg_backend_pid()")
+BACKENDS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
+""")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+    yield engine
+    await engine.dispose()
+    gc.collect()
+
+
+async def backends(database_url: str) -> int:
+    """How many connections the server has, besides the one that asks."""
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with watcher.connect() as connection:
+        return int(await connection.scalar(BACKENDS) or 0)
+
+
+async def pid(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int(await connection.scalar(PID) or 0)
+
+
+# What is lent
+
+
+async def test_disposed_in_traffic_an_engine_may_have_twice_its_limit(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    async with AsyncExitStack() as lent:
+        for _ in range(2):
+            await lent.enter_async_context(engine.connect())
+        await engine.dispose()
+        for _ in range(2):
+            await lent.enter_async_context(engine.connect())
+        assert await backends(database_url) == 4
+
+
+async def test_who_waits_in_the_old_pool_gets_a_connection_of_the_old_pool(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    lent = await engine.connect()
+    old = await lent.scalar(PID)
+    waiting = asyncio.create_task(pid(engine))
+    await asyncio.sleep(0)
+    await engine.dispose()
+    new = await pid(engine)
+    assert not waiting.done()
+    await lent.close()
+    assert await waiting == old != new
+    await engine.dispose()
+    gc.collect()
+
+
+# The end
+
+
+async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(database_url: str) -> None:
+    url, dead = make_url(database_url), asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not dead.is_set():
+                writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection(url.host, url.port)
+        writers.extend([writer, ours])
+        with suppress(ConnectionError):
+            await asyncio.gather(pass_on(reader, ours), pass_on(theirs, writer))
+
+    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    engine = create_async_engine(url.set(host="127.0.0.1", port=port))
+    await pid(engine)
+    dead.set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await engine.dispose()
+    proxy.close()
+    for writer in writers:
+        writer.close()
+
+
+# Loops
+
+
+def test_in_a_later_loop_the_first_error_is_the_loop_and_the_next_an_operation(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    asyncio.run(pid(engine))
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        asyncio.run(pid(engine))
+    with pytest.raises(InterfaceError, match="another operation is in progress"):
+        asyncio.run(pid(engine))
+    asyncio.run(engine.dispose(close=False))
+    gc.collect()
+
+
+def test_a_plain_dispose_in_a_later_loop_logs_that_the_first_is_closed(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(database_url)
+    asyncio.run(pid(engine))
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(engine.dispose())
+    assert "Event loop is closed" in caplog.text
+
+
+def test_a_connection_of_psycopg_can_be_used_in_a_later_loop(database_url: str) -> None:
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    first = asyncio.run(pid(engine))
+    assert asyncio.run(backends(database_url)) == 1
+    assert asyncio.run(pid(engine)) == first
+    asyncio.run(engine.dispose())
+
+
+# fork
+
+FORKED = """
+import asyncio, os, signal, sys
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+url, way = sys.argv[1:]
+engine = create_async_engine(url)
+
+async def pid():
+    async with engine.connect() as connection:
+        return await connection.scalar(text("SELECT pg_backend_pid()"))
+
+async def work():
+    if way != "as it is":
+        await engine.dispose(close=way == "plain")
+    await pid()
+
+async def main():
+    ours = await pid()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            asyncio.run(work())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    watcher = create_async_engine(url, poolclass=NullPool)
+    alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    async with watcher.connect() as connection:
+        print("alive:", await connection.scalar(alive, {"pid": ours}), flush=True)
+    if way == "as it is":
+        try:
+            async with asyncio.timeout(5):
+                await pid()
+            print("fine", flush=True)
+        except Exception as error:
+            print("broken", flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+def forked(database_url: str, way: str) -> list[str]:
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, database_url, way],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    return ran.stdout.splitlines()
+
+
+def test_a_plain_dispose_in_a_forked_child_ends_the_backend_of_its_parent(
+    database_url: str,
+) -> None:
+    assert forked(database_url, "plain") == ["alive: 0"]
+
+
+def test_dispose_without_close_in_a_forked_child_leaves_it_alone(database_url: str) -> None:
+    assert forked(database_url, "close=False") == ["alive: 1"]
+
+
+def test_a_child_that_uses_the_pool_as_it_is_breaks_the_connection_of_its_parent(
+    database_url: str,
+) -> None:
+    assert forked(database_url, "as it is")[-1] == "broken"
+
+
+# invalidate
+
+
+@pytest.mark.parametrize("soft", [False, True])
+async def test_an_invalidated_connection_keeps_its_slot(engine: AsyncEngine, soft: bool) -> None:
+    assert isinstance(engine.pool, QueuePool)
+    async with AsyncSession(engine) as session:
+        connection = await session.connection()
+        if soft:
+            (await connection.get_raw_connection()).invalidate(soft=True)
+        else:
+            await session.invalidate()
+    assert engine.pool.checkedin() == 1
+
+
+async def test_a_hard_invalidation_loses_what_was_not_committed_and_a_soft_one_does_not(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        await session.invalidate()
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('longjing')"))
+        raw = await (await session.connection()).get_raw_connection()
+        raw.invalidate(soft=True)
+        await session.commit()
+        assert await session.scalar(text("SELECT string_agg(drink, ' ') FROM orders")) == "longjing"
+
+
+async def test_a_session_goes_on_after_its_own_invalidate(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        first = await session.scalar(PID)
+        await session.invalidate()
+        assert await session.scalar(PID) != first
+
+
+async def test_a_connection_invalidated_in_its_transaction_wants_a_rollback_first(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        first = await connection.scalar(PID)
+        await connection.invalidate()
+        with pytest.raises(PendingRollbackError, match="Can't reconnect until invalid transaction"):
+            await connection.execute(PID)
+        await connection.rollback()
+        assert await connection.scalar(PID) != first
+
+
+# The pool that takes over
+
+
+async def test_listeners_and_settings_go_over_to_the_new_pool(engine: AsyncEngine) -> None:
+    opened: list[object] = []
+    event.listen(engine.sync_engine, "connect", lambda *seen: opened.append(seen))
+    before = engine.pool
+    await engine.dispose()
+    assert engine.pool is not before
+    assert engine.pool.status() == before.status()
+    await pid(engine)
+    assert len(opened) == 1

@@ -1,0 +1,379 @@
+"""What the page on drivers claims beyond the lines that its snippets print."""
+
+import asyncio
+import gc
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from importlib.metadata import requires
+from typing import Any
+
+import anyio
+import pytest
+import sqlalchemy
+from packaging.requirements import Requirement
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SAWarning,
+    SQLAlchemyError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+SELECT = text("SELECT 'oolong'")
+IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
+
+Running = tuple[Callable[[], Coroutine[None, None, None]], Callable[[], Coroutine[None, None, int]]]
+
+both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+
+
+def engine_for(url: str, driver: str, **options: Any) -> AsyncEngine:
+    """An engine of this driver for a URL of asyncpg's."""
+    return create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+
+
+@pytest.fixture
+async def engine(database_url: str, driver: str) -> AsyncIterator[AsyncEngine]:
+    engine = engine_for(database_url, driver, pool_size=1, max_overflow=0, pool_timeout=0)
+    yield engine
+    await engine.dispose()
+
+
+async def use(engine: AsyncEngine) -> str:
+    async with engine.connect() as connection:
+        return str(await connection.scalar(SELECT))
+
+
+async def refusal(url: str, driver: str, **changes: Any) -> Exception:
+    """What connecting with a changed URL raises."""
+    changed = make_url(url).set(**changes).render_as_string(hide_password=False)
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is the question
+        await use(engine_for(changed, driver))
+    return caught.value
+
+
+# The pool is the same
+
+
+@both_drivers
+async def test_the_pool_and_its_defaults_are_the_same(database_url: str, driver: str) -> None:
+    pool = engine_for(database_url, driver).pool
+    assert type(pool).__name__ == "AsyncAdaptedQueuePool"
+    assert isinstance(pool, QueuePool)
+    assert (pool.size(), pool._max_overflow, pool.timeout()) == (5, 10, 30.0)
+
+
+@both_drivers
+async def test_the_pool_words_its_timeout_alike(engine: AsyncEngine) -> None:
+    async with engine.connect():
+        with pytest.raises(
+            sqlalchemy.exc.TimeoutError,
+            match=re.escape("QueuePool limit of size 1 overflow 0 reached"),
+        ):
+            await use(engine)
+
+
+@pytest.mark.parametrize(("driver", "shown"), [("asyncpg", "ROLLBACK;"), ("psycopg", "ROLLBACK")])
+async def test_the_server_shows_the_last_statement_with_or_without_a_semicolon(
+    database_url: str, driver: str, shown: str
+) -> None:
+    engine, watcher = engine_for(database_url, driver), engine_for(database_url, "asyncpg")
+    await use(engine)
+    async with watcher.connect() as connection:
+        query = text(
+            "SELECT query FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert await connection.scalar(query) == shown
+    await engine.dispose()
+    await watcher.dispose()
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "changes", [{"database": "teapot"}, {"password": "wrong"}], ids=["database", "password"]
+)
+async def test_a_refused_login_comes_raw_from_asyncpg_in_2_0_and_wrapped_in_2_1(
+    database_url: str, changes: dict[str, str]
+) -> None:
+    error = await refusal(database_url, "asyncpg", **changes)
+    assert isinstance(error, SQLAlchemyError) is not IS_2_0
+    assert not isinstance(error, OperationalError)
+    assert getattr(getattr(error, "orig", error), "sqlstate", None) in {"3D000", "28P01"}
+    error = await refusal(database_url, "psycopg", **changes)
+    assert isinstance(error, OperationalError)
+    assert getattr(error.orig, "sqlstate", None) is None
+
+
+@pytest.mark.parametrize("changes", [{"port": 1}, {"host": "no.such.invalid"}])
+async def test_a_server_out_of_reach_is_an_os_error_on_asyncpg(
+    database_url: str, changes: dict[str, object]
+) -> None:
+    error = await refusal(database_url, "asyncpg", **changes)
+    assert isinstance(error, OSError)
+    assert not isinstance(error, SQLAlchemyError)
+    assert isinstance(await refusal(database_url, "psycopg", **changes), OperationalError)
+
+
+async def test_connecting_has_a_time_limit_with_an_error_of_its_own() -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
+        _, port = silent.sockets[0].getsockname()
+        url = f"postgresql+asyncpg://guest:tea@127.0.0.1:{port}/tea"
+        with pytest.raises(TimeoutError):
+            await use(engine_for(url, "asyncpg", connect_args={"timeout": 0.5}))
+        with pytest.raises(OperationalError, match="connection timeout expired"):
+            await use(engine_for(url, "psycopg", connect_args={"connect_timeout": 2}))
+
+
+async def test_asyncpgs_own_time_limits_raise_the_built_in_timeout_error(
+    database_url: str,
+) -> None:
+    engine = engine_for(database_url, "asyncpg", connect_args={"command_timeout": 0.1})
+    async with engine.connect() as connection:
+        with pytest.raises(TimeoutError) as caught:
+            await connection.execute(text("SELECT pg_sleep(9)"))
+    assert isinstance(caught.value, OSError)
+    assert not isinstance(caught.value, SQLAlchemyError)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("driver", "error", "sqlstate"), [("asyncpg", DBAPIError, "22000"), ("psycopg", None, "")]
+)
+async def test_asyncpg_wants_parameters_of_the_right_type(
+    engine: AsyncEngine, error: type[DBAPIError] | None, sqlstate: str
+) -> None:
+    async with engine.connect() as connection:
+        query = connection.scalar(text("SELECT CAST(:cups AS integer)"), {"cups": "7"})
+        if error is None:
+            assert await query == 7
+        else:
+            with pytest.raises(error, match="invalid input for query argument") as caught:
+                await query
+            assert getattr(caught.value.orig, "sqlstate", None) == sqlstate
+
+
+# What else differs
+
+
+@both_drivers
+async def test_a_commit_beside_a_query(engine: AsyncEngine, driver: str) -> None:
+    session = AsyncSession(engine)
+    await session.execute(SELECT)
+    query = asyncio.create_task(session.scalar(text("SELECT 'pu-erh' FROM pg_sleep(0.5)")))
+    await asyncio.sleep(0)
+    if driver == "asyncpg":
+        with pytest.raises(InterfaceError, match="another operation is in progress"):
+            await session.commit()
+    else:
+        await session.commit()
+    assert await query == "pu-erh"
+    await session.close()
+
+
+@both_drivers
+async def test_begin_on_the_drivers_connection(engine: AsyncEngine, driver: str) -> None:
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        await raw.execute("BEGIN")
+    if driver == "asyncpg":
+        for _ in range(2):
+            with pytest.raises(InterfaceError, match="manually started transaction"):
+                await use(engine)
+    else:
+        assert await use(engine) == "oolong"
+
+
+@pytest.mark.parametrize(
+    ("driver", "fate"),
+    [("asyncpg", "which will be terminated"), ("psycopg", "which will be dropped")],
+)
+async def test_a_leak_is_terminated_or_dropped(engine: AsyncEngine, fate: str) -> None:
+    connection = await engine.connect()
+    await connection.execute(SELECT)
+    gc.disable()
+    try:
+        del connection
+        with pytest.warns((SAWarning, ResourceWarning)) as caught:
+            gc.collect()
+    finally:
+        gc.enable()
+    assert any(fate in str(warning.message) for warning in caught)
+    assert await use(engine) == "oolong"
+
+
+@pytest.mark.parametrize(
+    ("driver", "connect_args", "prepared"),
+    [
+        ("asyncpg", {"prepared_statement_cache_size": 0, "statement_cache_size": 0}, 0),
+        ("psycopg", {"prepare_threshold": None}, 0),
+        ("psycopg", {"prepare_threshold": 0}, 1),
+    ],
+)
+async def test_prepared_statements_can_be_switched(
+    database_url: str, driver: str, connect_args: dict[str, Any], prepared: int
+) -> None:
+    engine = engine_for(database_url, driver, connect_args=connect_args)
+    async with engine.connect() as connection:
+        for _ in range(10):
+            await connection.execute(SELECT)
+        query = text(
+            "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT ''oolong'''"
+        )
+        assert await connection.scalar(query) == prepared
+    await engine.dispose()
+
+
+async def test_each_connection_keeps_about_a_hundred_prepared_statements(
+    database_url: str,
+) -> None:
+    engine = engine_for(database_url, "asyncpg")
+    async with engine.connect() as connection:
+        for number in range(150):
+            await connection.execute(text(f"SELECT {number}"))
+        kept = await connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+        assert kept is not None
+        assert 100 <= kept <= 110
+    await engine.dispose()
+    engine = engine_for(database_url, "psycopg")
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        assert (raw.prepare_threshold, raw.prepared_max) == (5, 100)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("driver", "connect_args"),
+    [
+        ("asyncpg", {"server_settings": {"statement_timeout": "7s"}}),
+        ("psycopg", {"options": "-c statement_timeout=7s"}),
+    ],
+)
+async def test_settings_of_the_server_have_another_name(
+    database_url: str, driver: str, connect_args: dict[str, Any]
+) -> None:
+    engine = engine_for(database_url, driver, connect_args=connect_args)
+    for _ in range(2):
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SHOW statement_timeout")) == "7s"
+    await engine.dispose()
+
+
+@both_drivers
+async def test_execute_has_every_row_before_it_returns(
+    engine: AsyncEngine, database_url: str, driver: str
+) -> None:
+    async with engine.connect() as connection:
+        result = await connection.execute(
+            text("SELECT pg_backend_pid() AS pid FROM generate_series(1, 50000)")
+        )
+        first = next(iter(result))
+        async with engine_for(database_url, driver).connect() as other:
+            await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first.pid})
+        assert len(result.all()) == 49_999
+        await connection.invalidate()
+
+
+@asynccontextmanager
+async def asking_for_a_minute(database_url: str, driver: str) -> AsyncIterator[Running]:
+    """A query on its way, and how many of its kind the server runs."""
+    engine, watcher = engine_for(database_url, driver), engine_for(database_url, driver)
+
+    async def query() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(60)"))
+
+    async def running() -> int:
+        async with watcher.connect() as connection:
+            count = text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+            )
+            return await connection.scalar(count) or 0
+
+    yield query, running
+    await engine.dispose()
+    await watcher.dispose()
+
+
+@both_drivers
+async def test_a_query_that_asyncio_cancels_stops(database_url: str, driver: str) -> None:
+    async with (
+        asyncio.timeout(20),
+        asking_for_a_minute(database_url, driver) as (query, running),
+    ):
+        task = asyncio.create_task(query())
+        while not await running():
+            pass
+        task.cancel()
+        await asyncio.wait([task])
+        while await running():
+            pass
+
+
+@both_drivers
+async def test_a_query_that_anyio_cancels_runs_on(database_url: str, driver: str) -> None:
+    async with (
+        asyncio.timeout(20),
+        asking_for_a_minute(database_url, driver) as (query, running),
+    ):
+        async with anyio.create_task_group() as group:
+            group.start_soon(query)
+            while not await running():
+                pass
+            group.cancel_scope.cancel()
+        assert await running() == 1
+
+
+# Choosing one
+
+
+@pytest.mark.parametrize(
+    ("drivername", "imported"),
+    [
+        ("postgresql+asyncpg", "asyncpg"),
+        ("postgresql+psycopg", "psycopg"),
+        ("postgresql+psycopg_async", "psycopg"),
+    ],
+)
+async def test_a_url_names_its_driver(database_url: str, drivername: str, imported: str) -> None:
+    engine = create_async_engine(make_url(database_url).set(drivername=drivername))
+    assert engine.dialect.driver.startswith(imported)
+    assert engine.dialect.is_async
+    assert await use(engine) == "oolong"
+    await engine.dispose()
+
+
+def test_a_url_without_a_driver_takes_psycopg_in_2_1_and_psycopg2_in_2_0() -> None:
+    program = (
+        "from sqlalchemy.ext.asyncio import create_async_engine\n"
+        "print(create_async_engine('postgresql://guest@localhost/tea').dialect.driver)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    if IS_2_0:
+        assert "No module named 'psycopg2'" in ran.stderr
+    else:
+        assert ran.stdout.strip() == "psycopg"
+
+
+@pytest.mark.parametrize(
+    ("extra", "brings"),
+    [("asyncio", True), ("postgresql-asyncpg", True), ("postgresql-psycopg", False)],
+)
+def test_the_extra_of_psycopg_brings_no_greenlet(extra: str, brings: bool) -> None:
+    names = set()
+    for requirement in map(Requirement, requires("sqlalchemy") or ()):
+        marker = requirement.marker
+        if marker and marker.evaluate({"extra": extra, "platform_machine": "riscv64"}):
+            names |= {requirement.name, *requirement.extras}
+    assert bool(names & {"greenlet", "asyncio"}) is brings

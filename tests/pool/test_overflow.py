@@ -1,0 +1,144 @@
+"""What the page on overflow says beyond what its snippets print."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy import event, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from tools.postgres import EmbeddedPostgres
+
+DEADLINE = 20.0
+
+
+def count(engine: AsyncEngine) -> Counter[str]:
+    """How often the engine opened, lent and closed a connection."""
+    seen = Counter[str]()
+    for name in ("connect", "checkout", "close"):
+        event.listen(engine.sync_engine, name, lambda *_, name=name: seen.update([name]))
+    return seen
+
+
+async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
+    for _ in range(number):
+        await lent.enter_async_context(engine.connect())
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    ("pool_size", "max_overflow", "opened"), [(5, 10, 40), (12, 3, 12)], ids=["5+10", "12+3"]
+)
+async def test_five_bursts_open_as_many_with_either_driver(
+    database_url: str, driver: str, pool_size: int, max_overflow: int, opened: int
+) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=max_overflow)
+    seen = count(engine)
+    for _ in range(5):
+        async with AsyncExitStack() as lent:
+            await borrow(engine, 12, lent)
+    assert seen["connect"] == opened
+    await engine.dispose()
+
+
+async def test_a_connection_that_somebody_waits_for_is_not_closed(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=1)
+    seen = count(engine)
+    first, second = await engine.connect(), await engine.connect()
+    waiting = asyncio.create_task(engine.connect().start())
+    await asyncio.sleep(0)
+    await second.close()
+    third = await waiting
+    assert (seen["connect"], seen["close"]) == (2, 0)
+    await third.close()
+    await first.close()
+    assert seen["close"] == 1
+    await engine.dispose()
+
+
+async def test_an_overflow_connection_knows_no_prepared_statement(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=1)
+    drink = text("SELECT 'oolong'")
+    known = text("SELECT count(*) FROM pg_prepared_statements WHERE statement = :statement")
+
+    async def knows(connection: AsyncConnection) -> int | None:
+        before: int | None = await connection.scalar(known, {"statement": str(drink)})
+        await connection.execute(drink)
+        return before
+
+    for expected in (0, 1):
+        async with engine.connect() as kept, engine.connect() as overflow:
+            assert await knows(kept) == expected
+            assert await knows(overflow) == 0
+            await overflow.rollback()
+            await kept.close()
+    await engine.dispose()
+
+
+async def test_a_closed_overflow_connection_has_left_the_server(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=1)
+    others = text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend'
+    """)
+    async with engine.connect() as first, engine.connect():
+        await first.close()  # stays
+    async with engine.connect() as connection:
+        assert await connection.scalar(others) == 0
+    await engine.dispose()
+
+
+async def test_postgresql_counts_every_connection_that_was_opened(database_url: str) -> None:
+    watcher = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=2)
+    sessions = text("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    async with watcher.connect() as connection, asyncio.timeout(DEADLINE):
+        before = int(await connection.scalar(sessions) or 0)
+        for _ in range(3):
+            async with AsyncExitStack() as lent:
+                await borrow(engine, 3, lent)
+        while True:
+            opened = int(await connection.scalar(sessions) or 0) - before
+            if opened >= 3 + 2 + 2:
+                break
+            await asyncio.sleep(0.05)
+    assert opened == 3 + 2 + 2
+    await engine.dispose()
+    await watcher.dispose()
+
+
+async def test_dispose_and_recycling_count_as_closed_too(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_recycle=0)
+    seen = count(engine)
+    for _ in range(2):
+        async with engine.connect():
+            pass
+    recycled = seen["close"]
+    await engine.dispose()
+    assert recycled > 0
+    assert seen["close"] == recycled + 1
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[EmbeddedPostgres]:
+    """A server that allows ten connections to everybody."""
+    with EmbeddedPostgres(max_connections="10", superuser_reserved_connections="0") as server:
+        yield server
+
+
+async def test_without_a_limit_of_its_own_a_pool_shuts_out_everybody_else(
+    narrow: EmbeddedPostgres,
+) -> None:
+    unlimited = create_async_engine(narrow.url(), max_overflow=-1)
+    other_service = create_async_engine(narrow.url())
+    async with AsyncExitStack() as lent:
+        # SQLAlchemy 2.0 lets asyncpg's own error through.
+        with pytest.raises(Exception, match="too many clients already"):
+            await borrow(unlimited, 11, lent)
+        with pytest.raises(Exception, match="too many clients already"):
+            await other_service.connect()
+    await unlimited.dispose()

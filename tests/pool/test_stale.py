@@ -1,0 +1,444 @@
+"""What the page on stale connections claims beyond the lines that its snippets print."""
+
+import asyncio
+import ctypes
+import os
+import re
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from inspect import getsource, signature
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import psycopg
+import pytest
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tools.postgres import EmbeddedPostgres
+from tools.rooms import SNIPPETS
+
+SELECT = text("SELECT 'oolong'")
+STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
+
+both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+
+
+def engine_for(url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
+    """An engine of this driver for a URL of asyncpg's."""
+    return create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+
+
+async def fill(engine: AsyncEngine, number: int) -> None:
+    """Have the pool hold so many idle connections."""
+    for lent in [await engine.connect() for _ in range(number)]:
+        await lent.close()
+
+
+async def use(engine: AsyncEngine) -> str:
+    async with engine.connect() as connection:
+        return str(await connection.scalar(SELECT))
+
+
+async def backend(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        assert isinstance(pid, int)
+        return pid
+
+
+async def terminate_all(database_url: str) -> None:
+    """End every other backend of this database, and wait until it is gone."""
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with watcher.connect() as connection:
+        await connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+# What pre-ping sends, by the server's own account
+
+
+@pytest.fixture(scope="module")
+def chatty() -> Iterator[EmbeddedPostgres]:
+    """A server that logs each statement it gets."""
+    with EmbeddedPostgres(log_statement="all") as server:
+        yield server
+
+
+def statements(server: EmbeddedPostgres, since: int) -> list[str]:
+    """What clients sent after that many lines of the log."""
+    return [match[1] for line in server.log()[since:] if (match := STATEMENT.search(line))]
+
+
+@pytest.mark.parametrize(
+    ("driver", "ping", "work"),
+    [
+        # The empty statement between the two is not logged.
+        ("asyncpg", ["BEGIN;", "ROLLBACK;"], ["BEGIN;", "SELECT 'oolong'", "ROLLBACK;"]),
+        ("psycopg", [";"], ["BEGIN", "SELECT 'oolong'", "ROLLBACK"]),
+    ],
+)
+async def test_a_ping_goes_out_before_each_transaction_but_not_on_a_new_connection(
+    chatty: EmbeddedPostgres, driver: str, ping: list[str], work: list[str]
+) -> None:
+    engine = engine_for(chatty.url(), driver, pool_pre_ping=True)
+    await use(engine)
+    before = len(chatty.log())
+    async with AsyncSession(engine) as session:
+        for _ in range(3):
+            await session.execute(SELECT)
+            await session.rollback()
+    assert statements(chatty, before) == [*ping, *work] * 3
+    before = len(chatty.log())
+    async with engine.connect(), engine.connect() as new:
+        await new.execute(SELECT)
+    assert statements(chatty, before) == [*ping, *work]
+    await engine.dispose()
+
+
+# The connection was closed
+
+
+@pytest.mark.parametrize(("driver", "failures"), [("asyncpg", 1), ("psycopg", 5)])
+async def test_five_at_once_after_a_restart(driver: str, failures: int) -> None:
+    with EmbeddedPostgres() as server:
+        engine = engine_for(server.url(), driver)
+        await fill(engine, 5)
+        server.restart()
+        await asyncio.sleep(0)  # the event loop hears of the closed sockets
+        outcomes = await asyncio.gather(*(use(engine) for _ in range(5)), return_exceptions=True)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, DBAPIError)]
+        assert len(errors) == failures
+        assert all(error.connection_invalidated for error in errors)
+        assert await use(engine) == "oolong"
+        await engine.dispose()
+
+
+@both_drivers
+async def test_with_pre_ping_a_restart_goes_unnoticed(driver: str) -> None:
+    with EmbeddedPostgres() as server:
+        engine = engine_for(server.url(), driver, pool_pre_ping=True)
+        await fill(engine, 5)
+        server.restart()
+        assert await asyncio.gather(*(use(engine) for _ in range(5))) == ["oolong"] * 5
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("pre_ping", [False, True])
+async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
+    database_url: str, pre_ping: bool
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=pre_ping)
+    await use(engine)
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(asyncio.run, terminate_all(database_url)).result()
+    if pre_ping:
+        assert await use(engine) == "oolong"
+    else:
+        with pytest.raises(
+            DBAPIError,
+            match="connection was closed in the middle of operation: "
+            "terminating connection due to administrator command",
+        ):
+            await use(engine)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("administrator", "terminating connection due to administrator command"),
+        ("idle", "terminating connection due to idle-session timeout"),
+    ],
+)
+async def test_psycopg_repeats_the_servers_last_words(
+    database_url: str, setting: str, said: str
+) -> None:
+    options = "-c idle_session_timeout=200ms" if setting == "idle" else ""
+    engine = engine_for(database_url, "psycopg", connect_args={"options": options})
+    pid = await backend(engine)
+    if setting == "administrator":
+        await terminate_all(database_url)
+    await until_gone(database_url, pid)
+    with pytest.raises(OperationalError, match=said):
+        await use(engine)
+    await engine.dispose()
+
+
+async def until_gone(database_url: str, pid: int) -> None:
+    """Wait until this backend has left."""
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with asyncio.timeout(10), watcher.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        while await connection.scalar(
+            text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}
+        ):
+            pass
+
+
+# Age, not idleness
+
+
+async def test_recycling_looks_at_age_although_the_connection_never_rested(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_recycle=1)
+    first, born = await backend(engine), time.time()
+    while (found := await backend(engine)) == first:
+        assert time.time() - born < 5
+    assert time.time() - born > 0.9
+    assert found != first
+    await engine.dispose()
+
+
+async def test_a_lent_connection_is_not_recycled(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_recycle=1)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
+        assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
+    assert await backend(engine) != pid
+    await engine.dispose()
+
+
+# A line that swallows everything
+
+
+class Line:
+    """A proxy before a server, whose open connections can go dead."""
+
+    def __init__(self, database_url: str) -> None:
+        self._server = make_url(database_url)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._client_sides: list[socket.socket] = []
+        self._filters: list[object] = []
+
+    async def __aenter__(self) -> "Line":
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        host, port = self._listener.sockets[0].getsockname()
+        self.url = self._server.set(host=host, port=port).render_as_string(hide_password=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+    def swallow(self) -> None:
+        """From now on, forward nothing on what is open; new connections work."""
+        self._open.clear()
+
+    def cut(self) -> None:
+        """From now on, acknowledge nothing either, as if the cable were out (Linux)."""
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+        program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+        self._filters.append(drop_all)
+        for line in self._client_sides:
+            line.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._client_sides.append(writer.get_extra_info("socket"))
+        source, target = await asyncio.open_connection(self._server.host, self._server.port)
+        await asyncio.gather(self._forward(reader, target), self._forward(source, writer))
+
+    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        self._open.add(target)
+        with closing(target):
+            while data := await source.read(65536):
+                if target in self._open:
+                    target.write(data)
+
+
+@asynccontextmanager
+async def dead_line(
+    database_url: str, driver: str = "asyncpg", pooled: int = 1, **options: Any
+) -> AsyncIterator[AsyncEngine]:
+    """An engine whose pooled connections lead nowhere; they end with the block."""
+    async with Line(database_url) as line:
+        engine = engine_for(line.url, driver, **options)
+        await fill(engine, pooled)
+        line.swallow()
+        yield engine
+
+
+async def test_with_command_timeout_each_pooled_connection_costs_one_timeout(
+    database_url: str,
+) -> None:
+    limits = {"command_timeout": 0.3}
+    async with dead_line(database_url, pooled=3, pool_pre_ping=True, connect_args=limits) as engine:
+        for _ in range(3):
+            with pytest.raises(TimeoutError) as caught:
+                await use(engine)
+            assert type(caught.value) is TimeoutError
+        assert await use(engine) == "oolong"
+
+
+@both_drivers
+async def test_without_limits_the_ping_takes_as_long_as_one_lets_it(
+    database_url: str, driver: str
+) -> None:
+    async with dead_line(database_url, driver, pool_pre_ping=True, pool_timeout=0.1) as engine:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await use(engine)
+        assert await use(engine) == "oolong"
+
+
+async def test_statement_timeout_ends_nothing_that_does_not_arrive(database_url: str) -> None:
+    settings = {"server_settings": {"statement_timeout": "100ms"}}
+    async with dead_line(database_url, connect_args=settings) as engine:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await use(engine)
+
+
+async def test_dispose_waits_on_a_dead_line_too(database_url: str) -> None:
+    async with dead_line(database_url) as engine:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await engine.dispose()
+
+
+def limit_silence(connection: Any, _: object) -> None:
+    """Have Linux end an asyncpg connection whose data nobody acknowledges for a second."""
+    line = connection.driver_connection._transport.get_extra_info("socket")
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is an option of Linux")
+@both_drivers
+async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
+    database_url: str, driver: str
+) -> None:
+    async with Line(database_url) as line:
+        limits = {"tcp_user_timeout": 1000} if driver == "psycopg" else {}
+        engine = engine_for(line.url, driver, pool_pre_ping=True, connect_args=limits)
+        if driver == "asyncpg":
+            event.listen(engine.sync_engine, "connect", limit_silence)
+        await fill(engine, 3)
+        line.cut()
+        async with asyncio.timeout(20):
+            assert [await use(engine) for _ in range(3)] == ["oolong"] * 3
+        await engine.dispose()
+
+
+@pytest.mark.parametrize(("driver", "keeps_alive"), [("asyncpg", False), ("psycopg", True)])
+async def test_only_psycopg_switches_tcp_keep_alive_on(
+    database_url: str, driver: str, keeps_alive: bool
+) -> None:
+    engine = engine_for(database_url, driver)
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        if driver == "asyncpg":
+            number = raw._transport.get_extra_info("socket").fileno()
+        else:
+            number = raw.fileno()
+        with socket.socket(fileno=os.dup(number)) as line:
+            option = line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert bool(option) is keeps_alive
+    await engine.dispose()
+
+
+def test_the_time_limits_that_the_drivers_come_with() -> None:
+    given = signature(asyncpg.connect).parameters
+    assert given["timeout"].default == 60
+    assert given["command_timeout"].default is None
+    assert psycopg.conninfo._DEFAULT_CONNECT_TIMEOUT == 130
+
+
+def ping(connection: Any, *_: object) -> None:
+    """The listener of the snippet `black_hole.py`."""
+    try:
+        connection.run_async(lambda it: it.execute("SELECT 1", timeout=0.5))
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        connection.driver_connection.terminate()
+        raise DisconnectionError from error
+
+
+def test_the_ping_tested_here_is_the_one_on_the_page() -> None:
+    snippet = (SNIPPETS / "pool/stale/black_hole.py").read_text("utf-8")
+    ours = getsource(ping).splitlines()
+    assert [line for line in ours if "except" not in line and '"""' not in line] == [
+        line
+        for line in snippet[snippet.index("def ping") :].splitlines()[:6]
+        if "except" not in line
+    ]
+
+
+async def test_the_ping_of_the_page_hides_a_restart_and_sends_one_statement() -> None:
+    with EmbeddedPostgres(log_statement="all") as server:
+        engine = engine_for(server.url())
+        event.listen(engine.sync_engine, "checkout", ping)
+        await fill(engine, 3)
+        server.restart()
+        assert [await use(engine) for _ in range(3)] == ["oolong"] * 3
+        before = len(server.log())
+        assert await use(engine) == "oolong"
+        assert statements(server, before) == ["SELECT 1", "BEGIN;", "SELECT 'oolong'", "ROLLBACK;"]
+        await engine.dispose()
+
+
+# A standby
+
+
+def demote(server: EmbeddedPostgres) -> None:
+    """Restart a server as a read-only standby."""
+    server.stop()
+    (server.home / "data" / "standby.signal").touch()
+    server.start()
+
+
+async def test_a_real_standby_passes_the_ping_and_refuses_writes() -> None:
+    with EmbeddedPostgres() as server:
+        engine = engine_for(server.url(), pool_pre_ping=True)
+        await use(engine)
+        demote(server)
+        async with engine.begin() as connection:
+            assert await connection.scalar(text("SELECT pg_is_in_recovery()"))
+        for _ in range(2):
+            with pytest.raises(DBAPIError, match="in a read-only transaction") as caught:
+                async with engine.begin() as connection:
+                    await connection.execute(text("CREATE TABLE orders (drink text)"))
+            assert getattr(caught.value.orig, "sqlstate", None) == "25006"
+            assert not caught.value.connection_invalidated
+        await engine.dispose()
+
+
+@both_drivers
+async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(driver: str) -> None:
+    wanted = {"target_session_attrs": "read-write"}
+    with EmbeddedPostgres() as old, EmbeddedPostgres() as new:
+        for server in (old, new):
+            await set_password(server, "tea")
+        demote(old)
+        url = make_url(old.url()).set(password="tea").render_as_string(hide_password=False)
+        engine = engine_for(url, driver, connect_args=wanted)
+        with pytest.raises(Exception, match=r"None of the hosts match|session is read-only"):
+            await use(engine)
+        hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (old, new))
+        both = f"postgresql+asyncpg://postgres:tea@/postgres?{hosts}"
+        engine = engine_for(both, driver, connect_args=wanted)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await engine.dispose()
+
+
+async def set_password(server: EmbeddedPostgres, password: str) -> None:
+    engine = engine_for(server.url(), poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"ALTER ROLE postgres PASSWORD '{password}'"))

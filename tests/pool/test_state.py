@@ -1,0 +1,408 @@
+"""What the page on a connection's state says beyond what its snippets print."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
+
+SELECT = text("SELECT 'oolong'")
+SHOW = text("SELECT current_setting('statement_timeout')")
+SET = "SET statement_timeout = '5s'"
+CLEAN = """RESET ALL; SELECT pg_advisory_unlock_all();
+    DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine that lends a single connection, and lets nobody wait for it."""
+    engine = one_connection(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that looks at the others without a transaction of its own."""
+    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection
+
+
+def one_connection(url: Any, **options: Any) -> AsyncEngine:
+    """An engine with a pool of one."""
+    return create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
+
+
+def psycopg(url: str) -> Any:
+    """The same database, for the other driver."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def listen_in(engine: AsyncEngine) -> list[str]:
+    """A list that grows with each statement asyncpg sends on its own account."""
+    sent: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def listen(connection: Any, _: object) -> None:
+        connection.driver_connection.add_query_logger(lambda record: sent.append(record.query))
+
+    return sent
+
+
+# SET in a connect event
+
+
+def run_async(connection: Any, _: object) -> None:
+    connection.run_async(lambda driver: driver.execute(SET))
+
+
+def in_autocommit(connection: Any, _: object) -> None:
+    connection.autocommit = True
+    connection.cursor().execute(SET)
+    connection.autocommit = False
+
+
+def plain(connection: Any, _: object) -> None:
+    connection.cursor().execute(SET)
+
+
+async def settings(engine: AsyncEngine, listener: Callable[..., None]) -> list[str]:
+    """What two sessions find, one after another."""
+    event.listen(engine.sync_engine, "connect", listener)
+    found = []
+    for _ in range(2):
+        async with AsyncSession(engine) as session:
+            found.append(str(await session.scalar(SHOW)))
+    await engine.dispose()
+    return found
+
+
+async def test_a_set_in_a_connect_event_stays_if_the_first_session_commits(
+    engine: AsyncEngine,
+) -> None:
+    event.listen(engine.sync_engine, "connect", plain)
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(SHOW) == "5s"
+
+
+async def test_the_driver_of_psycopg_begins_a_transaction_for_the_set_and_loses_it(
+    database_url: str,
+) -> None:
+    assert await settings(one_connection(psycopg(database_url)), run_async) == ["5s", "0"]
+
+
+async def test_autocommit_around_the_set_works_with_psycopg_too(database_url: str) -> None:
+    assert await settings(one_connection(psycopg(database_url)), in_autocommit) == ["5s", "5s"]
+
+
+# What removes what
+
+
+class Left(NamedTuple):
+    """What a session finds on its connection."""
+
+    setting: bool
+    lock: bool
+    channel: bool
+    table: bool
+    prepared: bool
+
+
+FIND = text("""
+    SELECT current_setting('statement_timeout') <> '7s',
+        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+        EXISTS (SELECT pg_listening_channels()),
+        to_regclass('tray') IS NOT NULL,
+        EXISTS (SELECT FROM pg_prepared_statements WHERE statement LIKE 'SET statement_timeout%')
+""")
+
+
+def clean_by(how: str) -> Callable[..., None]:
+    """A `reset` listener that runs statements, or asyncpg's own reset()."""
+
+    def clean(connection: Any, *_: object) -> None:
+        connection.rollback()
+        connection.run_async(lambda driver: driver.execute(how) if how else driver.reset())
+
+    return clean
+
+
+async def left_after(engine: AsyncEngine) -> Left:
+    async with AsyncSession(engine) as session:
+        for statement in (
+            SET,
+            "SELECT pg_advisory_lock(7)",
+            "LISTEN tea",
+            "CREATE TEMPORARY TABLE tray (drink text)",
+        ):
+            await session.execute(text(statement))
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        return Left(*(await session.execute(FIND)).one())
+
+
+@pytest.mark.parametrize(
+    ("how", "left"),
+    [
+        (None, Left(True, True, True, True, True)),
+        ("", Left(False, False, False, True, True)),
+        (CLEAN, Left(False, False, False, False, True)),
+        ("DISCARD ALL", Left(False, False, False, False, False)),
+    ],
+    ids=["return", "asyncpg's reset()", "the long line", "DISCARD ALL"],
+)
+async def test_each_way_to_clean_removes_what_the_table_says(
+    database_url: str, how: str | None, left: Left
+) -> None:
+    # RESET ALL goes back to what server_settings gave
+    given = {"server_settings": {"statement_timeout": "7s"}}
+    engine = one_connection(database_url, connect_args=given)
+    if how is not None:
+        event.listen(engine.sync_engine, "reset", clean_by(how))
+    assert await left_after(engine) == left
+    await engine.dispose()
+
+
+async def test_cleaning_costs_one_message_on_each_return(engine: AsyncEngine) -> None:
+    sent = listen_in(engine)
+    event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
+    for _ in range(2):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+    assert sent == ["BEGIN;", "ROLLBACK;", CLEAN] * 2
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_connection_whose_cleaning_fails_is_thrown_away(engine: AsyncEngine) -> None:
+    event.listen(engine.sync_engine, "reset", clean_by("no SQL at all"))
+    async with AsyncSession(engine) as session:
+        first = await session.scalar(text("SELECT pg_backend_pid()"))
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != first
+
+
+# A BEGIN that nobody knows of
+
+
+async def poison(engine: AsyncEngine) -> None:
+    """Return a connection with a transaction that SQLAlchemy does not know of."""
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("BEGIN")
+
+
+async def guest(engine: AsyncEngine) -> bool:
+    """Whether a session gets its answer."""
+    try:
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+    except InterfaceError:
+        return False
+    return True
+
+
+async def test_one_bad_connection_of_five_fails_every_fifth_request(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=5)
+    connections = [await engine.connect() for _ in range(5)]
+    for connection in connections:
+        await connection.close()
+    await poison(engine)
+    assert [await guest(engine) for _ in range(10)] == [True, True, True, True, False] * 2
+    await engine.dispose()
+    assert await guest(engine)
+    await engine.dispose()
+
+
+async def test_pre_ping_replaces_the_bad_connection_at_the_cost_of_an_error(
+    database_url: str,
+) -> None:
+    engine = one_connection(database_url, pool_pre_ping=True)
+    await poison(engine)
+    assert [await guest(engine) for _ in range(3)] == [False, True, True]
+    await engine.dispose()
+
+
+async def test_the_pool_sees_nothing_of_an_aborted_script(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        with pytest.raises(Exception, match="division by zero"):
+            await driver.execute("BEGIN; SELECT 1 / 0; COMMIT;")
+    assert isinstance(engine.pool, QueuePool)
+    assert (engine.pool.checkedin(), engine.pool.checkedout()) == (1, 0)
+    state = (
+        "SELECT state FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert await watcher.scalar(text(state)) == "idle in transaction (aborted)"
+
+
+async def test_psycopg_rolls_such_a_transaction_back_on_return(database_url: str) -> None:
+    engine = one_connection(psycopg(database_url))
+    await poison(engine)
+    assert await guest(engine)
+    await engine.dispose()
+
+
+async def test_a_script_without_begin_is_a_transaction_all_the_same(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        with pytest.raises(Exception, match="division by zero"):
+            await driver.execute("CREATE TABLE orders (drink text); SELECT 1 / 0;")
+    assert await guest(engine)
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(text("SELECT to_regclass('orders')")) is None
+
+
+async def test_a_transaction_of_the_driver_ends_with_its_block(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        with pytest.raises(Exception, match="division by zero"):
+            async with driver.transaction():
+                await driver.execute("SELECT 1 / 0")
+    assert await guest(engine)
+
+
+# ROLLBACK
+
+
+async def rollbacks(watcher: AsyncConnection) -> int:
+    return int(
+        await watcher.scalar(
+            text("SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+        )
+        or 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "commit", "counted"),
+    [
+        ({}, False, 10),
+        ({"pool_reset_on_return": None}, False, 10),
+        ({}, True, 0),
+        ({"isolation_level": "AUTOCOMMIT"}, False, 0),
+    ],
+    ids=["as it is", "reset None", "commit()", "AUTOCOMMIT"],
+)
+async def test_the_server_counts_a_rollback_for_each_session_that_does_not_commit(
+    database_url: str,
+    watcher: AsyncConnection,
+    options: dict[str, Any],
+    commit: bool,
+    counted: int,
+) -> None:
+    engine = one_connection(database_url, **options)
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)  # and what SQLAlchemy asks on its first connection
+        await session.commit()
+    await engine.dispose()
+    before = await settled(watcher)
+    for _ in range(10):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+            if commit:
+                await session.commit()
+    await engine.dispose()  # a backend hands in its numbers when it ends
+    assert await settled(watcher) - before == counted
+
+
+async def settled(watcher: AsyncConnection) -> int:
+    """The rollbacks counted, once every other backend of this database has ended."""
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(10):
+        while await watcher.scalar(others):
+            continue
+    return await rollbacks(watcher)
+
+
+@pytest.mark.parametrize(("reset", "saved"), [("rollback", False), (None, True)])
+async def test_without_a_reset_the_next_session_commits_the_work_of_a_raw_cursor(
+    database_url: str, reset: str | None, saved: bool
+) -> None:
+    engine = one_connection(database_url, pool_reset_on_return=reset)
+    create = "CREATE TABLE orders (drink text)"
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda sync: sync.connection.cursor().execute(create))
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        assert (await session.scalar(text("SELECT to_regclass('orders')")) is not None) is saved
+    await engine.dispose()
+
+
+# AUTOCOMMIT
+
+
+async def test_skipping_the_rollback_is_logged_and_sends_what_was_sent_before_nothing(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sqlalchemy.engine")
+    engine = one_connection(
+        database_url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
+    )
+    sent = listen_in(engine)
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+    assert "ROLLBACK will be skipped by skip_autocommit_rollback" in caplog.messages
+    assert sent == []
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("owner", ["engine", "session", "connection"])
+async def test_autocommit_as_an_execution_option_is_undone_on_return(
+    engine: AsyncEngine, owner: str
+) -> None:
+    sent = listen_in(engine)
+    option = {"isolation_level": "AUTOCOMMIT"}
+    if owner == "engine":
+        async with AsyncSession(engine.execution_options(**option)) as session:
+            await session.execute(SELECT)
+    elif owner == "session":
+        async with AsyncSession(engine) as session:
+            await session.connection(execution_options=option)
+            await session.execute(SELECT)
+    else:
+        async with engine.connect() as connection:
+            await connection.execution_options(**option)
+            await connection.execute(SELECT)
+    assert sent == []
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+    assert sent == ["BEGIN ISOLATION LEVEL READ COMMITTED;", "ROLLBACK;"]
+
+
+async def test_autocommit_of_the_engine_stays(database_url: str) -> None:
+    engine = one_connection(database_url, isolation_level="AUTOCOMMIT")
+    sent = listen_in(engine)
+    for _ in range(3):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+    assert sent == []
+    await engine.dispose()
+
+
+# A setting that reaches the next guest
+
+
+async def test_set_takes_no_parameters_and_set_config_does(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(
+            text("SELECT set_config('teahouse.guest', :name, true)"), {"name": "A"}
+        )
+        assert await session.scalar(text("SELECT current_setting('teahouse.guest')")) == "A"
+        with pytest.raises(DBAPIError, match="syntax error"):
+            await session.execute(text("SET LOCAL teahouse.guest = :name"), {"name": "B"})

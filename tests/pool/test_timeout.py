@@ -1,0 +1,301 @@
+"""What the page on `pool_timeout` says beyond what its snippets print."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+import asyncpg  # type: ignore[import-untyped]
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from fastapi.responses import StreamingResponse
+from sqlalchemy import exc, text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import QueuePool
+
+from tools.rooms import DOCS
+
+SELECT = text("SELECT 'oolong'")
+
+
+def pool_of_one(database_url: str, **options: Any) -> AsyncEngine:
+    return create_async_engine(database_url, pool_size=1, max_overflow=0, **options)
+
+
+async def select(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(SELECT)
+
+
+# The error
+
+
+def worded() -> list[tuple[dict[str, Any], str]]:
+    """The page's table of settings and error texts."""
+    page = (DOCS / "en" / "pool" / "timeout.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| `(QueuePool limit .+?)` \|$", page, re.MULTILINE)
+    return [
+        ({name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", row)}, said)
+        for row, said in rows
+    ]
+
+
+@pytest.mark.parametrize(("options", "said"), worded())
+async def test_the_error_names_the_settings_of_its_engine(
+    database_url: str, options: dict[str, float], said: str
+) -> None:
+    whole = {name: int(value) for name, value in options.items() if name != "pool_timeout"}
+    engine = create_async_engine(database_url, **whole)
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    timeout = options.get("pool_timeout", 30.0)
+    assert pool.timeout() == 30.0
+    pool._timeout = 0  # nobody waits half a minute here
+    async with AsyncExitStack() as lent:
+        for _ in range(whole.get("pool_size", 5) + whole.get("max_overflow", 10)):
+            await lent.enter_async_context(engine.connect())
+        with pytest.raises(exc.TimeoutError) as caught:
+            await engine.connect()
+    text = str(caught.value.args[0])
+    assert text.replace("timeout 0.00", f"timeout {timeout:.2f}") == said
+    await engine.dispose()
+
+
+def test_the_page_words_the_error_for_three_settings() -> None:
+    assert len(worded()) == 3
+
+
+# What it does not cover
+
+
+def test_asyncpg_allows_a_minute_for_connecting() -> None:
+    assert inspect.signature(asyncpg.connect).parameters["timeout"].default == 60
+
+
+@pytest.mark.parametrize("pool_timeout", [0.5, None])
+async def test_a_failed_attempt_to_connect_wakes_nobody(
+    database_url: str, pool_timeout: float | None
+) -> None:
+    refuse, refused = asyncio.Event(), False
+    url = database_url.replace("+asyncpg", "")
+
+    async def creator(*_: object) -> object:
+        nonlocal refused
+        if not refused:
+            refused = True
+            await refuse.wait()
+            raise ConnectionRefusedError
+        return await asyncpg.connect(url)
+
+    engine = pool_of_one(database_url, pool_timeout=pool_timeout, async_creator=creator)
+    first = asyncio.create_task(select(engine))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(select(engine))
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    refuse.set()
+    with pytest.raises(ConnectionRefusedError):
+        await first
+    if pool_timeout:
+        await waiting  # no error: it tries itself when its time is up
+        assert asyncio.get_running_loop().time() - began >= 0.9 * pool_timeout
+    else:
+        _, still = await asyncio.wait([waiting], timeout=0.3)
+        assert still
+        await select(engine)  # somebody who comes later is served first, and wakes the other
+        await waiting
+    await engine.dispose()
+
+
+# Fairness
+
+Loop = Callable[[AsyncEngine, Callable[[], None]], Coroutine[None, None, None]]
+STEPS = 6
+
+
+async def commit(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    async with AsyncSession(engine) as session:
+        for _ in range(STEPS):
+            await session.execute(SELECT)
+            done()
+            await session.commit()
+
+
+async def begin_of_one_session(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    async with AsyncSession(engine) as session:
+        for _ in range(STEPS):
+            async with session.begin():
+                await session.execute(SELECT)
+                done()
+
+
+async def close_by_hand(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    for _ in range(STEPS):
+        connection = await engine.connect()
+        await connection.execute(SELECT)
+        done()
+        await connection.close()
+
+
+async def close_the_session_by_hand(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    for _ in range(STEPS):
+        session = AsyncSession(engine)
+        await session.execute(SELECT)
+        done()
+        await session.close()
+
+
+async def a_session_each(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    for _ in range(STEPS):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+            done()
+
+
+async def begin_of_the_factory(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    for _ in range(STEPS):
+        async with async_sessionmaker(engine).begin() as session:
+            await session.execute(SELECT)
+            done()
+
+
+async def commit_and_pause(engine: AsyncEngine, done: Callable[[], None]) -> None:
+    async with AsyncSession(engine) as session:
+        for _ in range(STEPS):
+            await session.execute(SELECT)
+            done()
+            await session.commit()
+            await asyncio.sleep(0)
+
+
+async def turns(engine: AsyncEngine, loop: Loop) -> list[str]:
+    """Who was served when, with two guests who wait from the first step on."""
+    served: list[str] = []
+    begun = asyncio.Event()
+
+    def done() -> None:
+        served.append("step")
+        begun.set()
+
+    async def guest(name: str) -> None:
+        await begun.wait()
+        await select(engine)
+        served.append(name)
+
+    await asyncio.gather(loop(engine, done), guest("first"), guest("second"))
+    await engine.dispose()
+    return served
+
+
+@pytest.mark.parametrize(
+    "loop", [commit, begin_of_one_session, close_by_hand, close_the_session_by_hand]
+)
+async def test_who_returns_and_borrows_without_a_pause_starves_the_others(
+    database_url: str, loop: Loop
+) -> None:
+    served = await turns(pool_of_one(database_url), loop)
+    assert served[:STEPS] == ["step"] * STEPS
+
+
+@pytest.mark.parametrize("loop", [a_session_each, begin_of_the_factory, commit_and_pause])
+async def test_who_leaves_a_block_or_pauses_lets_the_others_go_first(
+    database_url: str, loop: Loop
+) -> None:
+    served = await turns(pool_of_one(database_url), loop)
+    assert served[:3] == ["step", "first", "second"]
+
+
+async def test_a_starved_task_goes_to_the_end_of_the_queue(database_url: str) -> None:
+    served = await turns(pool_of_one(database_url), commit)
+    assert served[STEPS:] == ["second", "first"]
+
+
+async def test_it_takes_as_many_such_jobs_as_connections(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+    other_lent, leave = asyncio.Event(), asyncio.Event()
+
+    async def other() -> None:
+        async with engine.connect():
+            other_lent.set()
+            await leave.wait()
+
+    holding = asyncio.create_task(other())
+    await other_lent.wait()
+    served: list[str] = []
+
+    def done() -> None:
+        served.append("step")
+        leave.set()
+
+    async def guest() -> None:
+        await leave.wait()
+        await select(engine)
+        served.append("guest")
+
+    await asyncio.gather(commit(engine, done), guest(), holding)
+    assert served.index("guest") < STEPS
+    await engine.dispose()
+
+
+# A deadline
+
+
+async def test_every_transaction_of_a_session_may_wait_anew(database_url: str) -> None:
+    engine = pool_of_one(database_url, pool_timeout=2)
+    loop = asyncio.get_running_loop()
+
+    async def hold() -> None:
+        async with engine.connect():
+            await asyncio.sleep(1.1)
+
+    began = loop.time()
+    async with AsyncSession(engine) as session:
+        for _ in range(2):
+            holding = asyncio.create_task(hold())
+            await asyncio.sleep(0)
+            await session.execute(SELECT)
+            await session.commit()
+            await holding
+    assert loop.time() - began > 2  # longer than pool_timeout, without an error
+    await engine.dispose()
+
+
+async def test_a_statement_timeout_is_known_by_its_sqlstate(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = '50ms'"))
+        with pytest.raises(exc.DBAPIError) as caught:
+            await connection.execute(text("SELECT pg_sleep(60)"))
+    assert getattr(caught.value.orig, "sqlstate", "") == "57014"
+    await engine.dispose()
+
+
+async def test_a_deadline_in_the_dependency_covers_a_stream_to_its_end(database_url: str) -> None:
+    engine, app = create_async_engine(database_url), FastAPI()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with asyncio.timeout(0.3), AsyncSession(engine) as session:
+            yield session
+
+    @app.get("/")
+    async def stream(session: Annotated[AsyncSession, Depends(get_session)]) -> StreamingResponse:
+        async def drinks() -> AsyncIterator[str]:
+            yield "longjing"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(drinks())
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://teahouse"
+    ) as client:
+        with pytest.raises(TimeoutError):
+            await client.get("/")
+    await engine.dispose()

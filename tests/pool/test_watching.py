@@ -1,0 +1,369 @@
+"""What the page on watching the pool says beyond what its snippets print."""
+
+import asyncio
+import gc
+import logging
+import re
+import runpy
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.semconv._incubating.metrics import db_metrics
+from prometheus_client import REGISTRY, make_asgi_app
+from sqlalchemy import event, exc, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import (
+    AsyncAdaptedQueuePool,
+    NullPool,
+    PoolProxiedConnection,
+    QueuePool,
+    StaticPool,
+)
+
+from tools.rooms import DOCS, SNIPPETS
+
+SELECT = text("SELECT 'longjing'")
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+METRIC = re.compile(r"\bdb_client_connection_(?!state\b)\w+")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine that lends a single connection, and lets nobody wait for it."""
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    yield engine
+    await engine.dispose()
+
+
+def pool_of(engine: AsyncEngine) -> QueuePool:
+    """The engine's pool, with the counters that only a queue has."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool
+
+
+def fences(language: str, kind: str) -> list[str]:
+    """The blocks of a kind on the page."""
+    page = (DOCS / language / "pool" / "watching.md").read_text("utf-8")
+    return [block for name, block in FENCE.findall(page) if name == kind]
+
+
+# The numbers
+
+
+async def test_size_and_overflow_add_up_to_the_open_connections(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2)
+    connections = [await engine.connect() for _ in range(3)]
+    assert (pool_of(engine).size() + pool_of(engine).overflow()) == 3
+    for connection in connections:
+        await connection.close()
+    assert (pool_of(engine).size() + pool_of(engine).overflow()) == 2
+    await engine.dispose()
+
+
+async def test_dispose_puts_another_pool_in_its_place(engine: AsyncEngine) -> None:
+    before = engine.pool
+    await engine.dispose()
+    assert engine.pool is not before
+
+
+async def test_an_invalidated_connection_leaves_a_place_that_is_counted(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        await connection.invalidate()
+    assert pool_of(engine).checkedin() == 1
+    connects: list[object] = []
+    event.listen(engine.sync_engine, "connect", lambda *seen: connects.append(seen))
+    async with engine.connect():
+        assert len(connects) == 1
+
+
+@pytest.mark.parametrize("poolclass", [NullPool, StaticPool])
+def test_other_pools_have_no_numbers_and_a_word_for_a_status(
+    database_url: str, poolclass: type[Any]
+) -> None:
+    pool = create_async_engine(database_url, poolclass=poolclass).pool
+    assert not hasattr(pool, "checkedout")
+    assert pool.status() == poolclass.__name__
+
+
+# The log
+
+
+async def test_a_healthy_pool_says_nothing_at_info(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sqlalchemy.pool")
+    for _ in range(3):
+        async with AsyncSession(engine) as session:
+            await session.execute(SELECT)
+    assert caplog.messages == []
+
+
+async def test_waiting_and_timeouts_are_not_logged_at_all(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine.connect():
+        caplog.set_level(logging.DEBUG, "sqlalchemy")
+        with pytest.raises(exc.TimeoutError):
+            await engine.connect()
+        assert caplog.messages == []
+
+
+async def test_echo_pool_adds_a_handler_so_lines_come_twice(
+    database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours = logging.StreamHandler()
+    logging.getLogger().addHandler(ours)
+    try:
+        engine = create_async_engine(database_url, echo_pool=True)
+        async with engine.connect() as connection:
+            await connection.invalidate()
+    finally:
+        logging.getLogger().removeHandler(ours)
+        added = logging.getLogger("sqlalchemy").handlers
+        for handler in [one for one in added if isinstance(one, logging.StreamHandler)]:
+            logging.getLogger("sqlalchemy").removeHandler(handler)
+    out, err = capfd.readouterr()
+    assert (out + err).count("Invalidate connection") == 2
+    await engine.dispose()
+
+
+async def test_a_logging_name_tells_two_pools_apart(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sqlalchemy.pool")
+    engine = create_async_engine(database_url, pool_logging_name="orders")
+    await engine.dispose()
+    assert {record.name.rpartition(".")[2] for record in caplog.records} == {"orders"}
+
+
+# Events
+
+
+async def test_a_listener_of_the_sync_engine_survives_dispose(engine: AsyncEngine) -> None:
+    seen: list[object] = []
+    event.listen(engine.sync_engine, "checkout", lambda *arguments: seen.append(arguments))
+    for _ in range(2):
+        async with engine.connect():
+            pass
+        await engine.dispose()
+    assert len(seen) == 2
+
+
+@pytest.fixture
+def counted(engine: AsyncEngine) -> dict[str, int]:
+    """How often a connection was checked out and in, as events tell it."""
+    counts = {"checkout": 0, "checkin": 0}
+
+    def count(name: str) -> None:
+        counts[name] += 1
+
+    event.listen(engine.sync_engine, "checkout", lambda *_: count("checkout"))
+    event.listen(engine.sync_engine, "checkin", lambda *_: count("checkin"))
+    return counts
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Garbage is collected when the test says so."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+async def test_a_collected_leak_makes_events_count_too_many(
+    engine: AsyncEngine, counted: dict[str, int], no_collector: None
+) -> None:
+    async def leak() -> None:
+        await AsyncSession(engine).execute(SELECT)
+
+    await leak()
+    gc.collect()
+    assert counted["checkout"] - counted["checkin"] == 1
+    assert pool_of(engine).checkedout() == 0
+
+
+async def test_a_place_that_cannot_connect_again_makes_events_count_too_few(
+    engine: AsyncEngine, counted: dict[str, int]
+) -> None:
+    async with engine.connect() as connection:
+        await connection.invalidate()
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        await engine.connect()
+    assert counted["checkout"] - counted["checkin"] == -1
+    assert pool_of(engine).checkedout() == 0
+
+
+# Metrics
+
+
+def names_in(snippet: str) -> set[str]:
+    """The metrics that a snippet makes, by their full names."""
+    source = (SNIPPETS / "pool" / "watching" / snippet).read_text("utf-8")
+    return set(re.findall(r"\{NAME\}(?!state)\.?([a-z_]+(?:\.[a-z_]+)*)", source))
+
+
+@pytest.fixture
+def prometheus(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What the snippet for Prometheus defines, after it has run."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    known = set(REGISTRY._collector_to_names)
+    yield runpy.run_path(str(SNIPPETS / "pool" / "watching" / "prometheus.py"))
+    for collector in set(REGISTRY._collector_to_names) - known:
+        REGISTRY.unregister(collector)
+
+
+def test_who_waits_is_pending_and_a_pool_after_dispose_is_counted(
+    prometheus: dict[str, Any], database_url: str
+) -> None:
+    def value(gauge: Any) -> float:
+        return float(gauge.collect()[0].samples[0].value)
+
+    async def wait() -> None:
+        engine = create_async_engine(
+            database_url, poolclass=prometheus["WatchedPool"], pool_size=1, max_overflow=0
+        )
+        await engine.dispose()
+        async with engine.connect():
+            assert value(prometheus["COUNT"].labels("used")) == 1
+            late = asyncio.create_task(engine.connect().start())
+            await asyncio.sleep(0)
+            assert value(prometheus["PENDING"]) == 1
+        await (await late).close()
+        assert value(prometheus["PENDING"]) == 0
+        assert value(prometheus["COUNT"].labels("idle")) == 1
+        await engine.dispose()
+
+    asyncio.run(wait())
+
+
+def test_the_metrics_endpoint_asks_the_pool_when_it_is_asked(prometheus: dict[str, Any]) -> None:
+    body: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        body.append(message.get("body", b""))
+
+    async def scrape() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+        async with prometheus["engine"].connect():
+            await make_asgi_app()(scope, receive, send)
+        await prometheus["engine"].dispose()
+
+    asyncio.run(scrape())
+    assert b'db_client_connection_count{db_client_connection_state="used"} 1.0' in b"".join(body)
+
+
+def test_the_queries_ask_for_metrics_that_the_snippet_exposes() -> None:
+    shown = (SNIPPETS / "pool" / "watching" / "prometheus.py").read_text("utf-8")
+    exposed = set(METRIC.findall(shown))
+    for language in ("zh", "en"):
+        asked = {
+            name.replace("_bucket", "_count")
+            for block in fences(language, "yaml") + fences(language, "text")
+            for name in METRIC.findall(block)
+        }
+        assert asked
+        assert asked <= exposed
+
+
+def test_all_metrics_have_the_names_of_the_semantic_conventions() -> None:
+    conventions = {
+        value.removeprefix("db.client.connection.")
+        for name, value in vars(db_metrics).items()
+        if name.startswith("DB_CLIENT_CONNECTION_")
+    }
+    assert names_in("otel.py") - {"pool.name", "state"} <= conventions
+    assert {name.removesuffix("_seconds") for name in names_in("prometheus.py")} <= conventions
+
+
+def test_the_boundaries_of_a_histogram_are_made_for_milliseconds() -> None:
+    reader = InMemoryMetricReader()
+    MeterProvider([reader]).get_meter("tea").create_histogram("wait", "s").record(0.2)
+    data = reader.get_metrics_data()
+    assert data
+    point: Any = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0]
+    assert point.explicit_bounds[:3] == (0, 5, 10)
+
+
+async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(database_url: str) -> None:
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader]).get_meter("tea")
+    pending = meter.create_up_down_counter("pending")
+    timeouts = meter.create_counter("timeouts")
+
+    class WatchedPool(AsyncAdaptedQueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            pending.add(1)
+            try:
+                return super().connect()
+            except exc.TimeoutError:
+                timeouts.add(1)
+                raise
+            finally:
+                pending.add(-1)
+
+    engine = create_async_engine(
+        database_url, poolclass=WatchedPool, pool_size=1, max_overflow=0, pool_timeout=0
+    )
+    async with engine.connect():
+        with pytest.raises(exc.TimeoutError):
+            await engine.connect()
+    data = reader.get_metrics_data()
+    assert data
+    points = {
+        metric.name: getattr(metric.data.data_points[0], "value", None)
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+    }
+    assert points == {"pending": 0, "timeouts": 1}
+    await engine.dispose()
+
+
+# The server's side
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_the_query_for_the_server_counts_what_the_pool_has(
+    database_url: str, language: str
+) -> None:
+    engine = create_async_engine(
+        database_url, connect_args={"server_settings": {"application_name": "teahouse"}}
+    )
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    [query] = fences(language, "sql")
+    async with AsyncSession(engine) as session, engine.connect() as another:
+        await session.execute(SELECT)
+        await another.execute(SELECT)
+        await another.rollback()
+        async with watcher.connect() as connection:
+            rows = {row.metric: row for row in await connection.execute(text(query))}
+    assert {metric: row.value for metric, row in rows.items()} == {
+        "teahouse, idle": 1,
+        "teahouse, idle in transaction": 1,
+    }
+    assert all(0 <= row.oldest_seconds < 60 for row in rows.values())
+    await engine.dispose()
+
+
+def test_both_languages_show_the_same_queries() -> None:
+    for kind in ("sql", "yaml", "text"):
+        assert fences("zh", kind) == fences("en", kind)
+
+
+def test_the_page_names_no_library_that_is_not_locked() -> None:
+    lock = (Path(DOCS).parent / "requirements.lock").read_text("utf-8")
+    for library in ("prometheus-client", "opentelemetry-sdk"):
+        assert f"\n{library}==" in lock

@@ -1,0 +1,299 @@
+"""The tables of the parameter reference say what the installed SQLAlchemy and asyncpg say."""
+
+import inspect
+import re
+from ast import literal_eval
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+import sqlalchemy
+from packaging.version import Version
+from sqlalchemy import Engine, create_engine, exc
+from sqlalchemy.engine import create
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    async_engine_from_config,
+    create_async_engine,
+)
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool
+from sqlalchemy.util import get_cls_kwargs
+
+from tests.report import report
+from tools.pages import Page
+from tools.rooms import DOCS, LANGUAGES, ROOT
+
+URL = "postgresql+asyncpg://guest@127.0.0.1/teahouse"
+HERE = Path(__file__).relative_to(ROOT).as_posix()
+ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+) \| ([\w. ]+) \|$")
+INTERNAL = {"creator", "dialect", "_dispatch"}
+"""Arguments of the pool's class that `create_async_engine` fills in itself."""
+NOT_ABOUT_THE_POOL = {
+    "echo",
+    "empty_in_strategy",
+    "enable_from_linting",
+    "execution_options",
+    "future",
+    "hide_parameters",
+    "implicit_returning",
+    "insertmanyvalues_page_size",
+    "json_deserializer",
+    "json_serializer",
+    "label_length",
+    "max_identifier_length",
+    "module",
+    "paramstyle",
+    "query_cache_size",
+    "use_insertmanyvalues",
+}
+"""Documented arguments of `create_engine` that the page leaves out on purpose."""
+
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+class Argument(NamedTuple):
+    """A row of one of the page's tables."""
+
+    where: str
+    name: str
+    type: str
+    default: str
+    about: str
+    since: str
+
+    @property
+    def value(self) -> Any:
+        """The default as a Python object; what is no literal, as text."""
+        with suppress(ValueError, SyntaxError):
+            return literal_eval(self.default.strip("`"))
+        return self.default.strip("`")
+
+
+def page(language: str) -> Page:
+    return Page(DOCS / language / "reference" / "parameters.md")
+
+
+def arguments(language: str, *, of_asyncpg: bool = False) -> list[Argument]:
+    """The rows of the tables on `create_async_engine`, or of the one on `connect_args`."""
+    return [
+        Argument(f"{page(language).spot}:{number}", *row.groups())
+        for section in page(language).sections()
+        if (section.id == "asyncpg") == of_asyncpg
+        for number, line in section.lines
+        if (row := ROW.match(line))
+    ]
+
+
+def defaults(*classes: type) -> dict[str, Any]:
+    """The defaults of the classes' arguments; what has none is left out."""
+    return {
+        name: parameter.default
+        for cls in classes
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+
+
+def of_the_pools_class() -> dict[str, Any]:
+    """The arguments of the default pool class under their names as arguments of the engine."""
+    classes = [cls for cls in AsyncAdaptedQueuePool.__mro__ if issubclass(cls, Pool)]
+    return {
+        create._pool_translate_kwargs.get(name, name): default
+        for name, default in defaults(*reversed(classes)).items()
+        if name in get_cls_kwargs(AsyncAdaptedQueuePool) - INTERNAL
+    }
+
+
+def documented() -> dict[str, str]:
+    """What SQLAlchemy documents of each argument of `create_engine` and `create_async_engine`."""
+    entry = re.compile(r":param (\w+)[^:]*:(.*?)(?=\n +:param |\Z)", re.DOTALL)
+    return {
+        name: about
+        for function in (create_engine, create_async_engine)
+        for name, about in entry.findall(function.__doc__ or "")
+    }
+
+
+def settings(engine: AsyncEngine) -> dict[str, object]:
+    """What an engine and its pool are set to, as far as it can be compared."""
+    own = {**vars(engine.pool), **vars(engine.dialect)}
+    return {
+        "class": type(engine.pool),
+        **{name: value for name, value in own.items() if type(value) in (int, float, bool, str)},
+        "reset": engine.pool._reset_on_return,
+    }
+
+
+@each_language
+def test_every_argument_that_concerns_the_pool_is_in_a_table(language: str) -> None:
+    listed = {argument.name for argument in arguments(language)}
+    known = set(documented()) | set(of_the_pools_class())
+
+    def findings() -> Iterator[str]:
+        for name in sorted(known - listed - NOT_ABOUT_THE_POOL):
+            yield (
+                f"{page(language).spot}: SQLAlchemy {sqlalchemy.__version__} takes {name}; give it "
+                f"a row, or name it in NOT_ABOUT_THE_POOL of {HERE}"
+            )
+        for name in sorted(listed - known):
+            yield (
+                f"{page(language).spot}: SQLAlchemy {sqlalchemy.__version__} knows no {name}; take "
+                "its row out"
+            )
+
+    report(findings())
+
+
+@each_language
+def test_every_default_is_that_of_the_signature(language: str) -> None:
+    signatures = {
+        **of_the_pools_class(),
+        **defaults(DefaultDialect, Engine),
+        "pool_reset_on_return": "rollback",  # `True` there, which means the same
+        "poolclass": create_async_engine(URL)
+        .dialect.get_dialect_pool_class(sqlalchemy.make_url(URL))
+        .__name__,
+    }
+    report(
+        f"{row.where}: the default of {row.name} is {signatures[row.name]!r}; correct it"
+        for row in arguments(language)
+        if row.name in signatures and row.value != signatures[row.name]
+    )
+
+
+@each_language
+def test_a_default_spelled_out_changes_nothing(language: str) -> None:
+    default = settings(create_async_engine(URL))
+    for row in arguments(language):
+        if row.name not in ("poolclass", "creator"):
+            spelled_out = create_async_engine(URL, **{row.name: row.value})
+            assert settings(spelled_out) == default, row.where
+
+
+@each_language
+def test_since_when_is_what_sqlalchemys_documentation_says(language: str) -> None:
+    def came_with(name: str) -> str:
+        added = re.findall(r"versionadded:: ([\d.]+)", documented().get(name, ""))
+        versions = map(Version, [*added, "1.4"])  # with which `create_async_engine` came
+        return str(max(versions))
+
+    report(
+        f"{row.where}: {row.name} came with {came_with(row.name)}; correct it"
+        for row in arguments(language)
+        if row.since != came_with(row.name)
+    )
+
+
+@each_language
+def test_every_row_leads_to_a_page_that_says_more(language: str) -> None:
+    report(
+        f"{row.where}: {row.name} has no link; link the page that shows it"
+        for row in arguments(language) + arguments(language, of_asyncpg=True)
+        if "](" not in row.about and row.since != "SQLAlchemy 1.4"
+    )
+
+
+@each_language
+async def test_the_keys_of_connect_args_have_the_drivers_defaults(
+    language: str, database_url: str
+) -> None:
+    signature = inspect.signature(asyncpg.connect).parameters
+    rows = {row.name: row for row in arguments(language, of_asyncpg=True)}
+    theirs = {name: row.value for name, row in rows.items() if row.since == "asyncpg"}
+    assert len(theirs) == 4
+    assert {name: signature[name].default for name in theirs} == theirs
+
+    engine = create_async_engine(database_url)
+    async with engine.connect() as connection:
+        adapted: Any = (await connection.get_raw_connection()).dbapi_connection
+        cache = adapted._prepared_statement_cache
+        assert cache.capacity == rows["prepared_statement_cache_size"].value
+        assert adapted._prepared_statement_name_func() is None
+    await engine.dispose()
+    assert rows["prepared_statement_name_func"].value is None
+
+
+async def test_a_wrong_isolation_level_is_refused_with_the_first_connection(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, isolation_level="SERIOUS")
+    with pytest.raises(exc.ArgumentError, match="Invalid value 'SERIOUS' for isolation_level"):
+        await engine.connect()
+
+
+async def test_two_engines_share_a_pool_until_one_is_disposed(database_url: str) -> None:
+    first = create_async_engine(database_url)
+    second = create_async_engine(database_url, pool=first.pool)
+    async with second.connect():
+        assert isinstance(first.pool, QueuePool)
+        assert first.pool.checkedout() == 1
+    await second.dispose()
+    assert second.pool is not first.pool
+    await first.dispose()
+
+
+@pytest.mark.parametrize("other", [{"pool_size": 3}, {"poolclass": NullPool}])
+def test_beside_a_pool_no_other_argument_of_the_pool_is_taken(other: dict[str, Any]) -> None:
+    pool = create_async_engine(URL).pool
+    with pytest.raises(TypeError, match=rf"Invalid argument\(s\) '{next(iter(other))}'"):
+        create_async_engine(URL, pool=pool, **other)
+
+
+@pytest.mark.parametrize("name", ["pool_size", "max_overflow", "pool_timeout", "pool_use_lifo"])
+def test_null_pool_knows_none_of_the_first_table(name: str) -> None:
+    section = next(part for part in page("en").sections() if part.id == "size")
+    assert name in section.text
+    with pytest.raises(TypeError, match="PGDialect_asyncpg/NullPool/Engine"):
+        create_async_engine(URL, poolclass=NullPool, **{name: 1})
+
+
+async def test_pool_events_are_listeners_from_the_start(database_url: str) -> None:
+    seen: list[str] = []
+    engine = create_async_engine(
+        database_url, pool_events=[(lambda *_: seen.append("connect"), "connect")]
+    )
+    async with engine.connect():
+        assert seen == ["connect"]
+    await engine.dispose()
+
+
+def test_the_names_of_two_engines_end_the_names_of_their_loggers() -> None:
+    engine = create_async_engine(URL, pool_logging_name="reports", logging_name="sql")
+    loggers: list[Any] = [engine.pool.logger, engine.sync_engine.logger]
+    assert [logger.name.split(".")[-1] for logger in loggers] == ["reports", "sql"]
+
+
+async def test_the_creator_ignores_url_and_connect_args(database_url: str) -> None:
+    dsn = database_url.replace("+asyncpg", "")
+
+    async def connect() -> Any:
+        return await asyncpg.connect(dsn)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://nobody@nowhere.invalid/nothing",
+        connect_args={"no_such_argument": True},
+        async_creator=connect,
+    )
+    async with engine.connect() as connection:
+        assert await connection.scalar(sqlalchemy.text("SELECT 'oolong'")) == "oolong"
+    await engine.dispose()
+
+
+def test_a_configuration_of_strings_takes_no_fraction_of_a_second() -> None:
+    config = {"sqlalchemy.url": URL, "sqlalchemy.pool_timeout": "0.5"}
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        async_engine_from_config(config)
+
+
+def test_a_configuration_of_strings_turns_false_into_true() -> None:
+    config = {"sqlalchemy.url": URL, "sqlalchemy.pool_use_lifo": "false"}
+    pool: Any = async_engine_from_config(config).pool
+    assert pool._pool.use_lifo == "false"
+
+
+def test_future_is_taken_and_does_nothing() -> None:
+    assert settings(create_async_engine(URL, future=True)) == settings(create_async_engine(URL))

@@ -1,0 +1,248 @@
+"""What the page on the arithmetic says beyond what its snippets print."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy
+from sqlalchemy import URL, exc, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.report import report
+from tools.pages import Page
+from tools.postgres import EmbeddedPostgres
+from tools.rooms import DOCS, LANGUAGES, SNIPPETS
+
+PAGES = [Page(DOCS / language / "sizing" / "arithmetic.md") for language in LANGUAGES]
+PREFLIGHT = SNIPPETS / "sizing" / "arithmetic" / "preflight.py"
+DRIVERS = "asyncpg", "psycopg"
+WRAPS = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
+DEADLINE = 20.0
+"""Seconds a closed backend has to be gone from the server."""
+BACKENDS = text("SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL")
+
+
+def as_role(server: EmbeddedPostgres, role: str, driver: str = "asyncpg") -> URL:
+    """The server's address for a role that `roles` made, or for its superuser."""
+    url = make_url(server.url()).set(drivername=f"postgresql+{driver}")
+    return url if role == "postgres" else url.set(username=role, password="tea")
+
+
+async def execute(server: EmbeddedPostgres, *statements: str) -> None:
+    """Run statements as superuser, one transaction each, and disconnect."""
+    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def quiet(server: EmbeddedPostgres) -> None:
+    """Wait until no other connection is left: a closed backend needs a moment."""
+    watcher = create_async_engine(server.url(), poolclass=NullPool)
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            async with watcher.connect() as connection:
+                if await connection.scalar(BACKENDS) == 1:
+                    return
+
+
+@asynccontextmanager
+async def holding(url: URL, most: int = 50) -> AsyncIterator[tuple[int, Exception | None]]:
+    """Borrow until refused, or `most`; how many connections are held, and the refusal."""
+    engine = create_async_engine(url, pool_size=most)
+    refusal, held = None, 0
+    async with AsyncExitStack() as lent:
+        try:
+            for _ in range(most):
+                await lent.enter_async_context(engine.connect())
+                held += 1
+        except Exception as error:
+            refusal = error
+        yield held, refusal
+    await engine.dispose()
+
+
+def said(refusal: Exception | None) -> str:
+    """The server's words, without what driver and SQLAlchemy put around them."""
+    original = str(getattr(refusal, "orig", refusal))
+    return original.split("FATAL:  ")[-1].strip()
+
+
+def require_on_both(*sentences: str) -> None:
+    """Fail unless both pages say each sentence, as code."""
+    report(
+        f"{page.spot}: does not say `{sentence}`, as the server did; mend the table"
+        for page in PAGES
+        for sentence in sentences
+        if f"`{sentence}`" not in page.path.read_text("utf-8")
+    )
+
+
+def rightly_told(refusal: Any, driver: str) -> bool:
+    """Whether the page says what has to be caught, and where the SQLSTATE is."""
+    kind = type(refusal)
+    if driver == "psycopg":
+        begins = str(refusal.orig).startswith("connection failed: connection to server at")
+        return kind is exc.OperationalError and begins and refusal.orig.sqlstate is None
+    if WRAPS:
+        return kind is exc.DBAPIError and bool(refusal.orig.sqlstate == "53300")
+    return kind.__name__ == "TooManyConnectionsError" and bool(refusal.sqlstate == "53300")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("major", [16, 18])
+async def test_each_limit_refuses_in_the_words_of_the_page(major: int, driver: str) -> None:
+    refusals = []
+    with EmbeddedPostgres(
+        major, max_connections="12", superuser_reserved_connections="3", reserved_connections="2"
+    ) as server:
+        await execute(
+            server,
+            "CREATE ROLE guest LOGIN PASSWORD 'tea'",
+            "CREATE ROLE app LOGIN PASSWORD 'tea' CONNECTION LIMIT 2",
+            "CREATE ROLE steward LOGIN PASSWORD 'tea'",
+            "GRANT pg_use_reserved_connections TO steward",
+            "CREATE DATABASE teahouse CONNECTION LIMIT 2",
+        )
+        guest = as_role(server, "guest", driver)
+        for url in as_role(server, "app", driver), guest.set(database="teahouse"):
+            await quiet(server)
+            async with holding(url) as (held, refusal):
+                assert held == 2
+                refusals.append(refusal)
+        await quiet(server)
+        async with AsyncExitStack() as full:
+            for role, expected in ("guest", 12 - 3 - 2), ("steward", 2), ("postgres", 3):
+                url = as_role(server, role, driver)
+                held, refusal = await full.enter_async_context(holding(url))
+                assert held == expected, role
+                refusals.append(refusal)
+            held, refusal = await full.enter_async_context(holding(guest))
+            assert (held, said(refusal)) == (0, "sorry, too many clients already")
+    require_on_both(*map(said, refusals))
+    assert all(rightly_told(refusal, driver) for refusal in refusals)
+
+
+async def test_a_superuser_takes_the_reserved_slots_and_minds_no_limit_of_its_role() -> None:
+    with EmbeddedPostgres(max_connections="10", superuser_reserved_connections="3") as server:
+        await execute(server, "ALTER ROLE postgres CONNECTION LIMIT 1")
+        await quiet(server)
+        async with holding(as_role(server, "postgres")) as (held, refusal):
+            assert held == 10
+        assert said(refusal) == "sorry, too many clients already"
+
+
+async def test_a_role_with_a_limit_leaves_the_rest_to_the_others() -> None:
+    with EmbeddedPostgres(max_connections="10", superuser_reserved_connections="3") as server:
+        await execute(
+            server,
+            "CREATE ROLE guest LOGIN PASSWORD 'tea'",
+            "CREATE ROLE app LOGIN PASSWORD 'tea'",
+            "ALTER ROLE app CONNECTION LIMIT 5",
+        )
+        await quiet(server)
+        async with (
+            holding(as_role(server, "app")) as (taken, _),
+            holding(as_role(server, "guest")) as (left, _),
+        ):
+            assert (taken, left) == (5, 10 - 3 - 5)
+
+
+async def test_a_streaming_replica_takes_no_slot_of_the_sum() -> None:
+    with EmbeddedPostgres(
+        max_connections="6", superuser_reserved_connections="1", max_wal_senders="2"
+    ) as server:
+        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        url = make_url(server.url())
+        await quiet(server)
+        replica = await psycopg.AsyncConnection.connect(
+            host=url.host,
+            port=url.port or 0,
+            user=url.username,
+            password=url.password,
+            autocommit=True,
+            replication="true",
+        )
+        async with replica, holding(as_role(server, "guest")) as (held, _):
+            assert held == 5
+
+
+@pytest.mark.parametrize("role", ["postgres", "guest"])
+async def test_the_queries_of_the_page_fill_in_the_calculators_fields(role: str) -> None:
+    [sql] = {
+        "\n".join(fence.lines)
+        for page in PAGES
+        for fence in page.fences()
+        if fence.language == "sql" and "max_connections" in fence.lines[0]
+    }
+    limits, others = filter(str.strip, sql.split(";"))
+    with EmbeddedPostgres(
+        max_connections="20", superuser_reserved_connections="4", reserved_connections="3"
+    ) as server:
+        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        await quiet(server)
+        asking = create_async_engine(as_role(server, role), poolclass=NullPool)
+        async with (
+            holding(as_role(server, "guest"), 5),
+            holding(as_role(server, "postgres"), 2),
+            asking.connect() as connection,
+        ):
+            assert (await connection.execute(text(limits))).one() == (20, 4 + 3)
+            found = [(row[0], row[2]) for row in await connection.execute(text(others))]
+            assert found == [("guest", 5), ("postgres", 2)]
+
+
+def preflight(url: URL) -> tuple[int, str]:
+    """Run the page's check as a reader does: its exit code, and what it said."""
+    ran = subprocess.run(
+        [sys.executable, PREFLIGHT],
+        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)},
+        capture_output=True,
+        text=True,
+    )
+    return ran.returncode, (ran.stdout + ran.stderr).strip()
+
+
+async def test_the_check_before_a_deployment_names_the_limit_that_is_in_the_way() -> None:
+    with EmbeddedPostgres(max_connections="30", superuser_reserved_connections="3") as server:
+        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        guest = as_role(server, "guest")
+        await quiet(server)
+        assert await asyncio.to_thread(preflight, guest) == (0, "2 x (5 + 5) = 20: they fit")
+
+        async with holding(as_role(server, "postgres"), 8):
+            short = "20 wanted, 19 free: the server has 27 slots, 8 in use"
+            assert await asyncio.to_thread(preflight, guest) == (1, short)
+        await quiet(server)
+        async with holding(guest, 1):
+            await execute(server, "ALTER ROLE guest CONNECTION LIMIT 12")
+            short = "20 wanted, 11 free: the role has 12 slots, 1 in use"
+            assert await asyncio.to_thread(preflight, guest) == (1, short)
+            await execute(server, "ALTER DATABASE postgres CONNECTION LIMIT 6")
+            short = "20 wanted, 5 free: the database has 6 slots, 1 in use"
+            assert await asyncio.to_thread(preflight, guest) == (1, short)
+
+
+def test_the_example_of_the_page_is_a_sentence_of_that_check() -> None:
+    form = re.compile(r"`20 wanted, (\d+) free: the server has (\d+) slots, (\d+) in use`")
+    for page in PAGES:
+        [(free, slots, used)] = form.findall(page.path.read_text("utf-8"))
+        assert int(slots) - int(used) == int(free) < 20
+
+
+async def test_without_a_pool_each_session_at_work_is_a_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    async with AsyncExitStack() as lent:
+        connections = [await lent.enter_async_context(engine.connect()) for _ in range(20)]
+        pids = [
+            await connection.scalar(text("SELECT pg_backend_pid()")) for connection in connections
+        ]
+    assert len(set(pids)) == 20

@@ -1,0 +1,284 @@
+"""The script that readers run, tried as a new user would, and what its page says of it."""
+
+import asyncio
+import csv
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from snippets.sizing.measure.sweep import Row, verdict
+from tests.report import report
+from tests.serving import DEADLINE, backends, require_on
+from tools.postgres import EmbeddedPostgres
+from tools.rooms import DOCS, LANGUAGES, SNIPPETS
+
+SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
+SLOW = "SELECT pg_sleep(600)"
+SMALL = ("--size", "1", "--size", "4", "--tasks", "4", "--repeats", "2", "--seconds", "8")
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[EmbeddedPostgres]:
+    """A server with few slots that asks for a password."""
+    with EmbeddedPostgres(max_connections="10") as server:
+        yield server
+
+
+@asynccontextmanager
+async def started(
+    folder: Path, database_url: str, *arguments: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python sweep.py ...` in an empty folder, with nothing but DATABASE_URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(SCRIPT), *arguments,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "DATABASE_URL": database_url},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def outcome(process: asyncio.subprocess.Process) -> tuple[int | None, str, list[str]]:
+    """Exit code, output, and the lines of complaint once it has ended."""
+    said, complaints = await asyncio.wait_for(process.communicate(), 3 * DEADLINE)
+    return process.returncode, said.decode(), complaints.decode().split("\n")
+
+
+async def scalar(database_url: str, query: str) -> object:
+    """What a query yields on a connection of its own; whatever it writes stays."""
+    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        result = await connection.execute(text(query))
+        return result.scalar() if result.returns_rows else None
+
+
+async def until(database_url: str, number: int) -> None:
+    """Wait until so many connections to the database are open; fail after a while."""
+    async with asyncio.timeout(DEADLINE):
+        while await backends(database_url) != number:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def rows_of(table: str) -> list[dict[str, str]]:
+    """The rows of the printed table."""
+    lines = [line.split() for line in table.splitlines()]
+    return [dict(zip(Row._fields, line, strict=True)) for line in lines[1:] if line[0].isdecimal()]
+
+
+async def test_a_query_gives_a_table_and_the_same_as_csv_and_as_a_chart(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with started(tmp_path, database_url, "SELECT 1", *SMALL) as process:
+        code, said, complaints = await outcome(process)
+    assert code == 0, complaints
+    with (tmp_path / "sweep.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == rows_of(said)
+    assert [row["pool_size"] for row in rows_of(said)] == ["1", "4"]
+    assert "is the smallest whose rate is within 10% of the best." in said
+    chart = (tmp_path / "sweep.svg").read_text()
+    assert ElementTree.fromstring(chart).tag.endswith("svg")
+    assert "prefers-color-scheme:dark" in chart
+    assert sorted(os.listdir(tmp_path)) == ["sweep.csv", "sweep.svg"]
+    await until(database_url, 0)
+
+
+async def test_it_sees_that_a_query_that_waits_gains_from_more_connections(
+    tmp_path: Path, database_url: str
+) -> None:
+    query = "SELECT pg_sleep(0.05)"
+    async with started(tmp_path, database_url, query, *SMALL) as process:
+        _, said, complaints = await outcome(process)
+    one, four = rows_of(said)
+    assert float(four["rate"]) > 1.5 * float(one["rate"]), complaints
+    assert float(four["wait_ms"]) < float(one["wait_ms"])
+    assert float(one["p50_ms"]) <= float(one["p95_ms"]) <= float(one["p99_ms"])
+    assert [one["backends"], four["backends"]] == ["1", "4"]
+    assert said.splitlines()[3].startswith("pool_size=4 is ")
+
+
+async def test_it_opens_no_more_connections_than_there_are_tasks(
+    tmp_path: Path, database_url: str
+) -> None:
+    arguments = ("--size", "9", "--tasks", "2", "--repeats", "2", "--seconds", "5")
+    async with started(tmp_path, database_url, "SELECT 1", *arguments) as process:
+        _, said, complaints = await outcome(process)
+    assert [row["backends"] for row in rows_of(said)] == ["2"], complaints
+
+
+async def test_a_slow_query_ends_with_the_time_and_is_stopped_on_the_server(
+    tmp_path: Path, database_url: str
+) -> None:
+    began = perf_counter()
+    async with started(tmp_path, database_url, SLOW, *SMALL) as process:
+        code, said, complaints = await outcome(process)
+    assert perf_counter() - began < 8 + DEADLINE
+    assert (code, said) == (1, "")
+    assert complaints[-2:] == [
+        "Error: too little time for two runs of pool_size 1, 4: give more --seconds", "",
+    ]  # fmt: skip
+    assert os.listdir(tmp_path) == []
+    await until(database_url, 0)
+
+
+async def test_ctrl_c_ends_it_and_its_queries(tmp_path: Path, database_url: str) -> None:
+    async with started(tmp_path, database_url, SLOW, *SMALL, "--seconds", "60") as process:
+        await until(database_url, 1)
+        process.send_signal(signal.SIGINT)
+        code, said, complaints = await outcome(process)
+    assert (code, said) == (1, "")
+    assert complaints[-2:] == ["Aborted!", ""]
+    assert not any("Traceback" in line for line in complaints)
+    assert os.listdir(tmp_path) == []
+    await until(database_url, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "change", "says"),
+    [
+        ("SELEC 1", {}, 'syntax error at or near "SELEC"'),
+        ("SELECT 1 / 0", {}, "division by zero"),
+        ("SELECT 1", {"password": "wrong"}, 'password authentication failed for user "postgres"'),
+        ("SELECT 1", {"database": "nowhere"}, 'database "nowhere" does not exist'),
+        ("SELECT 1", {"port": 1}, ".*Connect call failed.*"),
+        ("SELECT 1", {"host": "nowhere.invalid"}, ".+"),
+        ("SELECT 1", {"query": {"sslmode": "require"}}, ".*unexpected keyword argument 'sslmode'"),
+    ],
+)
+async def test_what_goes_wrong_is_one_line(
+    tmp_path: Path, own: EmbeddedPostgres, query: str, change: dict[str, Any], says: str
+) -> None:
+    url = make_url(own.url()).set(**change).render_as_string(hide_password=False)
+    async with started(tmp_path, url, query, *SMALL) as process:
+        code, said, complaints = await outcome(process)
+    assert (code, said) == (1, "")
+    assert re.fullmatch(f"Error: {says}", complaints[-2]), complaints
+    assert complaints[:-2] == ["Measuring"]
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_server_that_is_full_is_one_line(tmp_path: Path, own: EmbeddedPostgres) -> None:
+    arguments = ("--size", "20", "--tasks", "20", "--seconds", "10")
+    async with started(tmp_path, own.url(), "SELECT 1", *arguments) as process:
+        code, _, complaints = await outcome(process)
+    assert (code, complaints[-2]) == (1, "Error: sorry, too many clients already")
+
+
+async def test_a_connection_that_is_cut_is_one_line(tmp_path: Path, database_url: str) -> None:
+    async with started(tmp_path, database_url, SLOW, *SMALL, "--seconds", "60") as process:
+        await until(database_url, 1)
+        cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        await scalar(
+            database_url,
+            f"{cut} WHERE datname = current_database() AND state = 'active'"
+            " AND pid <> pg_backend_pid()",
+        )
+        code, _, complaints = await outcome(process)
+    assert code == 1
+    assert complaints[0] == "Measuring"
+    assert re.match("Error: .*(closed|terminat)", complaints[1]), complaints
+    assert complaints[2:] == [""]
+
+
+async def test_without_a_database_it_names_the_variable(tmp_path: Path) -> None:
+    async with started(tmp_path, "", "SELECT 1") as process:
+        code, _, complaints = await outcome(process)
+    assert (code, complaints[-2]) == (2, "Error: Missing option '--url' (env var: 'DATABASE_URL').")
+
+
+async def test_postgresql_refuses_a_query_that_writes(tmp_path: Path, database_url: str) -> None:
+    await scalar(database_url, "CREATE TABLE orders (id int)")
+    query = "INSERT INTO orders VALUES (1)"
+    async with started(tmp_path, database_url, query, *SMALL) as process:
+        code, _, complaints = await outcome(process)
+    assert code == 1
+    assert complaints[-2] == (
+        "Error: cannot execute INSERT in a read-only transaction; "
+        "add --writes if it may write, and if that may stay"
+    )
+    assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
+
+    async with started(tmp_path, database_url, query, *SMALL, "--writes") as process:
+        code, _, complaints = await outcome(process)
+    assert code == 0, complaints
+    assert await scalar(database_url, "SELECT count(*) > 0 FROM orders")
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT count(hide(1))", "COMMIT", "SELECT 1; INSERT INTO orders VALUES (1)"]
+)
+async def test_nor_does_it_write_by_a_way_round(
+    tmp_path: Path, database_url: str, query: str
+) -> None:
+    await scalar(database_url, "CREATE TABLE orders (id int)")
+    await scalar(
+        database_url,
+        "CREATE FUNCTION hide(int) RETURNS int LANGUAGE sql AS"
+        " 'INSERT INTO orders VALUES ($1) RETURNING id'",
+    )
+    async with started(tmp_path, database_url, query, *SMALL) as process:
+        await outcome(process)
+    assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
+
+
+# What it concludes
+
+
+def row(pool_size: int, slowest: float, rate: float, fastest: float) -> Row:
+    return Row(pool_size, rate, slowest, fastest, 1, 2, 3, 4, pool_size)
+
+
+def test_it_takes_the_smallest_size_that_keeps_up_with_the_best() -> None:
+    rows = [
+        row(1, 99, 100, 101),
+        row(2, 190, 200, 202),
+        row(4, 210, 214, 216),
+        row(8, 216, 218, 220),
+    ]
+    [taken] = verdict(rows)
+    assert taken == "pool_size=2 is the smallest whose rate is within 10% of the best."
+
+
+def test_it_says_which_sizes_the_noise_hides() -> None:
+    rows = [row(1, 99, 100, 101), row(2, 190, 200, 210), row(4, 150, 260, 270)]
+    taken, noise = verdict(rows)
+    assert taken.startswith("pool_size=4 is ")
+    assert noise.startswith(
+        "Too noisy to tell apart: 2 and 4. Runs of one size differ by up to 46%"
+    )
+
+
+# What the page says
+
+
+def test_the_page_quotes_what_it_says() -> None:
+    for sentence in (
+        "in a read-only transaction; add --writes ...",
+        "too little time for two runs of pool_size 1, 2: give more --seconds",
+        "Too noisy to tell apart",
+    ):
+        require_on("sizing/measure", sentence)
+
+
+def test_the_page_explains_every_column() -> None:
+    for language in LANGUAGES:
+        page = (DOCS / language / "sizing/measure.md").read_text("utf-8")
+        missing = [name for name in Row._fields[1:] if f"`{name}`" not in page]
+        report(f"docs/{language}/sizing/measure.md: lacks `{name}`" for name in missing)

@@ -1,0 +1,50 @@
+"""What the page of rules claims beyond what its snippets print."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tools.postgres import EmbeddedPostgres
+
+TASKS = 12
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[EmbeddedPostgres]:
+    """A server with slots for half of the tasks."""
+    with EmbeddedPostgres(max_connections="6", reserved_connections="0") as server:
+        yield server
+
+
+async def order(engine: AsyncEngine) -> object:
+    async with engine.connect() as connection:
+        return await connection.scalar(text("SELECT 'oolong'"))
+
+
+async def connect(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
+
+
+async def test_a_pool_that_fits_lets_all_tasks_wait_for_a_full_server(
+    small: EmbeddedPostgres,
+) -> None:
+    engine = create_async_engine(small.url(), pool_size=4, max_overflow=0)
+    assert await asyncio.gather(*(order(engine) for _ in range(TASKS))) == ["oolong"] * TASKS
+    await engine.dispose()
+
+
+async def test_null_pool_lets_the_server_refuse_some(small: EmbeddedPostgres) -> None:
+    engine = create_async_engine(small.url(), poolclass=NullPool)
+    tasks = (connect(engine) for _ in range(TASKS))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    served = [outcome for outcome in outcomes if isinstance(outcome, AsyncConnection)]
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
+    for connection in served:
+        await connection.close()
+    assert len(served) <= 6
+    assert len(refused) == TASKS - len(served)
+    assert all("sorry, too many clients already" in message for message in refused)
