@@ -71,7 +71,7 @@ def main(seconds: float) -> None:
     except PostgresError as error:
         raise click.ClickException(str(error)) from error
     charts.write(record)
-    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {record['date']}, {charts.software(record)}"
+    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {record['date']}\n{charts.software(record)}"
     SCRIPT.with_suffix(".txt").write_text(f"{head}\n\n{said}", "utf-8")
 
 

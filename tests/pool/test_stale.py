@@ -337,6 +337,33 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
         await engine.dispose()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is an option of Linux")
+async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(database_url: str) -> None:
+    async with Line(database_url) as line:
+        engine = engine_for(line.url)
+        event.listen(engine.sync_engine, "connect", limit_silence)
+        async with engine.connect() as connection:
+            query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
+            await until_asleep(database_url)
+            line.cut()
+            done, _ = await asyncio.wait([query], timeout=4)
+            assert not done
+            query.cancel()
+            await asyncio.wait([query])
+
+
+async def until_asleep(database_url: str) -> None:
+    """Wait until a backend of this database runs `pg_sleep`."""
+    watcher = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    asleep = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
+    async with asyncio.timeout(10), watcher.connect() as connection:
+        while not await connection.scalar(asleep):
+            pass
+
+
 @pytest.mark.parametrize(("driver", "keeps_alive"), [("asyncpg", False), ("psycopg", True)])
 async def test_only_psycopg_switches_tcp_keep_alive_on(
     database_url: str, driver: str, keeps_alive: bool

@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy
 from packaging.version import Version
-from sqlalchemy import Engine, create_engine, exc
+from sqlalchemy import Engine, create_engine, exc, text
 from sqlalchemy.engine import create
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import (
@@ -29,7 +29,8 @@ from tools.rooms import DOCS, LANGUAGES, ROOT
 
 URL = "postgresql+asyncpg://guest@127.0.0.1/teahouse"
 HERE = Path(__file__).relative_to(ROOT).as_posix()
-ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+) \| ([\w. ]+) \|$")
+ROW = re.compile(r"^\| `(\w+)` \| ([^,，]+)(?:, |，)(.+?) \| (.+) \|$")
+SINCE = re.compile(r"Since ([\d.]+\d)|([\d.]+\d) 起")
 INTERNAL = {"creator", "dialect", "_dispatch"}
 """Arguments of the pool's class that `create_async_engine` fills in itself."""
 NOT_ABOUT_THE_POOL = {
@@ -60,10 +61,15 @@ class Argument(NamedTuple):
 
     where: str
     name: str
-    type: str
     default: str
+    type: str
     about: str
-    since: str
+
+    @property
+    def since(self) -> str:
+        """The SQLAlchemy that brought it; where the row does not say, that of the function."""
+        told = SINCE.search(self.about)
+        return str(told[1] or told[2]) if told else "1.4"
 
     @property
     def value(self) -> Any:
@@ -193,7 +199,7 @@ def test_every_row_leads_to_a_page_that_says_more(language: str) -> None:
     report(
         f"{row.where}: {row.name} has no link; link the page that shows it"
         for row in arguments(language) + arguments(language, of_asyncpg=True)
-        if "](" not in row.about and row.since != "SQLAlchemy 1.4"
+        if "](" not in row.about
     )
 
 
@@ -203,7 +209,7 @@ async def test_the_keys_of_connect_args_have_the_drivers_defaults(
 ) -> None:
     signature = inspect.signature(asyncpg.connect).parameters
     rows = {row.name: row for row in arguments(language, of_asyncpg=True)}
-    theirs = {name: row.value for name, row in rows.items() if row.since == "asyncpg"}
+    theirs = {name: row.value for name, row in rows.items() if name in signature}
     assert len(theirs) == 4
     assert {name: signature[name].default for name in theirs} == theirs
 
@@ -215,6 +221,36 @@ async def test_the_keys_of_connect_args_have_the_drivers_defaults(
         assert adapted._prepared_statement_name_func() is None
     await engine.dispose()
     assert rows["prepared_statement_name_func"].value is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "named"),
+    [
+        ({}, 20),
+        ({"prepared_statement_cache_size": 0}, 1),  # the statement that counts
+        ({"statement_cache_size": 0}, 0),
+    ],
+    ids=str,
+)
+async def test_either_cache_of_prepared_statements_can_be_turned_off(
+    database_url: str, sizes: dict[str, int], named: int
+) -> None:
+    engine = create_async_engine(database_url, connect_args=sizes)
+    async with engine.connect() as connection:
+        for number in range(20):
+            await connection.execute(text(f"SELECT {number}"))
+        kept = await connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+    await engine.dispose()
+    assert kept is not None
+    assert kept >= named if named == 20 else kept == named
+
+
+async def test_a_cache_size_may_stand_in_the_url(database_url: str) -> None:
+    engine = create_async_engine(f"{database_url}?prepared_statement_cache_size=7")
+    async with engine.connect() as connection:
+        adapted: Any = (await connection.get_raw_connection()).dbapi_connection
+        assert adapted._prepared_statement_cache.capacity == 7
+    await engine.dispose()
 
 
 async def test_a_wrong_isolation_level_is_refused_with_the_first_connection(
@@ -279,7 +315,7 @@ async def test_the_creator_ignores_url_and_connect_args(database_url: str) -> No
         async_creator=connect,
     )
     async with engine.connect() as connection:
-        assert await connection.scalar(sqlalchemy.text("SELECT 'oolong'")) == "oolong"
+        assert await connection.scalar(text("SELECT 'oolong'")) == "oolong"
     await engine.dispose()
 
 

@@ -50,9 +50,10 @@ async def main() -> None:
         while not all(line.is_closed() for line in lines):
             await on_the_server("*")
         status = engine.pool.status()
-        print(f"pre-ping {pre_ping}:", [await serve(engine) for _ in range(3)])
-        #> pre-ping False: ['InterfaceError: connection is closed', 'oolong', 'oolong']
-        #> pre-ping True: ['oolong', 'oolong', 'oolong']
+        served = [await serve(engine) for _ in range(3)]
+        print(f"pre-ping {pre_ping}:", "; ".join(served))
+        #> pre-ping False: InterfaceError: connection is closed; oolong; oolong
+        #> pre-ping True: oolong; oolong; oolong
         await engine.dispose()
     print("after the restart, alive:", alive)
     #> after the restart, alive: 0

@@ -166,16 +166,16 @@ def verdict(rows: Sequence[Row]) -> Iterator[str]:
             noisy.append(f"{one.pool_size} and {other.pool_size}")
     if noisy:
         worst = max((row.fastest - row.slowest) / row.rate for row in rows)
+        yield f"Too noisy to tell apart: {', '.join(noisy)}."
         yield (
-            f"Too noisy to tell apart: {', '.join(noisy)}. Runs of one size"
-            f" differ by up to {worst:.0%}: quieten the machine, or give more"
-            " --seconds."
+            f"Runs of one size differ by up to {worst:.0%}:"
+            " quieten the machine, or give more --seconds."
         )
 
 
 def table(rows: Sequence[Row]) -> str:
     lines = [Row._fields, *rows]
-    return "\n".join("".join(f"{cell:>10}" for cell in line) for line in lines)
+    return "\n".join("".join(f"{cell:>9}" for cell in line) for line in lines)
 
 
 def chart(rows: Sequence[Row]) -> str:

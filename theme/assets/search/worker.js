@@ -14,7 +14,7 @@ const SHOWN = 3            // of them at once; the others fold
 const FEW = 3              // pages
 const SENTENCE = 4         // words
 const TEASER = 160         // characters
-const LISTS = /^(reference|contributing)/   // name everything; a page that explains comes first
+const LISTS = /^(reference\/(snippets|glossary)|contributing)/   // name everything; a page that explains comes first
 
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"' }
 const plain = html => html.replace(/<\/?(code|su[bp])>/g, "").replace(/<[^>]+>/g, " ").replace(/&#x?27;|&#39;/g, "'")
