@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LOCK = Path(__file__).resolve().parent.parent / ".cache" / "browser.lock"
+from tools.rooms import ROOT
+
+LOCK = ROOT / ".cache" / "browser.lock"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

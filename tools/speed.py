@@ -1,6 +1,6 @@
 """How long a newcomer and a writer wait, measured on a fresh clone: `make speed`.
 
-Prints a table, newest clone against nothing else: compare two runs on the same quiet machine only.
+Only runs on the same quiet machine can be compared.
 """
 
 import contextlib
