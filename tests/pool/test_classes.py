@@ -182,7 +182,13 @@ async def test_assertion_pool_loses_count_if_two_tasks_ask_while_it_connects(
     database_url: str,
 ) -> None:
     engine = create_async_engine(database_url, poolclass=AssertionPool)
-    outcomes = await asyncio.gather(use(engine), use(engine), return_exceptions=True)
+    together = asyncio.Barrier(2)
+
+    async def borrow() -> None:
+        async with engine.connect():
+            await together.wait()
+
+    outcomes = await asyncio.gather(borrow(), borrow(), return_exceptions=True)
     said = [str(outcome) for outcome in outcomes if isinstance(outcome, AssertionError)]
     assert said
     assert not any("already checked out" in one for one in said)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 fork = multiprocessing.get_context("fork")
 engine = create_async_engine(os.environ["DATABASE_URL"])
+kept: list[object] = []
 
 
 async def backend() -> int:
@@ -22,6 +23,7 @@ async def backend() -> int:
 
 
 async def in_the_child() -> int:
+    kept.append(engine.pool)  # collected here, it would deafen the parent
     await engine.dispose(close=False)
     pid = await backend()
     await engine.dispose()

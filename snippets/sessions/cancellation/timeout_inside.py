@@ -16,6 +16,7 @@ async_session = async_sessionmaker(engine)
 
 async def main() -> None:
     async with async_session() as session:
+        await session.execute(text("SELECT 'longjing'"))
         try:
             async with asyncio.timeout(0.2):
                 await session.execute(text("SELECT pg_sleep(60)"))
