@@ -1,9 +1,11 @@
 """What every test may ask for: the PostgreSQL of this run, and a database of its own."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
 
@@ -26,3 +28,11 @@ def database_url(server: Server) -> Iterator[str]:
     """A new database, dropped after the test."""
     with fresh_database(server.url) as url:
         yield url
+
+
+@pytest.fixture
+async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that looks at the others without a transaction of its own."""
+    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection

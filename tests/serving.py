@@ -9,11 +9,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
-
-from tests.report import report
-from tools.rooms import DOCS, LANGUAGES
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 DEADLINE = 20.0
 """Seconds until something that must happen counts as not happening."""
@@ -49,12 +46,6 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def checked_out(engine: AsyncEngine) -> int:
-    """How many connections the engine's pool counts as lent."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
 async def backends(database_url: str) -> int:
     """How many connections PostgreSQL has in this database, this one left out."""
     watcher = create_async_engine(database_url, poolclass=NullPool)
@@ -67,13 +58,3 @@ async def eventually(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-def require_on(page: str, sentence: str) -> None:
-    """Fail unless the page, `sessions/request`, says this in both languages."""
-    report(
-        f"docs/{language}/{page}.md: does not say `{sentence}`, which is what the run showed; "
-        "read the section again and write it there"
-        for language in LANGUAGES
-        if sentence not in (DOCS / language / f"{page}.md").read_text("utf-8")
-    )

@@ -1,7 +1,6 @@
 """What the home page says beyond the lines its snippets print."""
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import Row, text
@@ -20,14 +19,6 @@ def query_of_the_page(language: str) -> str:
     [page] = [page for page in pages(language) if page.name == "index.md"]
     [fence] = [fence for fence in page.fences() if fence.language == "sql"]
     return "\n".join(fence.lines)
-
-
-@pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection
 
 
 async def others(watcher: AsyncConnection) -> list[Row[tuple[object, ...]]]:

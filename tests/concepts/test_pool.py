@@ -1,7 +1,6 @@
 """What the page on the pool says beyond the lines its snippets print."""
 
 import inspect
-from collections.abc import AsyncIterator
 from time import perf_counter
 
 import asyncpg  # type: ignore[import-untyped]
@@ -29,14 +28,6 @@ class Order(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str]
-
-
-@pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection
 
 
 async def backends(watcher: AsyncConnection) -> list[tuple[int, str, str, object]]:

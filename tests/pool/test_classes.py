@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ OTHERS = text(
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 NEW = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
-
-
-@pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection
 
 
 def opened(engine: AsyncEngine) -> list[object]:

@@ -144,12 +144,13 @@ def test_a_connection_of_psycopg_can_be_used_in_a_later_loop(database_url: str) 
 # fork
 
 FORKED = """
-import asyncio, os, signal, sys
+import asyncio, gc, os, signal, sys
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 url, way = sys.argv[1:]
 engine = create_async_engine(url)
+kept = [engine.pool] if way == "kept" else []
 
 async def pid():
     async with engine.connect() as connection:
@@ -158,6 +159,8 @@ async def pid():
 async def work():
     if way != "as it is":
         await engine.dispose(close=way == "plain")
+    if way in ("kept", "collected"):
+        gc.collect()
     await pid()
 
 async def main():
@@ -174,13 +177,14 @@ async def main():
     alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
     async with watcher.connect() as connection:
         print("alive:", await connection.scalar(alive, {"pid": ours}), flush=True)
-    if way == "as it is":
+    if way in ("as it is", "kept", "collected"):
         try:
             async with asyncio.timeout(5):
                 await pid()
             print("fine", flush=True)
         except Exception as error:
-            print("broken", flush=True)
+            unheard = way == "collected" and isinstance(error, TimeoutError)
+            print("unheard" if unheard else "broken", flush=True)
     os._exit(0)
 
 asyncio.run(main())
@@ -211,6 +215,16 @@ def test_a_child_that_uses_the_pool_as_it_is_breaks_the_connection_of_its_parent
     database_url: str,
 ) -> None:
     assert forked(database_url, "as it is")[-1] == "broken"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only epoll is shared across fork()")
+@pytest.mark.parametrize(
+    ("way", "outcome"), [("kept", ["alive: 1", "fine"]), ("collected", ["alive: 0", "unheard"])]
+)
+def test_a_parent_hears_no_more_if_its_child_collects_the_old_pool(
+    database_url: str, way: str, outcome: list[str]
+) -> None:
+    assert forked(database_url, way) == outcome
 
 
 # invalidate

@@ -12,14 +12,9 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import pool_of
 from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS
-
-
-def pool_of(engine: AsyncEngine) -> QueuePool:
-    """The engine's pool, with the counters that only a queue has."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool
 
 
 async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:

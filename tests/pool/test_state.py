@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
@@ -23,14 +23,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = one_connection(database_url)
     yield engine
     await engine.dispose()
-
-
-@pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection
 
 
 def one_connection(url: Any, **options: Any) -> AsyncEngine:

@@ -20,10 +20,10 @@ from sqlalchemy.pool import (
     AsyncAdaptedQueuePool,
     NullPool,
     PoolProxiedConnection,
-    QueuePool,
     StaticPool,
 )
 
+from tests.pools import pool_of
 from tools.rooms import DOCS, SNIPPETS
 
 SELECT = text("SELECT 'longjing'")
@@ -37,12 +37,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
     yield engine
     await engine.dispose()
-
-
-def pool_of(engine: AsyncEngine) -> QueuePool:
-    """The engine's pool, with the counters that only a queue has."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool
 
 
 def fences(language: str, kind: str) -> list[str]:

@@ -22,9 +22,10 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import QueuePool
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
+
+from tests.pools import checked_out, record
 
 DEADLINE = 10.0
 SELECT = text("SELECT 'oolong'")
@@ -97,19 +98,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = named(database_url)
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
-def record(engine: AsyncEngine, *names: str) -> list[str]:
-    """A list that grows by the name of each of these events."""
-    happened: list[str] = []
-    for name in names:
-        event.listen(engine.sync_engine, name, lambda *_, name=name: happened.append(name))
-    return happened
 
 
 async def select(engine: AsyncEngine) -> None:

@@ -23,7 +23,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from sqlalchemy.orm.exc import DetachedInstanceError
-from sqlalchemy.pool import QueuePool
+
+from tests.pools import checked_out, record
 
 SELECT = text("SELECT 'oolong'")
 Work = Callable[[AsyncEngine], Coroutine[None, None, None]]
@@ -51,19 +52,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
-def record(engine: AsyncEngine, *names: str) -> list[str]:
-    """A list that grows by the name of each of these events."""
-    happened: list[str] = []
-    for name in names:
-        event.listen(engine.sync_engine, name, lambda *_, name=name: happened.append(name))
-    return happened
 
 
 async def test_a_block_without_sql_borrows_no_connection(engine: AsyncEngine) -> None:

@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
-from sqlalchemy.pool import QueuePool
 
-from tests.report import report
-from tools.rooms import DOCS, LANGUAGES, ROOT
+from tests.pools import checked_out
+from tests.report import require_on
+from tools.rooms import ROOT
 
 SELECT = text("SELECT 'oolong'")
 
@@ -44,21 +44,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url)
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
-def require_on_the_page(sentence: str) -> None:
-    """Fail unless the page says this in both languages."""
-    report(
-        f"docs/{language}/sessions/dependency.md: does not say `{sentence}`, which is what the run "
-        "showed; read the section again and write it there"
-        for language in LANGUAGES
-        if sentence not in (DOCS / language / "sessions/dependency.md").read_text("utf-8")
-    )
 
 
 # Annotations, judged by mypy
@@ -106,7 +91,7 @@ def mypy_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_mypy_refuses_a_generator_that_claims_to_return_a_session(
     mypy_says: dict[str, str],
 ) -> None:
-    require_on_the_page(mypy_says["async def session() -> AsyncSession:"])
+    require_on("sessions/dependency", mypy_says["async def session() -> AsyncSession:"])
 
 
 def test_mypy_lets_only_an_async_generator_be_closed(mypy_says: dict[str, str]) -> None:
@@ -119,7 +104,7 @@ def test_mypy_accepts_iterator_and_generator(mypy_says: dict[str, str]) -> None:
 
 
 def test_mypy_refuses_the_synchronous_sessionmaker(mypy_says: dict[str, str]) -> None:
-    require_on_the_page(mypy_says["old = sessionmaker(engine, class_=AsyncSession)"])
+    require_on("sessions/dependency", mypy_says["old = sessionmaker(engine, class_=AsyncSession)"])
 
 
 # Options of async_sessionmaker
@@ -241,7 +226,7 @@ async def test_code_after_yield_runs_after_the_response_unless_scoped_to_the_fun
 
 
 def test_the_page_names_the_fastapi_that_was_asked() -> None:
-    require_on_the_page(f"FastAPI {version('fastapi')}")
+    require_on("sessions/dependency", f"FastAPI {version('fastapi')}")
 
 
 @pytest.mark.parametrize(("scope", "status"), [(None, 200), ("function", 500)])
@@ -295,7 +280,7 @@ async def test_returning_an_expired_object_fails_while_the_response_is_built(
     assert "'type': 'get_attribute_error', 'loc': ('response', 'drink')" in happened[1]
     said = "Error extracting attribute: MissingGreenlet: greenlet_spawn has not been called"
     assert said in happened[1]
-    require_on_the_page(said)
+    require_on("sessions/dependency", said)
 
 
 async def test_fastapi_does_not_read_the_return_annotation(engine: AsyncEngine) -> None:

@@ -18,7 +18,9 @@ from fastapi.exceptions import DependencyScopeError
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from tests.serving import DEADLINE, backends, checked_out, eventually, require_on, running, serving
+from tests.pools import checked_out
+from tests.report import require_on
+from tests.serving import DEADLINE, backends, eventually, running, serving
 from tools.rooms import SNIPPETS
 
 PAGE = "sessions/fastapi"

@@ -23,6 +23,8 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
+from tests.pools import checked_out
+
 BACKEND = text("SELECT pg_backend_pid()")
 LOCK = text("SELECT pg_advisory_lock(7)")
 TRY_LOCK = text("SELECT pg_try_advisory_lock(7)")
@@ -49,27 +51,13 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-@pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection
-
-
-def lent(engine: AsyncEngine) -> int:
-    """How many connections the pool has lent."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
 # in_transaction()
 
 
 async def test_begin_counts_as_in_transaction_and_borrows_nothing(engine: AsyncEngine) -> None:
     async with AsyncSession(engine) as session:
         await session.begin()
-        assert (session.in_transaction(), lent(engine)) == (True, 0)
+        assert (session.in_transaction(), checked_out(engine)) == (True, 0)
 
 
 async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
@@ -79,13 +67,13 @@ async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
         session.add_all([Order(drink="oolong"), Order(drink="oolong")])
         with pytest.raises(IntegrityError):
             await session.flush()
-        assert (session.in_transaction(), lent(engine)) == (True, 1)
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
 
 
 async def test_autocommit_counts_as_in_transaction(engine: AsyncEngine) -> None:
     async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
         await session.execute(BACKEND)
-        assert (session.in_transaction(), lent(engine)) == (True, 1)
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
 
 
 async def test_a_broken_connection_is_lent_no_more_but_the_session_stays_in_transaction(
@@ -96,7 +84,7 @@ async def test_a_broken_connection_is_lent_no_more_but_the_session_stays_in_tran
         await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         with pytest.raises(DBAPIError):
             await session.execute(BACKEND)
-        assert (session.in_transaction(), lent(engine)) == (True, 0)
+        assert (session.in_transaction(), checked_out(engine)) == (True, 0)
         with pytest.raises(PendingRollbackError):
             await session.execute(BACKEND)
 
@@ -140,7 +128,7 @@ async def test_a_lock_of_a_rolled_back_session_is_refused_to_others_until_it_dis
 ) -> None:
     async with AsyncSession(engine) as session:
         await session.execute(LOCK)
-    assert lent(engine) == 0
+    assert checked_out(engine) == 0
     assert await watcher.scalar(TRY_LOCK) is False
     await engine.dispose()
     async with asyncio.timeout(10):
@@ -169,9 +157,9 @@ async def test_an_awaitable_attribute_borrows_again_after_commit(engine: AsyncEn
         order = Order(drink="longjing")
         session.add(order)
         await session.commit()
-        assert lent(engine) == 0
+        assert checked_out(engine) == 0
         assert await order.awaitable_attrs.cups == 2
-        assert lent(engine) == 1
+        assert checked_out(engine) == 1
 
 
 async def test_the_flush_fetches_id_and_server_default_by_returning(engine: AsyncEngine) -> None:
@@ -221,7 +209,7 @@ async def test_a_session_of_its_own_gives_a_check_its_connection_back(engine: As
     async with AsyncSession(engine) as session:
         async with AsyncSession(engine) as check:
             await check.execute(BACKEND)
-        assert lent(engine) == 0
+        assert checked_out(engine) == 0
         await session.execute(BACKEND)
 
 

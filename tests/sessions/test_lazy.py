@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import sqlalchemy
-from sqlalchemy import ForeignKey, QueuePool, event, select
+from sqlalchemy import ForeignKey, event, select
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
+from tests.pools import checked_out
 from tests.report import report
 from tools.rooms import DOCS, LANGUAGES
 
@@ -43,11 +44,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         session.add_all(Guest(orders=[Order(), Order()]) for _ in range(2))
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 async def test_the_error_reads_as_the_page_says(engine: AsyncEngine) -> None:

@@ -12,11 +12,12 @@ import greenlet  # type: ignore[import-untyped]
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine, QueuePool, event, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from tests.pools import checked_out
 from tools.rooms import ROOT
 
 SNIPPETS = ROOT / "snippets/sessions/leaks"
@@ -43,11 +44,6 @@ def no_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 def defined_in(snippet: str, before: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from sqlalchemy import NullPool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from tests.pools import checked_out
+
 SELECT = text("SELECT 'oolong'")
 POUR = text("INSERT INTO orders VALUES ('oolong')")
 COUNT = text("SELECT count(*) FROM orders")
@@ -20,11 +22,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         await connection.execute(text("CREATE TABLE orders (drink text)"))
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 async def nested(engine: AsyncEngine, everyone: asyncio.Barrier) -> None:

@@ -20,7 +20,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.serving import checked_out, eventually, require_on, serving
+from tests.pools import checked_out
+from tests.report import require_on
+from tests.serving import eventually, serving
 from tools.prove import OUTPUT
 from tools.rooms import SNIPPETS
 

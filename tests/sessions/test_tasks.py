@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
+from tests.pools import checked_out
+
 SELECT = text("SELECT 'oolong'")
 BACKEND = text("SELECT pg_backend_pid() FROM pg_sleep(0.05)")
 PROVISIONING = (
@@ -44,11 +46,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         await connection.run_sync(Base.metadata.create_all)
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 async def together(*work: Awaitable[object]) -> list[object]:

@@ -15,8 +15,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
+from tests.pools import checked_out
 from tools.postgres import EmbeddedPostgres
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -43,12 +44,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         await connection.run_sync(Base.metadata.create_all)
     yield engine
     await engine.dispose()
-
-
-def lent(engine: AsyncEngine) -> int:
-    """How many connections the pool has lent."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 async def saved(engine: AsyncEngine) -> list[str]:
@@ -250,7 +245,7 @@ async def test_a_savepoint_takes_no_second_connection(engine: AsyncEngine) -> No
         pid = await session.scalar(BACKEND)
         async with session.begin_nested():
             assert await session.scalar(BACKEND) == pid
-            assert lent(engine) == 1
+            assert checked_out(engine) == 1
 
 
 async def test_commit_inside_a_savepoint_commits_everything(engine: AsyncEngine) -> None:
@@ -276,9 +271,9 @@ async def test_a_failed_statement_aborts_the_transaction_until_rollback(
             match="current transaction is aborted, commands ignored until end of transaction block",
         ):
             await session.execute(SELECT)
-        assert lent(engine) == 1
+        assert checked_out(engine) == 1
         await session.rollback()
-        assert lent(engine) == 0
+        assert checked_out(engine) == 0
         await session.execute(SELECT)
 
 
@@ -296,7 +291,7 @@ async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
             PendingRollbackError, match="Can't reconnect until invalid transaction is rolled back"
         ):
             await session.execute(SELECT)
-        assert lent(engine) == 0
+        assert checked_out(engine) == 0
         await session.rollback()
         assert await session.scalar(BACKEND) != pid
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
-from sqlalchemy.pool import QueuePool
+
+from tests.pools import checked_out
 
 SELECT = text("SELECT 'oolong'")
 
@@ -38,11 +39,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         await session.commit()
     yield engine
     await engine.dispose()
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 async def test_who_commits_before_the_wait_is_faster_in_the_best_of_several(

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from snippets.sizing.measure.sweep import Row, verdict
-from tests.report import report
-from tests.serving import DEADLINE, backends, require_on
+from tests.report import report, require_on
+from tests.serving import DEADLINE, backends
 from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 

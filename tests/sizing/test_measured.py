@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import require_on
+from tests.report import require_on
 from tools.charts import MEASURED
 
 RECORD: dict[str, Any] = json.loads(MEASURED.read_text("utf-8"))

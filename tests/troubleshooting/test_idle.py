@@ -10,11 +10,12 @@ import warnings
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sqlalchemy import QueuePool, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import checked_out
 from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS, ROOT
 
@@ -51,12 +52,6 @@ async def until(url: str, seen: Callable[[list[str]], bool]) -> None:
     async with asyncio.timeout(30):
         while not seen(await states(url)):
             continue
-
-
-def checked_out(engine: AsyncEngine) -> int:
-    """How many connections the pool has lent."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
 
 
 def diagnose(url: str) -> list[str]:
