@@ -463,7 +463,27 @@ def test_a_temporary_folder_nobody_may_write_to_is_named(folder: Path) -> None:
     assert "Permission denied; make room there, or let TMPDIR name another" in said
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no RAM disk")
+def test_a_ram_disk_with_room_is_used_unless_tmpdir_says_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def where(ram_disk: Path | str, room: int) -> str:
+        monkeypatch.setattr(embedded, "RAM_DISK", str(ram_disk))
+        monkeypatch.setattr(embedded, "ROOM", room)
+        return embedded._temporary_folder()
+
+    assert where(ROOT, 0) == str(folder)
+    monkeypatch.delenv("TMPDIR")
+    assert where(ROOT, 0) == str(ROOT)
+    assert where(ROOT, 2**80) == str(folder)
+    assert where(ROOT / "nowhere", 0) == str(folder)
+    no_programs = os.statvfs_result((1, 1, 1, 1, 1, 1, 1, 1, os.ST_NOEXEC, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: no_programs)
+    assert where(ROOT, 0) == str(folder)
+
+
 def test_a_machine_without_a_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "RAM_DISK", "/nowhere")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
     assert "nowhere to be set up: No usable temporary directory found in []" in sentence()
