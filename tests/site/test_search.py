@@ -13,6 +13,27 @@ from tests.site.host import PREFIX
 
 TABLE = tomllib.loads((Path(__file__).parent / "search.toml").read_text("utf-8"))
 NOTHING_TYPED = {"zh": "键入以开始搜索", "en": "Type to start searching"}
+# The answer to the empty query comes first: so the next is to this query, not to the one before.
+ASK = """([query, nothingTyped]) => new Promise((done, fail) => {
+    const [box, said] = document.querySelectorAll(".md-search__input, .md-search-result__meta")
+    setTimeout(fail, 30_000, new Error(`no answer to ${query}`))
+    const type = (text, answered) => {
+        const look = () => {
+            if ((said.textContent.trim() === nothingTyped) !== (text === "")) return
+            watch.disconnect()
+            answered()
+        }
+        const watch = new MutationObserver(look)
+        watch.observe(said, { childList: true, characterData: true, subtree: true })
+        box.value = text
+        box.dispatchEvent(new Event("keyup"))
+        look()
+    }
+    type("", () => type(query, () => {
+        const links = document.querySelectorAll(".md-search-result__item > a:first-child")
+        done(Array.from(links, link => new URL(link.href).pathname))
+    }))
+})"""
 PLACES = {"zh": "", "en": "en/"}
 
 
@@ -31,15 +52,7 @@ def search_pages(browser: Browser, address: str) -> Iterator[dict[str, Page]]:
 
 def ask(page: Page, language: str, query: str) -> list[str]:
     """The pages of the answer, the best first: `pool/size`."""
-    box, said = page.locator(".md-search__input"), page.locator(".md-search-result__meta")
-    for text in ("", query):  # the answer to the empty query comes first: the next is the new one
-        box.fill(text)
-        box.dispatch_event("keyup")
-        answered = expect(said).not_to_have_text if text else expect(said).to_have_text
-        answered(NOTHING_TYPED[language])
-    links = page.locator(".md-search-result__item > a:first-child").evaluate_all(
-        "all => all.map(link => new URL(link.href).pathname)"
-    )
+    links: list[str] = page.evaluate(ASK, [query, NOTHING_TYPED[language]])
     home = f"{PREFIX}{PLACES[language]}"
     return [path.removeprefix(home).strip("/") or "index" for path in links]
 
