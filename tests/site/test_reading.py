@@ -1,10 +1,11 @@
 """What a reader does on a page: read, copy, switch language and colors, by mouse or by keyboard."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.test_pages import addresses
@@ -64,10 +65,19 @@ def test_a_page_and_its_switch_work_without_javascript(open_page: OpenPage, addr
     expect(page).to_have_url(f"{address}en/{LONG}")
 
 
+@pytest.fixture(scope="module")
+def clipboard_page(browser: Browser) -> Iterator[Page]:
+    """One page for all copies: it may read the clipboard."""
+    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
+        yield context.new_page()
+
+
 @pytest.mark.parametrize("path", [path for path in addresses() if not path.startswith("en/")])
-def test_the_copy_button_gives_exactly_the_file(open_page: OpenPage, path: str) -> None:
-    page = open_page(path, permissions=["clipboard-read", "clipboard-write"])
-    for name, copied in page.evaluate(COPIED):
+def test_the_copy_button_gives_exactly_the_file(
+    clipboard_page: Page, address: str, path: str
+) -> None:
+    clipboard_page.goto(address + path)
+    for name, copied in clipboard_page.evaluate(COPIED):
         assert copied == (SNIPPETS / name).read_text("utf-8").rstrip("\n")
 
 
