@@ -6,11 +6,25 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
 
 # `make test &` in a script ignores Ctrl-C, and so would the programs on which we try it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class OneBrowser(LoadScopeScheduling):  # type: ignore[misc]
+    """Any test in any process, but those of the site in one: two browsers fight for the cores."""
+
+    # An xdist_group would say so, but that of pytest-xdist 3.8 is lost on pytest 9.2.
+    def _split_scope(self, nodeid: str) -> str:
+        return "site" if nodeid.startswith("tests/site/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneBrowser:
+    """Share out the tests."""
+    return OneBrowser(config, log)
 
 
 @pytest.fixture(scope="session")
