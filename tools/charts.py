@@ -154,8 +154,9 @@ class Picture:
             label(0, self.height + 18, title),
             line(0, floor, WIDTH, floor),
             *(label(x, floor + 20, f"{row['pool_size']}", "middle") for x, row in sizes),
+            label(WIDTH, floor + 40, "pool_size", "end"),
         ]
-        self.height = floor + 45
+        self.height = floor + 60
         return floor
 
 
@@ -203,7 +204,7 @@ def plateau(record: Record, words: Words) -> Picture:
             to.parts += [
                 line(x, slowest, x, fastest),
                 f'<circle class="p-pool" cx="{x:.0f}" cy="{y:.0f}" r="4"/>',
-                label(x, fastest - 8, short(row["rate"]), "middle"),
+                label(x + 10, fastest - 10, short(row["rate"]), "end"),
             ]
             to.rows.append([words[kind], *(short(row[of]) for of in ("pool_size", *ends))])
         to.parts.append(f'<polyline class="p-pool" fill="none" points="{" ".join(dots)}"/>')

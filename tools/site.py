@@ -46,6 +46,7 @@ UNUSED = (
 )
 """What Material, mkdocstrings and our theme folder put into the site, and no page asks for."""
 
+_COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _PALETTE = re.compile(r'\s*<link rel="stylesheet" href="[^"]*/palette\.\w+\.min\.css">')
 
 
@@ -176,6 +177,8 @@ def on_post_build(config: MkDocsConfig) -> None:
     for pattern in UNUSED:
         for path in list(site.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    style = site / "assets" / "extra.css"
+    style.write_text(_COMMENT.sub("", style.read_text("utf-8")), "utf-8")
     if language(config) == "zh" and _english_too:
         build_english(config)
 

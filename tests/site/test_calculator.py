@@ -19,7 +19,8 @@ PAGE = "sizing/arithmetic/"
 PATHS = {"zh": PAGE, "en": f"en/{PAGE}"}
 OPENS = {"zh": "最多打开：", "en": "Opens at most: "}
 EXAMPLE = re.compile(
-    r"^\| (\d+) − (\d+) − (\d+) = (\d+) \| (\d+) \+ (\d+) \| (\d+) × (\d+) \| (.+?) \| (\d+) \|$",
+    r"^\| (\d+) − (\d+) − (\d+) = (\d+) \| (\d+) \+ (\d+) \| (\d+) × (\d+)"
+    r" \| (?:(\d+) \+ (\d+)|.+) \| (\d+) \|$",
     re.MULTILINE,
 )
 """A row of the page's worked examples."""
@@ -55,14 +56,15 @@ def test_the_worked_examples_are_what_the_calculator_says(
     examples = EXAMPLE.findall(text)
     assert len(examples) == 5
     page = open_page(PATHS[language])
-    for *numbers, pool, at_most in examples:
+    for *numbers, size, overflow, at_most in examples:
         most, reserved, others, free, pods, deploy, processes, engines = numbers
         names = ["max_connections", "reserved", "others", "pods", "deploy", "processes", "engines"]
         given = (most, reserved, others, pods, deploy, processes, engines)
         page.goto(address + asked(PATHS[language], **dict(zip(names, given, strict=True))))
         expect(result(page)).to_contain_text(f"{most} − {reserved} − {others} = {free}")
-        if pool.startswith("`"):
-            expect(printed(page)).to_have_text(f"create_async_engine(url, {pool[1:-1]})")
+        if size:
+            pool = f"pool_size={size}, max_overflow={overflow}"
+            expect(printed(page)).to_have_text(f"create_async_engine(url, {pool})")
             expect(result(page).locator("p").last).to_have_text(re.compile(rf"= {at_most}$"))
         else:
             expect(printed(page)).to_be_hidden()
