@@ -19,15 +19,18 @@ class Banned(NamedTuple):
     """A row of the glossary's last table."""
 
     write: str
-    never: str
+    never: list[str]
     fine: list[str]
 
     def found(self, text: str) -> list[str]:
-        """The places where a text says it; `……` in it stands for any words of a clause."""
+        """The places where a text says one of them; `……` stands for any words of a clause."""
+        if "description" in self.fine and text.startswith("description:"):
+            return []
         for allowed in self.fine:
             text = text.replace(allowed, "")
         gap = "[^，。；：！？]{1,20}?"
-        return re.findall(gap.join(map(re.escape, self.never.split("……"))), text)
+        words = (gap.join(map(re.escape, word.split("……"))) for word in self.never)
+        return re.findall("|".join(words), text)
 
 
 def rows(page: Page, section: str = "") -> list[tuple[int, list[str]]]:
@@ -53,7 +56,7 @@ def terms(page: Page) -> list[tuple[str, str, str]]:
 def banned() -> list[Banned]:
     """The words that Chinese text must not contain."""
     return [
-        Banned(write, never, [word for word in fine.split("、") if word])
+        Banned(write, never.split("、"), [word for word in fine.split("、") if word])
         for _, (write, never, fine) in rows(ZH, "never")
     ]
 
@@ -81,11 +84,16 @@ def test_chinese_text_keeps_to_the_glossary() -> None:
         ("后端服务连上后端", ["后端"]),
         ("当然，那个时候还没有池", []),
         ("参数叫 `后端`", []),
+        ("数据表、列表和账号都只表示自己，先释放引擎，再释放连接。", []),
+        ("这只表先响，池满了就释放，账是平的。", ["只表", "池满", "释放", "账"]),
+        ("连接池满了；说的是连接全部借出", []),
+        ("description: 连接泄露、没释放", []),
     ],
 )
 def test_a_forbidden_word_is_found_where_it_is_meant(text: str, said: list[str]) -> None:
     found = misnomers([Line("docs/zh/x.md:12", text)])
-    assert [sentence.split("“")[1].split("”")[0] for sentence in found] == said
+    said_there = [sentence.split("“")[1].split("”")[0] for sentence in found]
+    assert sorted(said_there) == sorted(said)
 
 
 def test_both_glossaries_have_the_same_terms() -> None:
