@@ -257,19 +257,20 @@ async def test_a_connection_that_comes_back_at_that_moment_does_not_undo_the_can
 
 @by_anyio
 async def test_cancelled_while_connecting_the_slot_is_free(give_up: GiveUp) -> None:
-    connected = asyncio.Event()
-
-    async def never_answer(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
-        connected.set()
+    accepted: list[socket.socket] = []
 
     async def reached() -> None:
-        await connected.wait()
+        line, _ = await asyncio.get_running_loop().sock_accept(silent)
+        accepted.append(line)  # and says nothing on it
 
-    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as listener:
-        _, port = listener.sockets[0].getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        _, port = silent.getsockname()
         engine = named(f"postgresql+asyncpg://tea@127.0.0.1:{port}/house?ssl=disable")
         await give_up(lambda: select(engine), reached)
         assert checked_out(engine) == 0
+    for line in accepted:
+        line.close()
     await engine.dispose()
 
 
