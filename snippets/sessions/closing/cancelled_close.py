@@ -1,6 +1,6 @@
-"""Cancelled in close(): `async with` keeps the connection, `finally` loses it.
+"""Cancelled in close(): `async with` keeps the connection, your close() loses it.
 
-关闭途中被取消：async with 保住连接，finally 丢掉连接。
+关闭途中被取消：async with 保住连接，自己写的 close() 丢掉连接。
 """
 
 import asyncio
@@ -27,6 +27,12 @@ async def with_finally() -> None:
         await session.close()
 
 
+async def with_both() -> None:
+    async with async_session() as session:
+        await session.execute(text("SELECT 'oolong'"))
+        await session.close()
+
+
 def note(name: str) -> None:
     event.listen(engine.sync_engine, name, lambda *_: happened.append(name))
 
@@ -40,7 +46,7 @@ def cancel_on_rollback(task: asyncio.Task[None]) -> None:
 async def main() -> None:
     for name in ("rollback", "invalidate", "close", "checkin"):
         note(name)
-    for work in (with_block, with_finally):
+    for work in (with_block, with_finally, with_both):
         happened.clear()
         task = asyncio.create_task(work())
         cancel_on_rollback(task)
@@ -48,6 +54,7 @@ async def main() -> None:
         print(f"{work.__name__}, cancelled {task.cancelled()}:", happened)
         #> with_block, cancelled True: ['rollback', 'checkin']
         #> with_finally, cancelled True: ['rollback', 'invalidate', 'close', 'checkin']
+        #> with_both, cancelled True: ['rollback', 'invalidate', 'close', 'checkin']
     await engine.dispose()
 
 

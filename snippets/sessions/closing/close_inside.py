@@ -1,6 +1,6 @@
-"""Closing inside the block too changes nothing: the connection returns once.
+"""Left in peace, an extra close() changes nothing: the connection returns once.
 
-在代码块里再手动 close 什么也不会改变：连接只归还一次。
+没有取消打断时，多写的 close() 没有作用：连接只归还一次。
 """
 
 import asyncio

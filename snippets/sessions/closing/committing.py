@@ -5,23 +5,25 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
-INSERT = text("INSERT INTO orders (drink) VALUES ('longjing')")
+ORDERS = f"guide_orders_{token_hex(4)}"
+INSERT = text(f"INSERT INTO {ORDERS} (drink) VALUES ('longjing')")
 
 
 async def rows() -> object:
     async with engine.connect() as connection:
-        return await connection.scalar(text("SELECT count(*) FROM orders"))
+        return await connection.scalar(text(f"SELECT count(*) FROM {ORDERS}"))
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
 
     async with async_session() as session:
         await session.execute(INSERT)
@@ -48,7 +50,7 @@ async def main() -> None:
         #> begin(), then out of longjing: 2
 
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -14,7 +15,8 @@ NAME = {"server_settings": {"application_name": "teahouse"}}
 engine = create_async_engine(URL, connect_args=NAME)
 watcher = create_async_engine(URL, poolclass=NullPool)
 async_session = async_sessionmaker(engine)
-INSERT = text("INSERT INTO orders (drink) VALUES (:drink)")
+ORDERS = f"guide_orders_{token_hex(4)}"
+INSERT = text(f"INSERT INTO {ORDERS} (drink) VALUES (:drink)")
 brewing = asyncio.Event()
 
 
@@ -33,14 +35,14 @@ async def on_the_server() -> str:
         WHERE application_name = 'teahouse'
         AND datname = current_database()"""
     async with watcher.connect() as connection:
-        rows = await connection.scalar(text("SELECT count(*) FROM orders"))
+        rows = await connection.scalar(text(f"SELECT count(*) FROM {ORDERS}"))
         backends = (await connection.scalars(text(query))).all()
         return f"rows {rows}, backends {backends}"
 
 
 async def main() -> None:
     async with watcher.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     await order("longjing")
     print("reached the end:", await on_the_server())
     #> reached the end: rows 0, backends ['idle, last query ROLLBACK;']
@@ -54,7 +56,7 @@ async def main() -> None:
     print("cancelled:", await on_the_server())
     #> cancelled: rows 0, backends ['idle, last query ROLLBACK;']
     async with watcher.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

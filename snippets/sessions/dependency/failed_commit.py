@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from secrets import token_hex
 from typing import Annotated
 
 import httpx
@@ -16,8 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
-CREATE = "CREATE TABLE orders (drink text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
-TWICE = text("INSERT INTO orders VALUES ('pu-erh'), ('pu-erh')")
+ORDERS = f"guide_orders_{token_hex(4)}"
+DEFERRED = "(drink text UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+TWICE = text(f"INSERT INTO {ORDERS} VALUES ('pu-erh'), ('pu-erh')")
 app = FastAPI()
 
 
@@ -39,7 +41,7 @@ async def order(session: Session, commit_here: bool) -> None:
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text(CREATE))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} {DEFERRED}"))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -53,10 +55,10 @@ async def main() -> None:
     server.should_exit = True
     await serving
     async with engine.begin() as connection:
-        rows = await connection.scalar(text("SELECT count(*) FROM orders"))
+        rows = await connection.scalar(text(f"SELECT count(*) FROM {ORDERS}"))
         print("rows:", rows)
         #> rows: 0
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

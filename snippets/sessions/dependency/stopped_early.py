@@ -6,6 +6,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from secrets import token_hex
 
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import (
@@ -16,8 +17,9 @@ from sqlalchemy.ext.asyncio import (
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
-INSERT = text("INSERT INTO orders (drink) VALUES ('pu-erh')")
-COUNT = text("SELECT count(*) FROM orders")
+ORDERS = f"guide_orders_{token_hex(4)}"
+INSERT = text(f"INSERT INTO {ORDERS} (drink) VALUES ('pu-erh')")
+COUNT = text(f"SELECT count(*) FROM {ORDERS}")
 
 
 async def get_session() -> AsyncIterator[AsyncSession]:
@@ -39,7 +41,7 @@ async def returning() -> None:
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     back = asyncio.Event()
     event.listen(engine.sync_engine, "checkin", lambda *_: back.set())
     for work in (to_the_end, returning):
@@ -53,7 +55,7 @@ async def main() -> None:
         #> to_the_end: connection back, rows 1
         #> returning: connection still out, rows 1
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -6,6 +6,7 @@ PostgreSQL 显示 idle 的连接，也可能正被会话占着。
 import asyncio
 import os
 from contextlib import suppress
+from secrets import token_hex
 
 from sqlalchemy import AsyncAdaptedQueuePool, NullPool, text
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +19,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     drink: Mapped[str] = mapped_column(primary_key=True)
 
 

@@ -5,21 +5,23 @@
 
 import asyncio
 import os
+from secrets import randbits
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
+LOCK = randbits(62)
 FOR_THE_SESSION = (
     "SET statement_timeout = '5s'",
     "CREATE TEMPORARY TABLE tray (drink text)",
-    "SELECT pg_advisory_lock(7)",
+    f"SELECT pg_advisory_lock({LOCK})",
 )
 FOR_THE_TRANSACTION = (
     "SET LOCAL statement_timeout = '5s'",
     "CREATE TEMPORARY TABLE tray (drink text) ON COMMIT DROP",
-    "SELECT pg_advisory_xact_lock(7)",
+    f"SELECT pg_advisory_xact_lock({LOCK})",
 )
 FOUND = text("""
     SELECT current_setting('statement_timeout') AS timeout,

@@ -5,6 +5,7 @@ commit() 之后 refresh() 又借走一个连接；expire_on_commit=False 就不�
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -16,7 +17,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str]
     cups: Mapped[int] = mapped_column(server_default="2")

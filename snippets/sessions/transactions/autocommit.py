@@ -6,6 +6,7 @@ AUTOCOMMIT 下每条语句立刻生效，会话怎么说都不算。
 import asyncio
 import os
 from contextlib import suppress
+from secrets import token_hex
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -17,12 +18,13 @@ watcher = create_async_engine(URL, poolclass=NullPool)
 autocommit = async_sessionmaker(
     engine.execution_options(isolation_level="AUTOCOMMIT")
 )
-ORDER = text("INSERT INTO orders VALUES ('longjing')")
+ORDERS = f"guide_orders_{token_hex(4)}"
+ORDER = text(f"INSERT INTO {ORDERS} VALUES ('longjing')")
 
 
 async def look() -> str:
-    query = """SELECT 'server says ' || state || ', ' || rows || ' saved'
-        FROM pg_stat_activity, (SELECT count(*) AS rows FROM orders) AS orders
+    query = f"""SELECT 'server says ' || state || ', ' || rows || ' saved'
+        FROM pg_stat_activity, (SELECT count(*) AS rows FROM {ORDERS}) AS own
         WHERE application_name = 'teahouse'
         AND datname = current_database()"""
     async with watcher.connect() as connection:
@@ -31,7 +33,7 @@ async def look() -> str:
 
 async def main() -> None:
     async with watcher.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
 
     async with autocommit() as session:
         await session.execute(ORDER)
@@ -51,7 +53,7 @@ async def main() -> None:
     #> exception in begin(): server says idle, 2 saved
 
     async with watcher.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
@@ -12,17 +13,18 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
-ORDER = text("INSERT INTO orders VALUES (:drink)")
+ORDERS = f"guide_orders_{token_hex(4)}"
+ORDER = text(f"INSERT INTO {ORDERS} VALUES (:drink)")
 
 
 async def saved() -> list[str]:
     async with engine.connect() as connection:
-        return list(await connection.scalars(text("TABLE orders")))
+        return list(await connection.scalars(text(f"TABLE {ORDERS}")))
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
 
     try:
         async with async_session.begin() as session:
@@ -44,7 +46,7 @@ async def main() -> None:
     #> ['longjing', 'oolong', 'pu-erh']
 
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -16,7 +17,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str]
 

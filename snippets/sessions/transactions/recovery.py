@@ -5,6 +5,7 @@ flush 失败之后，会话拒绝一切 SQL，直到 rollback()。
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -16,7 +17,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str] = mapped_column(unique=True)
 

@@ -6,6 +6,7 @@
 import asyncio
 import os
 from contextlib import nullcontext, suppress
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -13,7 +14,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
-ORDER = text("INSERT INTO orders VALUES (:drink)")
+ORDERS = f"guide_orders_{token_hex(4)}"
+ORDER = text(f"INSERT INTO {ORDERS} VALUES (:drink)")
 
 
 async def place(drinks: list[str], savepoints: bool) -> None:
@@ -27,13 +29,13 @@ async def place(drinks: list[str], savepoints: bool) -> None:
 
 async def saved() -> list[str]:
     async with engine.connect() as connection:
-        return list(await connection.scalars(text("TABLE orders")))
+        return list(await connection.scalars(text(f"TABLE {ORDERS}")))
 
 
 async def main() -> None:
     async with engine.begin() as connection:
         await connection.execute(
-            text("CREATE TABLE orders (drink text PRIMARY KEY)")
+            text(f"CREATE TABLE {ORDERS} (drink text PRIMARY KEY)")
         )
     for savepoints in (False, True):
         await place(["longjing", "oolong", "longjing"], savepoints)
@@ -41,7 +43,7 @@ async def main() -> None:
         #> savepoints False: no error, saved []
         #> savepoints True: no error, saved ['longjing', 'oolong']
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 
