@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession, create_async_engine
@@ -16,15 +17,15 @@ class Base(AsyncAttrs, DeclarativeBase):
 
 
 class Guest(Base):
-    __tablename__ = "guests"
+    __tablename__ = f"guide_guests_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
     orders: Mapped[list["Order"]] = relationship()
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
-    guest_id: Mapped[int] = mapped_column(ForeignKey("guests.id"))
+    guest_id: Mapped[int] = mapped_column(ForeignKey(Guest.id))
 
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
@@ -32,7 +33,7 @@ engine = create_async_engine(os.environ["DATABASE_URL"])
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all, checkfirst=False)
+        await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:
         guest = Guest(id=1, orders=[Order(), Order()])
         session.add(guest)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import warnings
 from contextlib import suppress
+from secrets import token_hex
 
 from sqlalchemy import event
 from sqlalchemy.exc import MissingGreenlet
@@ -25,7 +26,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
@@ -50,7 +51,7 @@ async def read(name: str, engine: AsyncEngine, cold: bool = False) -> None:
 async def main() -> None:
     engine = create_async_engine(URL)
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all, checkfirst=False)
+        await connection.run_sync(Base.metadata.create_all)
     await read("warm", create_async_engine(URL))
     await read("cold", create_async_engine(URL), cold=True)
     await read("pre-ping", create_async_engine(URL, pool_pre_ping=True))

@@ -5,6 +5,7 @@ lazy="raise" 在读的那一行当场报错，不借连接。
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.exc import InvalidRequestError
@@ -17,15 +18,15 @@ class Base(DeclarativeBase):
 
 
 class Guest(Base):
-    __tablename__ = "guests"
+    __tablename__ = f"guide_guests_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
     orders: Mapped[list["Order"]] = relationship(lazy="raise")
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    __tablename__ = f"guide_orders_{token_hex(4)}"
     id: Mapped[int] = mapped_column(primary_key=True)
-    guest_id: Mapped[int] = mapped_column(ForeignKey("guests.id"))
+    guest_id: Mapped[int] = mapped_column(ForeignKey(Guest.id))
 
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
@@ -34,7 +35,7 @@ async_session = async_sessionmaker(engine, expire_on_commit=False)
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all, checkfirst=False)
+        await connection.run_sync(Base.metadata.create_all)
     async with async_session.begin() as session:
         session.add(Guest(id=1))
 

@@ -8,10 +8,12 @@ import gc
 import logging
 import os
 import warnings
+from secrets import token_hex
 
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
+ORDERS = f"guide_orders_{token_hex(4)}"
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
 happened: list[str] = []
@@ -23,12 +25,12 @@ def note(name: str) -> None:
 
 async def forgetful_guest() -> None:
     session = async_session()
-    await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+    await session.execute(text(f"INSERT INTO {ORDERS} VALUES ('oolong')"))
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     for name in ("connect", "checkout", "reset", "detach", "checkin"):
         note(name)
 
@@ -41,12 +43,12 @@ async def main() -> None:
 
     happened.clear()
     async with async_session() as session:
-        rows = await session.scalar(text("SELECT count(*) FROM orders"))
+        rows = await session.scalar(text(f"SELECT count(*) FROM {ORDERS}"))
     print("rows:", rows, happened)
     #> rows: 0 ['connect', 'checkout', 'reset', 'checkin']
 
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

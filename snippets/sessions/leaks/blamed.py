@@ -7,54 +7,57 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 import sysconfig
 import warnings
 from traceback import StackSummary, walk_stack
+from types import FrameType
 
 import greenlet  # type: ignore[import-untyped]
-from sqlalchemy import PoolResetState, event, text
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy import Pool, PoolResetState, event, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry as Entry
 
-engine = create_async_engine(os.environ["DATABASE_URL"])
-async_session = async_sessionmaker(engine)
-LIBRARIES = *map(sysconfig.get_path, ("stdlib", "purelib")), "<"
+PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
+LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
 
 
-@event.listens_for(engine.sync_engine, "checkout")
+def is_ours(frame: FrameType) -> bool:
+    package = frame.f_globals.get("__name__", "").partition(".")[0]
+    return package == OURS or not frame.f_code.co_filename.startswith(LIBRARIES)
+
+
+@event.listens_for(Pool, "checkout")
 def borrow(_: object, entry: Entry, proxy: object) -> None:
-    frames = walk_stack(greenlet.getcurrent().parent.gr_frame)
-    stack = StackSummary.extract(frames, lookup_lines=False)
-    ours = (one for one in stack if not one.filename.startswith(LIBRARIES))
-    entry.info["taken by"] = next(ours, None)
+    frames = [*walk_stack(sys._getframe(1))]
+    if above := greenlet.getcurrent().parent:  # None outside a greenlet
+        frames += walk_stack(above.gr_frame)
+    ours = [pair for pair in frames if is_ours(pair[0])][:1]
+    entry.info["taken"] = StackSummary.extract(ours, lookup_lines=False)
 
 
-@event.listens_for(engine.sync_engine, "reset")
+@event.listens_for(Pool, "reset")
 def blame(_: object, entry: Entry, reset: PoolResetState) -> None:
     if not reset.asyncio_safe:  # so it is the garbage collector
-        leak = entry.info["taken by"]
-        print(f"lost by {leak.name}(): {leak.line}")
-        #> lost by guest(): await session.execute(text("SELECT :drink"), {"drink": drink})
+        for leak in entry.info.get("taken", ()):
+            print(f"lost by {leak.name}(): {leak.line}")
+            #> lost by guest(): await session.execute(text("SELECT :drink"), {"drink": drink})
 
 
-async def guest(drink: str) -> None:
-    session = async_session()
+async def guest(session: AsyncSession, drink: str) -> None:
     await session.execute(text("SELECT :drink"), {"drink": drink})
 
 
-async def careful_guest(drink: str) -> None:
-    async with async_session() as session:
-        await session.execute(text("SELECT :drink"), {"drink": drink})
-
-
 async def main() -> None:
-    gc.disable()  # it comes when it likes; here it comes when we look
-    warnings.simplefilter("ignore")
-    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
-    await careful_guest("longjing")
-    await guest("oolong")
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+    async with AsyncSession(engine) as session:
+        await guest(session, "longjing")
+    await guest(AsyncSession(engine), "oolong")
     gc.collect()
     await engine.dispose()
 
 
+gc.disable()  # it comes when it likes; here it comes when we look
+warnings.simplefilter("ignore")
+logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 asyncio.run(main())

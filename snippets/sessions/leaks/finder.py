@@ -7,40 +7,43 @@ import asyncio
 import os
 import sys
 import sysconfig
-from itertools import chain
 from time import monotonic
-from traceback import FrameSummary, StackSummary, walk_stack
+from traceback import StackSummary, walk_stack
+from types import FrameType
 
 import greenlet  # type: ignore[import-untyped]
-from sqlalchemy import event, text
+from sqlalchemy import Pool, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry as Entry
 
-engine = create_async_engine(os.environ["DATABASE_URL"])
-LIBRARIES = *map(sysconfig.get_path, ("stdlib", "purelib")), "<"
-lent: dict[Entry, tuple[float, list[FrameSummary]]] = {}
-
-
-@event.listens_for(engine.sync_engine, "checkout")
-def borrow(_: object, entry: Entry, proxy: object) -> None:
-    awaiting = greenlet.getcurrent().parent.gr_frame
-    frames = chain(walk_stack(sys._getframe(1)), walk_stack(awaiting))
-    stack = StackSummary.extract(frames, lookup_lines=False)
-    ours = [one for one in stack if not one.filename.startswith(LIBRARIES)]
-    lent[entry] = monotonic(), ours[:2]
+PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
+LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
+lent: dict[object, tuple[float, StackSummary]] = {}
 
 
-@event.listens_for(engine.sync_engine, "checkin")
-@event.listens_for(engine.sync_engine, "detach")
-def give_back(_: object, entry: Entry) -> None:
+def is_ours(frame: FrameType) -> bool:
+    package = frame.f_globals.get("__name__", "").partition(".")[0]
+    return package == OURS or not frame.f_code.co_filename.startswith(LIBRARIES)
+
+
+@event.listens_for(Pool, "checkout")
+def borrow(_: object, entry: object, proxy: object) -> None:
+    frames = [*walk_stack(sys._getframe(1))]
+    if above := greenlet.getcurrent().parent:  # None outside a greenlet
+        frames += walk_stack(above.gr_frame)
+    ours = [pair for pair in frames if is_ours(pair[0])][:2]
+    lent[entry] = monotonic(), StackSummary.extract(ours, lookup_lines=False)
+
+
+@event.listens_for(Pool, "checkin")
+@event.listens_for(Pool, "detach")
+def give_back(_: object, entry: object) -> None:
     lent.pop(entry, None)
 
 
 def print_lent(seconds: float) -> None:
-    for since, frames in lent.values():
+    for since, ours in [*lent.values()]:
         if monotonic() - since >= seconds:
-            # in your log: one.filename and one.lineno, too
-            print(*(f"{one.name}: {one.line}" for one in frames), sep=" < ")
+            print(*(f"{one.name}: {one.line}" for one in ours), sep=" < ")
             #> serve: await session.execute(text("SELECT 'pu-erh'")) < main: await serve(session)
 
 
@@ -49,10 +52,10 @@ async def serve(session: AsyncSession) -> None:
 
 
 async def main() -> None:
-    session = AsyncSession(engine)
-    await serve(session)
-    print_lent(seconds=0)  # 30, say, in an application
-    await session.close()
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+    async with AsyncSession(engine) as session:
+        await serve(session)
+        print_lent(seconds=0)  # 30, say, in an application
     await engine.dispose()
 
 

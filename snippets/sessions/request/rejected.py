@@ -6,6 +6,7 @@
 import asyncio
 import os
 import socket
+from secrets import token_hex
 
 import httpx
 import uvicorn
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from starlette.middleware.base import RequestResponseEndpoint
 
+ORDERS = f"guide_orders_{token_hex(4)}"
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
 app = FastAPI()
@@ -30,14 +32,14 @@ async def session_for_all(
 
 @app.post("/")
 async def order(request: Request) -> None:
-    insert = text("INSERT INTO orders VALUES ('oolong')")
+    insert = text(f"INSERT INTO {ORDERS} VALUES ('oolong')")
     await request.state.session.execute(insert)
     raise HTTPException(409, "out of oolong")
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -48,11 +50,10 @@ async def main() -> None:
     server.should_exit = True
     await serving
     async with engine.begin() as connection:
-        print(
-            (await connection.scalars(text("SELECT drink FROM orders"))).all()
-        )
+        drinks = await connection.scalars(text(f"SELECT drink FROM {ORDERS}"))
+        print(drinks.all())
         #> ['oolong']
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 
