@@ -6,19 +6,20 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'teahouse'
-""")
+NAME = f"guide_{token_hex(4)}"
+BACKENDS = text(
+    f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}'"
+)
+NAMED = {"server_settings": {"application_name": NAME}}
 old, new = (  # one engine stands for each process
-    create_async_engine(URL, pool_size=4, max_overflow=2, connect_args=NAME)
+    create_async_engine(URL, pool_size=4, max_overflow=2, connect_args=NAMED)
     for _ in range(2)
 )
 watcher = create_async_engine(URL, poolclass=NullPool)

@@ -1,6 +1,6 @@
 """A pool makes its borrowers wait; the server's limit refuses them at once.
 
-连接池借完了是排队，服务端的名额用完了是当场拒绝。
+连接池全借出去了是排队，服务端的名额用完了是当场拒绝。
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import URL, make_url, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -20,10 +21,15 @@ owner = create_async_engine(MINE, poolclass=NullPool)
 
 @asynccontextmanager
 async def role_with_four_slots() -> AsyncIterator[URL]:
-    name, password = f"guest_{token_hex(4)}", token_hex(16)
-    role = f"ROLE {name} LOGIN PASSWORD '{password}' CONNECTION LIMIT 4"
+    name, password = f"guide_guest_{token_hex(4)}", token_hex(16)
     async with owner.begin() as connection:
-        await connection.execute(text(f"CREATE {role}"))
+        until = await connection.scalar(text("SELECT now() + '5 minutes'"))
+        login = f"LOGIN PASSWORD '{password}' VALID UNTIL '{until}'"
+        role = text(f"CREATE ROLE {name} {login} CONNECTION LIMIT 4")
+        try:
+            await connection.execute(role)
+        except ProgrammingError:
+            raise SystemExit("This needs a role with CREATEROLE.") from None
     try:
         yield MINE.set(username=name, password=password)
     finally:

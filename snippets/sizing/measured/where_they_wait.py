@@ -5,16 +5,18 @@
 
 import asyncio
 import os
+from secrets import randbits, token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
-TAKE_THE_KETTLE = text("SELECT pg_advisory_xact_lock(1122)")
+NAME = f"guide_{token_hex(4)}"
+TAKE_THE_KETTLE = text(f"SELECT pg_advisory_xact_lock({randbits(62)})")
 WAITING = text(
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    " AND application_name = 'teahouse' AND datname = current_database()"
+    f" AND application_name = '{NAME}'"
 )
 
 
@@ -23,7 +25,7 @@ async def queue_of_twelve(pool_size: int) -> None:
         URL,
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={"server_settings": {"application_name": "teahouse"}},
+        connect_args={"server_settings": {"application_name": NAME}},
     )
     watcher = create_async_engine(URL, poolclass=NullPool)
     lent = 0

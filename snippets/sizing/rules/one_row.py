@@ -5,13 +5,15 @@
 
 import asyncio
 import os
+from secrets import token_hex
 from time import perf_counter
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-SERVE = text("UPDATE teapot SET cups = cups + 1")
+TEAPOT = f"guide_teapot_{token_hex(4)}"
+SERVE = text(f"UPDATE {TEAPOT} SET cups = cups + 1")
 POUR = text("SELECT pg_sleep(0.01)")
 
 
@@ -33,16 +35,17 @@ async def seconds_for_forty(pool_size: int) -> float:
 async def main() -> None:
     engine = create_async_engine(URL)
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE teapot (cups int)"))
-        await connection.execute(text("INSERT INTO teapot VALUES (0)"))
+        await connection.execute(text(f"CREATE TABLE {TEAPOT} (cups int)"))
+        await connection.execute(text(f"INSERT INTO {TEAPOT} VALUES (0)"))
     four = await seconds_for_forty(pool_size=4)
     twenty = await seconds_for_forty(pool_size=20)
     print("20 connections are twice as fast as 4:", twenty < four / 2)
     #> 20 connections are twice as fast as 4: False
     async with engine.begin() as connection:
-        print("cups:", await connection.scalar(text("SELECT cups FROM teapot")))
+        cups = text(f"SELECT cups FROM {TEAPOT}")
+        print("cups:", await connection.scalar(cups))
         #> cups: 80
-        await connection.execute(text("DROP TABLE teapot"))
+        await connection.execute(text(f"DROP TABLE {TEAPOT}"))
     await engine.dispose()
 
 
