@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from tools.rooms import SNIPPETS
+
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
 SET = "SET statement_timeout = '5s'"
-CLEAN = """RESET ALL; SELECT pg_advisory_unlock_all();
-    DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
+    SELECT pg_advisory_unlock_all(); DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
 
 
 @pytest.fixture
@@ -102,6 +105,7 @@ class Left(NamedTuple):
     """What a session finds on its connection."""
 
     setting: bool
+    role: bool
     lock: bool
     channel: bool
     table: bool
@@ -110,6 +114,7 @@ class Left(NamedTuple):
 
 FIND = text("""
     SELECT current_setting('statement_timeout') <> '7s',
+        current_setting('role') <> 'none' OR session_user <> :login OR current_user <> :login,
         EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
         EXISTS (SELECT pg_listening_channels()),
         to_regclass('tray') IS NOT NULL,
@@ -127,40 +132,113 @@ def clean_by(how: str) -> Callable[..., None]:
     return clean
 
 
-async def left_after(engine: AsyncEngine) -> Left:
+async def left_after(engine: AsyncEngine, as_somebody_else: str) -> Left:
     async with AsyncSession(engine) as session:
         for statement in (
             SET,
             "SELECT pg_advisory_lock(7)",
             "LISTEN tea",
             "CREATE TEMPORARY TABLE tray (drink text)",
+            as_somebody_else,
         ):
             await session.execute(text(statement))
         await session.commit()
     async with AsyncSession(engine) as session:
-        return Left(*(await session.execute(FIND)).one())
+        return Left(*(await session.execute(FIND, {"login": engine.url.username})).one())
 
 
 @pytest.mark.parametrize(
     ("how", "left"),
     [
-        (None, Left(True, True, True, True, True)),
-        ("", Left(False, False, False, True, True)),
-        (CLEAN, Left(False, False, False, False, True)),
-        ("DISCARD ALL", Left(False, False, False, False, False)),
+        (None, Left(True, True, True, True, True, True)),
+        ("", Left(False, True, False, False, True, True)),
+        (CLEAN, Left(False, False, False, False, False, True)),
+        ("DISCARD ALL", Left(False, False, False, False, False, False)),
     ],
-    ids=["return", "asyncpg's reset()", "the long line", "DISCARD ALL"],
+    ids=["return", "asyncpg's reset()", "CLEAN", "DISCARD ALL"],
+)
+@pytest.mark.parametrize(
+    "as_somebody_else", ["SET ROLE pg_monitor", "SET SESSION AUTHORIZATION pg_monitor"]
 )
 async def test_each_way_to_clean_removes_what_the_table_says(
-    database_url: str, how: str | None, left: Left
+    database_url: str, how: str | None, left: Left, as_somebody_else: str
 ) -> None:
     # RESET ALL goes back to what server_settings gave
     given = {"server_settings": {"statement_timeout": "7s"}}
     engine = one_connection(database_url, connect_args=given)
     if how is not None:
         event.listen(engine.sync_engine, "reset", clean_by(how))
-    assert await left_after(engine) == left
+    assert await left_after(engine, as_somebody_else) == left
     await engine.dispose()
+
+
+def test_the_cleaning_tested_here_is_the_one_on_the_page() -> None:
+    snippet = (SNIPPETS / "pool" / "state" / "clean.py").read_text("utf-8")
+    assert f'CLEAN = """{CLEAN}"""' in snippet
+
+
+async def test_a_role_given_at_login_is_there_again_after_cleaning(database_url: str) -> None:
+    given = {"server_settings": {"role": "pg_monitor"}}
+    engine = one_connection(database_url, connect_args=given)
+    event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
+    for _ in range(2):
+        async with AsyncSession(engine) as session:
+            assert await session.scalar(text("SELECT current_user")) == "pg_monitor"
+            await session.execute(text("SET ROLE pg_read_all_data"))
+            await session.commit()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("in_autocommit", "left"), [(False, ("5s", True)), (True, ("0", False))], ids=["no", "yes"]
+)
+async def test_psycopg_cleans_in_autocommit_or_not_at_all(
+    database_url: str, in_autocommit: bool, left: tuple[str, bool]
+) -> None:
+    engine = one_connection(psycopg(database_url))
+
+    @event.listens_for(engine.sync_engine, "reset")
+    def clean(connection: Any, *_: object) -> None:
+        connection.rollback()
+        connection.autocommit = in_autocommit
+        connection.cursor().execute(CLEAN)
+        if in_autocommit:
+            connection.autocommit = False
+
+    async with AsyncSession(engine) as session:
+        await session.execute(text(SET))
+        await session.execute(text("SET ROLE pg_monitor"))
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        role = text("SELECT current_user = 'pg_monitor'")
+        assert (await session.scalar(SHOW), await session.scalar(role)) == left
+    await engine.dispose()
+
+
+async def test_cleaning_works_for_two_engines_and_on_an_invalidated_connection(
+    database_url: str,
+) -> None:
+    for engine in (one_connection(database_url), one_connection(database_url)):
+        event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
+        async with AsyncSession(engine) as session:
+            await session.execute(text(SET))
+            await session.commit()
+            await session.execute(SELECT)
+            await session.invalidate()
+        async with AsyncSession(engine) as session:
+            assert await session.scalar(SHOW) == "0"
+        await engine.dispose()
+
+
+async def test_asyncpgs_own_pool_resets_a_connection_on_release(database_url: str) -> None:
+    url = make_url(database_url).set(drivername="postgresql")
+    async with asyncpg.create_pool(
+        url.render_as_string(hide_password=False), min_size=1, max_size=1
+    ) as pool:
+        async with pool.acquire() as connection:
+            await connection.execute(SET)
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SHOW statement_timeout") == "0"
 
 
 async def test_cleaning_costs_one_message_on_each_return(engine: AsyncEngine) -> None:
@@ -179,6 +257,36 @@ async def test_a_connection_whose_cleaning_fails_is_thrown_away(engine: AsyncEng
         first = await session.scalar(text("SELECT pg_backend_pid()"))
     async with AsyncSession(engine) as session:
         assert await session.scalar(text("SELECT pg_backend_pid()")) != first
+
+
+# An advisory lock
+
+
+async def test_a_lock_on_a_connection_of_its_own_is_not_in_a_transaction(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = one_connection(database_url)
+    async with engine.connect() as keeper:
+        await keeper.execution_options(isolation_level="AUTOCOMMIT")
+        await keeper.execute(text("SELECT pg_advisory_lock(7)"))
+        state = text(
+            "SELECT state FROM pg_stat_activity WHERE pid IN"
+            " (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database ="
+            "  (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        )
+        assert await watcher.scalar(state) == "idle"
+        assert await watcher.scalar(text("SELECT pg_try_advisory_lock(7)")) is False
+        await watcher.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        # the connection breaks: the lock is the next one's, and keeper has not heard of it
+        assert await watcher.scalar(text("SELECT pg_try_advisory_lock(7)")) is True
+        assert not keeper.invalidated
+        await keeper.invalidate()
+    await engine.dispose()
 
 
 # A BEGIN that nobody knows of
@@ -236,6 +344,16 @@ async def test_the_pool_sees_nothing_of_an_aborted_script(
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     assert await watcher.scalar(text(state)) == "idle in transaction (aborted)"
+
+
+async def test_recycling_replaces_the_bad_connection(database_url: str) -> None:
+    engine = one_connection(database_url, pool_recycle=1)
+    await poison(engine)
+    assert not await guest(engine)
+    async with asyncio.timeout(10):
+        while not await guest(engine):
+            continue
+    await engine.dispose()
 
 
 async def test_psycopg_rolls_such_a_transaction_back_on_return(database_url: str) -> None:

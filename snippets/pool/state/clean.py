@@ -6,19 +6,22 @@
 import asyncio
 import os
 import re
+from secrets import randbits
 from typing import Any
 
 from sqlalchemy import PoolResetState, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-CLEAN = """RESET ALL; SELECT pg_advisory_unlock_all();
-    DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
-LEAVE = "SET statement_timeout = '5s'", "CREATE TEMPORARY TABLE tray (id int)"
-LOCK = text("SELECT pg_advisory_lock(7)")
+CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
+    SELECT pg_advisory_unlock_all(); DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+LEAVE = f"""SET statement_timeout = '5s'; CREATE TEMPORARY TABLE tray (id int);
+    SELECT set_config('role', current_user, false);
+    SELECT pg_advisory_lock({randbits(62)})""".split(";")
 FOUND = text("""
     SELECT current_setting('statement_timeout') AS timeout,
-        to_regclass('tray') IS NOT NULL AS tray,
+        current_setting('role') AS role,
+        to_regclass('pg_temp.tray') IS NOT NULL AS tray,
         EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
             AND pid = pg_backend_pid()) AS lock
 """)
@@ -38,11 +41,10 @@ async def left_after(cleaning: str) -> str:
             async with AsyncSession(engine) as session:
                 for statement in LEAVE:
                     await session.execute(text(statement))
-                await session.execute(LOCK)
                 await session.commit()
             async with AsyncSession(engine) as session:
                 found = (await session.execute(FOUND)).one()
-        return f"timeout {found.timeout}, tray {found.tray}, lock {found.lock}"
+        return str(found._asdict())
     except DBAPIError as error:
         first_line = str(error.orig).splitlines()[0]
         return re.sub(r'"\w+"', '"..."', first_line)
@@ -51,8 +53,8 @@ async def left_after(cleaning: str) -> str:
 
 
 async def main() -> None:
-    print("RESET ALL and so on:", await left_after(CLEAN))
-    #> RESET ALL and so on: timeout 0, tray False, lock False
+    print("CLEAN:", await left_after(CLEAN))
+    #> CLEAN: {'timeout': '0', 'role': 'none', 'tray': False, 'lock': False}
     print("DISCARD ALL:", await left_after("DISCARD ALL"))
     #> DISCARD ALL: prepared statement "..." does not exist
 
