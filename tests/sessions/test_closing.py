@@ -4,11 +4,15 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
+from typing import Annotated
 
 import anyio
+import httpx
 import pytest
-from sqlalchemy import ForeignKey, event, select, text
+from fastapi import Depends, FastAPI, HTTPException
+from sqlalchemy import ForeignKey, create_engine, event, select, text
 from sqlalchemy.exc import (
+    DBAPIError,
     IllegalStateChangeError,
     InterfaceError,
     InvalidRequestError,
@@ -16,18 +20,27 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    relationship,
+    selectinload,
+)
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from tests.pools import checked_out, record
 
 SELECT = text("SELECT 'oolong'")
 Work = Callable[[AsyncEngine], Coroutine[None, None, None]]
+Lose = Callable[[AsyncSession, AsyncConnection], Coroutine[None, None, None]]
 
 
 class Base(DeclarativeBase):
@@ -168,12 +181,19 @@ async def work_with_aclosing(engine: AsyncEngine) -> None:
         await session.execute(SELECT)
 
 
+async def work_in_a_block_with_an_extra_close(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        await session.close()
+
+
 every_way_to_close = pytest.mark.parametrize(
     ("work", "expected"),
     [
         (work_in_a_block, ["checkin"]),
         (work_with_finally, ["invalidate", "close", "checkin"]),
         (work_with_aclosing, ["invalidate", "close", "checkin"]),
+        (work_in_a_block_with_an_extra_close, ["invalidate", "close", "checkin"]),
     ],
 )
 
@@ -296,6 +316,149 @@ async def test_close_while_a_query_runs_fails_and_strands_the_connection(
     with pytest.warns(SAWarning, match="non-checked-in connection"):
         gc.collect()
     assert checked_out(engine) == 0
+
+
+async def test_a_gather_that_fails_leaves_the_connection_of_its_session_out(
+    engine: AsyncEngine,
+) -> None:
+    async def share() -> None:
+        async with AsyncSession(engine) as session:
+            await asyncio.gather(session.execute(SELECT), session.execute(SELECT))
+
+    gc.disable()
+    try:
+        with pytest.raises(IllegalStateChangeError, match="Method 'close\\(\\)' can't be called"):
+            await share()
+        async with asyncio.timeout(10):
+            while len(asyncio.all_tasks()) > 1:  # the other execute()
+                await asyncio.sleep(0)
+        assert checked_out(engine) == 1
+        with pytest.raises(TimeoutError, match="QueuePool limit of size 1 overflow 0 reached"):
+            await work_in_a_block(engine)
+        with pytest.warns(SAWarning, match="non-checked-in connection"):
+            gc.collect()
+        await work_in_a_block(engine)
+    finally:
+        gc.enable()
+
+
+async def test_a_kept_traceback_keeps_the_connection_of_a_session_without_a_block(
+    engine: AsyncEngine,
+) -> None:
+    async def fail() -> None:
+        session = AsyncSession(engine)
+        await session.execute(SELECT)
+        raise LookupError("out of oolong")
+
+    kept: list[LookupError] = []
+    try:
+        await fail()
+    except LookupError as error:
+        kept.append(error)
+    gc.collect()
+    assert checked_out(engine) == 1
+    kept.clear()
+    with pytest.warns(SAWarning, match="non-checked-in connection"):
+        gc.collect()
+    assert checked_out(engine) == 0
+
+
+def test_a_synchronous_block_rolls_back_and_returns_too(database_url: str) -> None:
+    engine = create_engine(with_psycopg(database_url), pool_size=1, max_overflow=0)
+    happened: list[str] = []
+    for name in ("rollback", "commit", "checkin"):
+        event.listen(engine, name, lambda *_, name=name: happened.append(name))
+    with suppress(LookupError), Session(engine) as session:
+        session.execute(SELECT)
+        raise LookupError("out of oolong")
+    assert happened == ["rollback", "checkin"]
+    engine.dispose()
+
+
+# The server ends the connection
+
+
+def with_psycopg(url: str) -> str:
+    return url.replace("+asyncpg", "+psycopg")
+
+
+async def lose_connection(session: AsyncSession, watcher: AsyncConnection) -> None:
+    pid = await session.scalar(text("SELECT pg_backend_pid()"))
+    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
+async def wait_in_a_transaction(session: AsyncSession, watcher: AsyncConnection) -> None:
+    """Until the server has enough of it."""
+    pid = await session.scalar(text("SELECT pg_backend_pid()"))
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+    left = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    async with asyncio.timeout(10):
+        while await watcher.scalar(left, {"pid": pid}):
+            pass
+
+
+@pytest.mark.parametrize("begin", [False, True])
+@pytest.mark.parametrize("lose", [lose_connection, wait_in_a_transaction])
+@pytest.mark.parametrize("psycopg", [False, True], ids=["asyncpg", "psycopg"])
+async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
+    database_url: str, watcher: AsyncConnection, psycopg: bool, lose: Lose, begin: bool
+) -> None:
+    engine = create_async_engine(with_psycopg(database_url) if psycopg else database_url)
+    async_session = async_sessionmaker(engine)
+    said = "the underlying connection is closed"
+    if psycopg:
+        said = "administrator command" if lose is lose_connection else "idle-in-transaction timeout"
+    with pytest.raises(DBAPIError, match=said) as caught:
+        async with async_session.begin() if begin else async_session() as session:
+            await lose(session, watcher)
+            raise LookupError("out of oolong")
+    assert isinstance(caught.value.__context__, LookupError)
+    assert checked_out(engine) == 0
+    await work_in_a_block(engine)
+    await engine.dispose()
+
+
+async def test_nothing_of_the_block_is_saved_if_the_server_ended_its_connection(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    with pytest.raises(DBAPIError, match=r"cannot call Transaction\.commit\(\)"):
+        async with async_sessionmaker(engine).begin() as session:
+            session.add(Order(drink="oolong"))
+            await session.flush()
+            await lose_connection(session, watcher)
+    async with AsyncSession(engine) as session:
+        assert (await session.scalars(select(Order))).all() == []
+
+
+async def test_pre_ping_does_not_spare_a_transaction_its_end(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    with pytest.raises(DBAPIError, match="the underlying connection is closed"):
+        async with AsyncSession(engine) as session:
+            await lose_connection(session, watcher)
+    await engine.dispose()
+
+
+async def test_a_replaced_http_exception_reaches_the_client_as_a_500(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(session: Annotated[AsyncSession, Depends(get_session)]) -> None:
+        await lose_connection(session, watcher)
+        raise HTTPException(404, "out of oolong")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://teahouse") as client:
+        assert (await client.get("/")).status_code == 500
 
 
 @pytest.mark.parametrize("reason", [None, LookupError, asyncio.CancelledError])

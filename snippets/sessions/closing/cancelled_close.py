@@ -1,4 +1,4 @@
-"""Cancelled in close(): `async with` keeps the connection, your close() loses it.
+"""Cancelled in close(): `async with` keeps the connection, yours loses it.
 
 关闭途中被取消：async with 保住连接，自己写的 close() 丢掉连接。
 """

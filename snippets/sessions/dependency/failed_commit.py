@@ -29,11 +29,10 @@ async def get_session() -> AsyncIterator[AsyncSession]:
         await session.commit()
 
 
-Session = Annotated[AsyncSession, Depends(get_session)]
-
-
 @app.post("/orders")
-async def order(session: Session, commit_here: bool) -> None:
+async def order(
+    session: Annotated[AsyncSession, Depends(get_session)], commit_here: bool
+) -> None:
     await session.execute(TWICE)
     if commit_here:
         await session.commit()
@@ -48,8 +47,7 @@ async def main() -> None:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     for query in ("?commit_here=false", "?commit_here=true"):
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            response = await client.post(f"/orders{query}")
-            print(query, response.status_code)
+            print(query, (await client.post(f"/orders{query}")).status_code)
             #> ?commit_here=false 200
             #> ?commit_here=true 500
     server.should_exit = True
