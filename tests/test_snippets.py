@@ -1,21 +1,73 @@
-"""Every snippet prints what stands in its file, for us and for a reader."""
+"""Every snippet prints what stands in its file, for us and for a reader, and harms nobody."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.report import report
+from tools.occupied import OWN, Occupied, occupy
 from tools.postgres import Server
-from tools.prove import name, prove, prove_as_reader, snippets
+from tools.prove import Refused, name, prove, prove_as_reader, rerun, snippets, spot
 
 every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)
 
+MAKES = ("CREATE TABLE", "create_all", "CREATE SCHEMA", "CREATE TYPE", "CREATE SEQUENCE")
+MAKERS = [path for path in snippets() if any(how in path.read_text("utf-8") for how in MAKES)]
+
+FAILING_DROPS = """
+    CREATE FUNCTION public.guide_fail() RETURNS event_trigger LANGUAGE plpgsql
+        AS $$BEGIN RAISE EXCEPTION 'stopped halfway'; END$$;
+    CREATE EVENT TRIGGER guide_stop ON ddl_command_start
+        WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP TYPE', 'DROP SEQUENCE')
+        EXECUTE FUNCTION public.guide_fail()
+"""
+DROPS_WORK_AGAIN = "DROP EVENT TRIGGER guide_stop; DROP FUNCTION public.guide_fail()"
+
+
+@pytest.fixture(scope="module")
+def occupied(server: Server) -> Iterator[Occupied]:
+    """The server, prepared for databases in which every name of a snippet is taken."""
+    with occupy(server.url, snippets()) as prepared:
+        yield prepared
+
 
 @every_snippet
-def test_prints_the_lines_that_stand_in_the_file(snippet: Path, server: Server) -> None:
-    report(filter(None, [prove(snippet, server)]))
+def test_prints_its_lines_and_touches_nothing_of_a_reader(
+    snippet: Path, server: Server, occupied: Occupied
+) -> None:
+    report(filter(None, [prove(snippet, server, occupied)]))
 
 
 @every_snippet
-def test_runs_for_a_reader_with_nothing_but_a_database_url(snippet: Path, server: Server) -> None:
-    report(filter(None, [prove_as_reader(snippet, server)]))
+def test_runs_for_a_reader_who_owns_only_his_database(
+    snippet: Path, server: Server, occupied: Occupied
+) -> None:
+    try:
+        report(filter(None, [prove_as_reader(snippet, server, occupied)]))
+    except Refused as refusal:
+        pytest.skip(str(refusal))
+
+
+@every_snippet
+def test_prints_the_same_under_uvloop_or_what_the_file_beside_it_says(
+    snippet: Path, server: Server
+) -> None:
+    report(filter(None, [prove_as_reader(snippet, server, uvloop=True)]))
+
+
+@pytest.mark.parametrize("snippet", MAKERS, ids=name)
+def test_stopped_before_its_clean_up_it_leaves_only_what_is_unmistakably_its_own(
+    snippet: Path, occupied: Occupied
+) -> None:
+    with occupied.database(ordinary=False) as database:
+        database.execute(FAILING_DROPS)
+        rerun(snippet, database.url)
+        database.execute(DROPS_WORK_AGAIN)
+        report(
+            f"{spot(snippet)}: stopped halfway, {what}; give it a name of its own, "
+            'f"guide_orders_{token_hex(4)}"'
+            for what in database.changes()
+            if not OWN.search(what)
+        )
+        report(filter(None, [rerun(snippet, database.url).problem]))

@@ -23,6 +23,8 @@ __all__ = [
     "EmbeddedPostgres",
     "PostgresError",
     "Server",
+    "connect",
+    "execute",
     "find_postgres",
     "fresh_database",
     "leftovers",
@@ -77,11 +79,15 @@ def find_postgres(major: int | None = None) -> Iterator[Server]:
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """An empty database, dropped afterwards whatever happens and whoever is connected to it.
+def fresh_database(
+    server_url: str, *, template: str = "template0", owner: str | None = None
+) -> Iterator[str]:
+    """A new database, dropped afterwards whatever happens and whoever is connected to it.
 
     Args:
         server_url: Any database of the server, as a role that may create databases.
+        template: The database to copy; template1 may hold what somebody put there.
+        owner: The role it belongs to; that of the URL if not given.
 
     Yields:
         The URL of the new database.
@@ -92,11 +98,11 @@ def fresh_database(server_url: str) -> Iterator[str]:
     server = make_url(server_url)
     name = f"guide_{secrets.token_hex(8)}"
     try:
-        # template1 may hold what somebody put there.
-        asyncio.run(_execute(server, f"CREATE DATABASE {name} TEMPLATE template0"))
+        owned = f" OWNER {owner}" if owner else ""
+        asyncio.run(execute(server, f"CREATE DATABASE {name} TEMPLATE {template}{owned}"))
         yield server.set(database=name).render_as_string(hide_password=False)
     finally:
-        asyncio.run(_execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        asyncio.run(execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
 
 def leftovers(database_url: str) -> list[str]:
@@ -127,18 +133,23 @@ class _About:
 
 
 async def _ask(server: URL) -> _About:
-    async with _connection(server) as connection:
+    async with connect(server) as connection:
         rows = await connection.execute(text(_ABOUT))
         return _About(*rows.one())
 
 
-async def _execute(server: URL, statement: str) -> None:
-    async with _connection(server) as connection:
+async def execute(database: URL, statement: str) -> None:
+    """Run one statement outside a transaction.
+
+    Raises:
+        PostgresError: The database cannot be reached, or it refuses.
+    """
+    async with connect(database) as connection:
         await connection.execute(text(statement))
 
 
 async def _leftovers(database: URL) -> list[str]:
-    async with _connection(database) as connection:
+    async with connect(database) as connection:
         deadline = time.monotonic() + LEAVE_DEADLINE
         while True:
             backends = (await connection.scalars(text(_BACKENDS))).all()
@@ -149,7 +160,7 @@ async def _leftovers(database: URL) -> list[str]:
 
 
 @asynccontextmanager
-async def _connection(url: URL) -> AsyncIterator[AsyncConnection]:
+async def connect(url: URL) -> AsyncIterator[AsyncConnection]:
     """One connection, made the way the snippets make theirs; what goes wrong is one sentence."""
     try:
         engine = create_async_engine(

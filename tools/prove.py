@@ -22,7 +22,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,6 +32,7 @@ from typing import Any, cast
 
 import click
 
+from tools.occupied import Occupied
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database, leftovers
 from tools.rooms import PROGRAMS, RECORD, ROOT, SNIPPETS
 
@@ -193,60 +194,121 @@ def difference(snippet: Path, before: str, after: str) -> str:
     return ""
 
 
-def prove(snippet: Path, server: Server) -> str:
+class Refused(Exception):
+    """A snippet ended at once and said in one line what it needs and has not."""
+
+
+def prove(snippet: Path, server: Server, occupied: Occupied | None = None) -> str:
     """Run a snippet in a database of its own and judge it.
+
+    Args:
+        snippet: A file below `snippets/`.
+        server: Where to run it.
+        occupied: If given, the database is a reader's, in which every name is taken.
 
     Returns:
         The problem as one sentence that says where; empty if the snippet is proved.
     """
-    with fresh_database(server.url) as url:
+    with _database(server, occupied, ordinary=False) as (url, harm):
         result = rerun(snippet, url)
         if result.problem:
             return result.problem
         if wrong := difference(snippet, snippet.read_text("utf-8"), result.text):
             return wrong
-        return _left_behind(snippet, url)
+        return _judge_harm(snippet, harm())
 
 
-def _left_behind(snippet: Path, database_url: str) -> str:
-    if left := leftovers(database_url):
-        return f"{spot(snippet)}: leaves behind {' and '.join(left)}; dispose and drop at its end"
-    return ""
-
-
-def prove_as_reader(snippet: Path, server: Server) -> str:
+def prove_as_reader(
+    snippet: Path, server: Server, occupied: Occupied | None = None, *, uvloop: bool = False
+) -> str:
     """Run `python snippet.py` in an empty folder with nothing but `DATABASE_URL`, and judge it.
+
+    Args:
+        snippet: A file below `snippets/`.
+        server: Where to run it.
+        occupied: If given, the database is a reader's, in which every name is taken, and he is an
+            ordinary role that owns this database only.
+        uvloop: Run it on uvloop's event loop. What it prints there otherwise stands in a file
+            beside it, `default.uvloop.txt`.
 
     Returns:
         The problem as one sentence that says where; empty if it ended well, said nothing on
-        stderr, printed the lines of the file and left nothing on the server.
+        stderr, printed the lines of the file and left the server as it was.
+
+    Raises:
+        Refused: It said in one line why this role or server will not do, and left all as it was.
     """
-    text = snippet.read_text("utf-8")
-    with fresh_database(server.url) as url, tempfile.TemporaryDirectory(prefix="reader-") as folder:
-        Path(folder, snippet.name).write_text(text, "utf-8")
+    with (
+        _database(server, occupied, ordinary=True) as (url, harm),
+        tempfile.TemporaryDirectory(prefix="reader-") as folder,
+        tempfile.TemporaryDirectory(prefix="loop-") as loop,
+    ):
+        Path(folder, snippet.name).write_bytes(snippet.read_bytes())
+        environment = {"DATABASE_URL": url, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        if uvloop:
+            Path(loop, "sitecustomize.py").write_text("import uvloop\nuvloop.install()\n", "utf-8")
+            environment["PYTHONPATH"] = loop
         try:
             ran = subprocess.run(
                 [sys.executable, snippet.name],
                 cwd=folder,
-                env={"DATABASE_URL": url, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+                env=environment,
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 encoding="utf-8",
                 timeout=DEADLINE,
             )
         except subprocess.TimeoutExpired:
             return _too_long(snippet)
+        complaint = ran.stderr.strip().splitlines()
+        if ran.returncode and len(complaint) == 1 and not ran.stdout:
+            if wrong := _judge_harm(snippet, harm()):
+                return wrong
+            raise Refused(f"{spot(snippet)}: refuses to run here: {complaint[0]}")
         if ran.returncode:
             return f"{spot(snippet)}: exit code {ran.returncode}: {ran.stderr.strip()[-300:]}"
-        if ran.stderr:
-            first = ran.stderr.strip().splitlines()[0]
-            return f"{spot(snippet)}: says on stderr: {first}; silence it"
-        stated = Counter(OUTPUT.sub("", line) for line in text.splitlines() if OUTPUT.match(line))
+        if complaint:
+            return f"{spot(snippet)}: says on stderr: {complaint[0]}; silence it"
+        stated = Counter(expected_lines(snippet, uvloop=uvloop))
         printed = Counter(map(in_todays_words, ran.stdout.splitlines()))
+        where = "under uvloop" if uvloop else "run by a reader"
         if missing := stated - printed:
-            return f"{spot(snippet)}: run by a reader it does not print `{next(iter(missing))}`"
+            return f"{spot(snippet)}: {where} it does not print `{next(iter(missing))}`"
         if unsaid := printed - stated:
-            return f"{spot(snippet)}: run by a reader it also prints `{next(iter(unsaid))}`"
-        return _left_behind(snippet, url)
+            return f"{spot(snippet)}: {where} it also prints `{next(iter(unsaid))}`"
+        return _judge_harm(snippet, harm())
+
+
+def expected_lines(snippet: Path, *, uvloop: bool) -> list[str]:
+    """What a snippet prints by its file, or under uvloop by the file beside it if there is one."""
+    other = snippet.with_suffix(".uvloop.txt")
+    if uvloop and other.is_file():
+        return other.read_text("utf-8").splitlines()
+    lines = snippet.read_text("utf-8").splitlines()
+    return [OUTPUT.sub("", line) for line in lines if OUTPUT.match(line)]
+
+
+@contextlib.contextmanager
+def _database(
+    server: Server, occupied: Occupied | None, *, ordinary: bool
+) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+    """The URL for a snippet, and a function that tells what the snippet did to the database."""
+    if occupied:
+        with occupied.database(ordinary=ordinary) as taken:
+            yield taken.url, taken.changes
+    else:
+        with fresh_database(server.url) as url:
+            yield url, lambda: [f"{what} is left" for what in leftovers(url)]
+
+
+def _judge_harm(snippet: Path, harm: Sequence[str]) -> str:
+    if not harm:
+        return ""
+    more = f" and {len(harm) - 3} more" if len(harm) > 3 else ""
+    return (
+        f"{spot(snippet)}: {', '.join(harm[:3])}{more}; dispose at its end, and make nothing whose "
+        "name a reader may have in use"
+    )
 
 
 # The record
