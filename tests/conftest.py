@@ -8,7 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.time_limit import pytest_timeout_cancel_timer, pytest_timeout_set_timer
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
+
+__all__ = ["pytest_timeout_cancel_timer", "pytest_timeout_set_timer"]  # hooks
 
 # `make test &` in a script ignores Ctrl-C, and so would the programs on which we try it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
