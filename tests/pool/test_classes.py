@@ -169,6 +169,24 @@ async def test_two_tasks_on_a_static_pool_get_in_each_others_way(database_url: s
     await engine.dispose()
 
 
+async def test_the_commit_of_a_session_upon_one_connection_is_real_without_an_outer_transaction(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+    async with engine.connect() as connection, AsyncSession(connection) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        await session.commit()
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM orders")) == 1
+    await engine.dispose()
+
+
+def test_the_default_mode_is_the_conditional_savepoint() -> None:
+    assert AsyncSession().sync_session.join_transaction_mode == "conditional_savepoint"
+
+
 async def test_assertion_pool_loses_count_if_two_tasks_ask_while_it_connects(
     database_url: str,
 ) -> None:

@@ -17,7 +17,9 @@ ORDERS = text("SELECT drink FROM orders")
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(
+            text("CREATE TEMPORARY TABLE orders (drink text)")
+        )
 
     async with async_session() as guest:
         await guest.execute(text("INSERT INTO orders VALUES ('longjing')"))
@@ -32,7 +34,6 @@ async def main() -> None:
     async with engine.begin() as connection:
         print("saved:", (await connection.scalars(ORDERS)).all())
         #> saved: []
-        await connection.execute(text("DROP TABLE orders"))
     await engine.dispose()
 
 

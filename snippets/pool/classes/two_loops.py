@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import re
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -25,7 +26,7 @@ print("pooled:", asyncio.run(order(pooled)))
 try:
     print(asyncio.run(order(pooled)))
 except RuntimeError as error:
-    print("pooled:", str(error).split("> ")[-1])
+    print("pooled:", re.split(">;? ", str(error))[-1])
     #> pooled: attached to a different loop
 print("NullPool:", asyncio.run(order(unpooled)))
 #> NullPool: pu-erh
