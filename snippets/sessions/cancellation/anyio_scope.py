@@ -5,15 +5,17 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 import anyio
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
+NAME = f"teahouse_{token_hex(4)}"
+SETTINGS = {"server_settings": {"application_name": NAME}}
 engine = create_async_engine(
-    URL, pool_size=2, max_overflow=0, connect_args=NAME
+    URL, pool_size=2, max_overflow=0, connect_args=SETTINGS
 )
 watcher = create_async_engine(URL, poolclass=NullPool)
 async_session = async_sessionmaker(engine)
@@ -26,8 +28,7 @@ async def order() -> None:
 
 async def on_the_server(function: str = "count(*)") -> int:
     query = f"""SELECT {function} FROM pg_stat_activity
-        WHERE application_name = 'teahouse' AND wait_event = 'PgSleep'
-        AND datname = current_database()"""
+        WHERE application_name = '{NAME}' AND wait_event = 'PgSleep'"""
     async with watcher.connect() as connection:
         return await connection.scalar(text(query)) or 0
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -13,7 +14,8 @@ URL = os.environ["DATABASE_URL"]
 engine = create_async_engine(URL)
 watcher = create_async_engine(URL, poolclass=NullPool)
 async_session = async_sessionmaker(engine)
-INSERT = text("INSERT INTO orders VALUES ('longjing')")
+ORDERS = f"guide_orders_{token_hex(4)}"
+INSERT = text(f"INSERT INTO {ORDERS} VALUES ('longjing')")
 happened: list[str] = []
 
 
@@ -40,7 +42,7 @@ def cancel_on_commit(task: asyncio.Task[None]) -> None:
 
 async def main() -> None:
     async with watcher.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     for name in ("commit", "invalidate", "close", "checkin"):
         note(name)
     for work in (own_commit, factory_begin):
@@ -52,10 +54,10 @@ async def main() -> None:
         #> own_commit, cancelled True: ['commit', 'invalidate', 'close', 'checkin']
         #> factory_begin, cancelled True: ['commit', 'checkin']
     async with watcher.begin() as connection:
-        rows = await connection.scalars(text("TABLE orders"))
+        rows = await connection.scalars(text(f"TABLE {ORDERS}"))
         print("on the server:", rows.all())
         #> on the server: ['longjing', 'longjing']
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from secrets import token_hex
 
 import httpx
 import uvicorn
@@ -16,8 +17,9 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
-engine = create_async_engine(URL, connect_args=NAME)
+NAME = f"teahouse_{token_hex(4)}"
+SETTINGS = {"server_settings": {"application_name": NAME}}
+engine = create_async_engine(URL, connect_args=SETTINGS)
 watcher = create_async_engine(URL, poolclass=NullPool)
 app = FastAPI()
 
@@ -34,8 +36,7 @@ async def stream() -> StreamingResponse:
 
 async def on_the_server(function: str) -> object:
     query = f"""SELECT {function} FROM pg_stat_activity
-        WHERE application_name = 'teahouse' AND wait_event = 'PgSleep'
-        AND datname = current_database()"""
+        WHERE application_name = '{NAME}' AND wait_event = 'PgSleep'"""
     async with watcher.connect() as connection:
         return await connection.scalar(text(query))
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +17,8 @@ from sqlalchemy.ext.asyncio import (
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
-POUR = text("UPDATE orders SET cups = cups + 1 WHERE drink = 'oolong'")
+ORDERS = f"guide_orders_{token_hex(4)}"
+POUR = text(f"UPDATE {ORDERS} SET cups = cups + 1 WHERE drink = 'oolong'")
 
 
 async def pour_again(session: AsyncSession) -> str:
@@ -31,10 +33,10 @@ async def pour_again(session: AsyncSession) -> str:
 async def main() -> None:
     async with engine.begin() as connection:
         await connection.execute(
-            text("CREATE TABLE orders (drink text, cups int)")
+            text(f"CREATE TABLE {ORDERS} (drink text, cups int)")
         )
         await connection.execute(
-            text("INSERT INTO orders VALUES ('oolong', 1)")
+            text(f"INSERT INTO {ORDERS} VALUES ('oolong', 1)")
         )
 
     async with async_session() as first:
@@ -46,7 +48,7 @@ async def main() -> None:
         #> passed on     : poured
 
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 

@@ -5,11 +5,13 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
+ORDERS = f"guide_orders_{token_hex(4)}"
 
 
 async def run(statement: str) -> None:
@@ -18,7 +20,7 @@ async def run(statement: str) -> None:
 
 
 async def refused(session: AsyncSession, turn: asyncio.Barrier) -> None:
-    await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+    await session.execute(text(f"INSERT INTO {ORDERS} VALUES ('oolong')"))
     await turn.wait()
     await turn.wait()  # the bank takes its time
     raise LookupError("card refused")
@@ -26,20 +28,20 @@ async def refused(session: AsyncSession, turn: asyncio.Barrier) -> None:
 
 async def paid(session: AsyncSession, turn: asyncio.Barrier) -> None:
     await turn.wait()
-    await session.execute(text("INSERT INTO orders VALUES ('longjing')"))
+    await session.execute(text(f"INSERT INTO {ORDERS} VALUES ('longjing')"))
     await session.commit()
     await turn.wait()
 
 
 async def saved(one: AsyncSession, other: AsyncSession) -> list[str]:
-    await run("CREATE TABLE orders (drink text)")
+    await run(f"CREATE TABLE {ORDERS} (drink text)")
     turn = asyncio.Barrier(2)
     async with one, other:
         both = refused(one, turn), paid(other, turn)
         await asyncio.gather(*both, return_exceptions=True)
     async with AsyncSession(engine) as session:
-        drinks = await session.scalars(text("SELECT drink FROM orders"))
-    await run("DROP TABLE orders")
+        drinks = await session.scalars(text(f"SELECT drink FROM {ORDERS}"))
+    await run(f"DROP TABLE {ORDERS}")
     return sorted(drinks)
 
 

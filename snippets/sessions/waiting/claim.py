@@ -5,13 +5,17 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import AsyncAdaptedQueuePool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-engine = create_async_engine(os.environ["DATABASE_URL"])
+engine = create_async_engine(
+    os.environ["DATABASE_URL"], isolation_level="READ COMMITTED"
+)
 both = asyncio.Barrier(2)
-MOVE = text("""UPDATE orders SET state = :after
+ORDERS = f"guide_orders_{token_hex(4)}"
+MOVE = text(f"""UPDATE {ORDERS} SET state = :after
     WHERE drink = 'oolong' AND state = :before RETURNING drink""")
 
 
@@ -41,14 +45,14 @@ async def run(*statements: str) -> None:
 
 async def main() -> None:
     await run(
-        "CREATE TABLE orders (drink text, state text)",
-        "INSERT INTO orders VALUES ('oolong', 'new')",
+        f"CREATE TABLE {ORDERS} (drink text, state text)",
+        f"INSERT INTO {ORDERS} VALUES ('oolong', 'new')",
     )
     for result in sorted(await asyncio.gather(pay(), pay())):
         print(result)
         #> already taken
         #> paid; connections held meanwhile: 0
-    await run("DROP TABLE orders")
+    await run(f"DROP TABLE {ORDERS}")
     await engine.dispose()
 
 
