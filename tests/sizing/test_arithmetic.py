@@ -3,10 +3,12 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,6 +25,7 @@ from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 PAGES = [Page(DOCS / language / "sizing" / "arithmetic.md") for language in LANGUAGES]
 PREFLIGHT = SNIPPETS / "sizing" / "arithmetic" / "preflight.py"
+REFUSED = PREFLIGHT.with_name("refused.py")
 DRIVERS = "asyncpg", "psycopg"
 WRAPS = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
 DEADLINE = 20.0
@@ -84,6 +87,17 @@ def require_on_both(*sentences: str) -> None:
         for sentence in sentences
         if f"`{sentence}`" not in page.path.read_text("utf-8")
     )
+
+
+def sql_with(words: str) -> str:
+    """The first statement of the SQL, the same on both pages, that has these words in it."""
+    [sql] = {
+        "\n".join(fence.lines)
+        for page in PAGES
+        for fence in page.fences()
+        if fence.language == "sql" and any(words in line for line in fence.lines)
+    }
+    return sql.partition(";")[0]
 
 
 def rightly_told(refusal: Any, driver: str) -> bool:
@@ -154,6 +168,10 @@ async def test_a_role_with_a_limit_leaves_the_rest_to_the_others() -> None:
             holding(as_role(server, "guest")) as (left, _),
         ):
             assert (taken, left) == (5, 10 - 3 - 5)
+        asking = create_async_engine(as_role(server, "guest"), poolclass=NullPool)
+        async with asking.connect() as connection:
+            limits = {row[0]: row[1] for row in await connection.execute(text(sql_with("rolconn")))}
+        assert limits == {"app": 5, "guest": -1, "postgres": -1}
 
 
 async def test_a_streaming_replica_takes_no_slot_of_the_sum() -> None:
@@ -200,15 +218,56 @@ async def test_the_queries_of_the_page_fill_in_the_calculators_fields(role: str)
             assert found == [("guest", 5), ("postgres", 2)]
 
 
-def preflight(url: URL) -> tuple[int, str]:
-    """Run the page's check as a reader does: its exit code, and what it said."""
-    ran = subprocess.run(
-        [sys.executable, PREFLIGHT],
-        env={**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)},
-        capture_output=True,
-        text=True,
+def environment(url: URL) -> dict[str, str]:
+    """What a snippet is run with."""
+    return {**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)}
+
+
+def ran(snippet: Path, url: URL) -> tuple[int, str]:
+    """Run a snippet as a reader does: its exit code, and what it said."""
+    process = subprocess.run(
+        [sys.executable, snippet], env=environment(url), capture_output=True, text=True
     )
-    return ran.returncode, (ran.stdout + ran.stderr).strip()
+    return process.returncode, (process.stdout + process.stderr).strip()
+
+
+def preflight(url: URL) -> tuple[int, str]:
+    """Run the page's check."""
+    return ran(PREFLIGHT, url)
+
+
+async def test_a_role_that_may_not_create_roles_is_told_so_in_one_line() -> None:
+    with EmbeddedPostgres() as server:
+        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        guest = as_role(server, "guest")
+        said_so = "This needs a role with CREATEROLE."
+        assert await asyncio.to_thread(ran, REFUSED, guest) == (1, said_so)
+
+
+@pytest.mark.parametrize(
+    ("stop", "left"), [(signal.SIGKILL, ["expires"]), (signal.SIGINT, [])], ids=["kill", "ctrl-c"]
+)
+async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
+    stop: signal.Signals, left: list[str]
+) -> None:
+    left_over = text("""
+        SELECT CASE WHEN rolvaliduntil < now() + interval '5 minutes' THEN 'expires' END
+        FROM pg_roles WHERE rolname LIKE 'guide_guest_%'
+    """)
+    with EmbeddedPostgres(post_auth_delay="1") as server:  # which gives time to stop it
+        watcher = create_async_engine(server.url(), isolation_level="AUTOCOMMIT")
+        async with asyncio.timeout(2 * DEADLINE), watcher.connect() as connection:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, REFUSED, env=environment(as_role(server, "postgres")),
+                stderr=asyncio.subprocess.DEVNULL,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )  # fmt: skip
+            while not (await connection.scalars(left_over)).all():
+                pass
+            process.send_signal(stop)
+            await process.wait()
+            assert (await connection.scalars(left_over)).all() == left
+        await watcher.dispose()
 
 
 async def test_the_check_before_a_deployment_names_the_limit_that_is_in_the_way() -> None:
@@ -246,3 +305,26 @@ async def test_without_a_pool_each_session_at_work_is_a_connection(database_url:
             await connection.scalar(text("SELECT pg_backend_pid()")) for connection in connections
         ]
     assert len(set(pids)) == 20
+
+
+async def test_two_engines_for_one_database_are_two_pools(database_url: str) -> None:
+    engines = [create_async_engine(database_url, pool_size=2, max_overflow=1) for _ in range(2)]
+    async with AsyncExitStack() as lent:
+        held = [
+            await lent.enter_async_context(engine.connect()) for engine in engines for _ in range(3)
+        ]
+        pids = [await connection.scalar(text("SELECT pg_backend_pid()")) for connection in held]
+    assert len(set(pids)) == 2 * (2 + 1)
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_another_isolation_level_needs_no_second_engine(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with autocommit.connect() as connection:
+        first = await connection.scalar(text("SELECT pg_backend_pid()"))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT pg_backend_pid()")) == first
+    assert autocommit.pool is engine.pool
+    await engine.dispose()

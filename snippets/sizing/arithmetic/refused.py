@@ -5,55 +5,50 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from secrets import token_hex
-from typing import Any
 
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-MINE = make_url(os.environ["DATABASE_URL"])
-owner = create_async_engine(MINE, poolclass=NullPool)
+URL = make_url(os.environ["DATABASE_URL"])
+mine = create_async_engine(URL, poolclass=NullPool)
+autocommit = mine.execution_options(isolation_level="AUTOCOMMIT")
+MAY_I = "rolsuper OR rolcreaterole, now() + '5 minutes' FROM pg_roles"
 
 
-@asynccontextmanager
-async def role_with_four_slots() -> AsyncIterator[URL]:
-    name, password = f"guide_guest_{token_hex(4)}", token_hex(16)
-    async with owner.begin() as connection:
-        until = await connection.scalar(text("SELECT now() + '5 minutes'"))
-        login = f"LOGIN PASSWORD '{password}' VALID UNTIL '{until}'"
-        role = text(f"CREATE ROLE {name} {login} CONNECTION LIMIT 4")
-        try:
-            await connection.execute(role)
-        except ProgrammingError:
-            raise SystemExit("This needs a role with CREATEROLE.") from None
-    try:
-        yield MINE.set(username=name, password=password)
-    finally:
-        async with owner.begin() as connection:
-            await connection.execute(text(f"DROP ROLE {name}"))
+async def four_slots(stack: AsyncExitStack, **sizes: int) -> AsyncEngine:
+    role, password = f"guide_guest_{token_hex(4)}", token_hex(16)
+    me = await stack.enter_async_context(autocommit.connect())
+    answer = await me.execute(text(f"SELECT {MAY_I} WHERE rolname = user"))
+    may, until = answer.one()
+    if not may:
+        raise SystemExit("This needs a role with CREATEROLE.")
+    stack.push_async_callback(me.execute, text(f"DROP ROLE IF EXISTS {role}"))
+    login = f"LOGIN PASSWORD '{password}' VALID UNTIL '{until}'"
+    await me.execute(text(f"CREATE ROLE {role} {login} CONNECTION LIMIT 4"))
+    url = URL.set(username=role, password=password)
+    engine = create_async_engine(url, **sizes)
+    stack.push_async_callback(engine.dispose)
+    return engine
 
 
 async def main() -> None:
-    async with role_with_four_slots() as url, AsyncExitStack() as lent:
-        engine = create_async_engine(url, pool_size=5, max_overflow=10)
-        for guest in range(1, 12 + 1):
-            try:
-                await lent.enter_async_context(engine.connect())
-            except Exception as error:  # asyncpg's own; DBAPIError since 2.1
-                refusal: Any = getattr(error, "orig", error)
-                message = str(refusal).replace(str(url.username), "guest")
-                print(f"5 + 10, guest {guest}:", refusal.sqlstate, message)
-                #> 5 + 10, guest 5: 53300 too many connections for role "guest"
-                break
-        await lent.aclose()
-        await engine.dispose()
+    async with AsyncExitStack() as stack:
+        engine = await four_slots(stack, pool_size=5, max_overflow=10)
+        lent = list[object]()
+        try:
+            for _ in range(12):
+                lent.append(await stack.enter_async_context(engine.connect()))
+        except Exception as error:  # asyncpg's own; DBAPIError since 2.1
+            said = str(getattr(error, "orig", error))
+            said = said.replace(str(engine.url.username), "guest")
+            print(f"5 + 10, guest {len(lent) + 1}:", said)
+            #> 5 + 10, guest 5: too many connections for role "guest"
 
-    async with role_with_four_slots() as url:
-        engine = create_async_engine(url, pool_size=4, max_overflow=0)
+    async with AsyncExitStack() as stack:
+        engine = await four_slots(stack, pool_size=4, max_overflow=0)
 
         async def serve() -> object:
             async with engine.connect() as connection:
@@ -62,7 +57,6 @@ async def main() -> None:
         served = await asyncio.gather(*(serve() for _ in range(12)))
         print("4 + 0, guests served:", len(served))
         #> 4 + 0, guests served: 12
-        await engine.dispose()
 
 
 asyncio.run(main())
