@@ -3,12 +3,14 @@
 import re
 
 import pytest
-from sqlalchemy import Row, text
+from sqlalchemy import Row, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tools.pages import pages
+from tools.postgres import EmbeddedPostgres
 from tools.rooms import LANGUAGES
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -82,6 +84,120 @@ async def test_closing_a_session_keeps_what_was_committed(database_url: str) -> 
     await engine.dispose()
 
 
+async def test_an_advisory_lock_stays_on_a_connection_that_is_back_in_the_pool(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    async with AsyncSession(engine) as session:
+        await session.execute(text("SELECT pg_advisory_lock(7)"))
+        await session.commit()
+    [row] = await others(watcher)
+    kinds = text("SELECT locktype FROM pg_locks WHERE pid = :pid")
+    assert (row.state, await watcher.scalar(kinds, {"pid": row.pid})) == ("idle", "advisory")
+    await engine.dispose()
+
+
+async def test_the_query_leaves_out_workers_and_walsenders(database_url: str) -> None:
+    staged = ("client backend", "walsender", "parallel worker", "autovacuum worker")
+    url = make_url(database_url)
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA staged"))
+        await connection.execute(
+            text("""
+                CREATE TABLE staged.pg_stat_activity AS
+                SELECT current_database() AS datname, 0 AS pid, backend_type,
+                       backend_type AS application_name, 'active' AS state,
+                       now() AS state_change, '' AS query
+                FROM unnest(cast(:kinds AS text[])) AS kind (backend_type)
+            """),
+            {"kinds": [*staged, None]},
+        )
+        # Where a path names it, pg_catalog is no longer searched first.
+        await connection.execute(
+            text(f"ALTER DATABASE {url.database} SET search_path = staged, pg_catalog")
+        )
+    await engine.dispose()
+    async with create_async_engine(url, poolclass=NullPool).connect() as looking:
+        seen = {row.application_name for row in await others(looking)}
+    # Of other roles' connections an ordinary role does not learn the kind.
+    assert seen == {"client backend", None}
+
+
+async def test_a_failed_transaction_that_nobody_rolled_back_shows_as_aborted(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    async with AsyncSession(engine) as session:
+        with pytest.raises(DBAPIError):
+            await session.execute(text("SELECT 1 / 0"))
+        assert [row.state for row in await others(watcher)] == ["idle in transaction (aborted)"]
+    await engine.dispose()
+
+
+async def test_another_roles_rows_have_no_state_until_pg_monitor_is_granted() -> None:
+    with EmbeddedPostgres() as server:
+        url = make_url(server.url())
+        guest = url.set(username="guest", password="tea")
+        admin = create_async_engine(url)
+        async with admin.begin() as connection:
+            await connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'tea'"))
+        async with create_async_engine(guest, poolclass=NullPool).connect() as looking:
+            [row] = await others(looking)
+            assert (row.state, row.query) == (None, "<insufficient privilege>")
+        async with admin.begin() as connection:
+            await connection.execute(text("GRANT pg_monitor TO guest"))
+        async with create_async_engine(guest, poolclass=NullPool).connect() as looking:
+            [row] = await others(looking)
+            assert (row.state, row.query) == ("idle", "COMMIT;")
+        await admin.dispose()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_neither_driver_gives_an_application_name(
+    database_url: str, watcher: AsyncConnection, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGAPPNAME", raising=False)
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+        await connection.execute(BACKEND)
+        assert [row.application_name for row in await others(watcher)] == [""]
+
+
+async def test_with_psycopg_the_last_statement_has_no_semicolon(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    async with AsyncSession(engine) as session:
+        await session.execute(BACKEND)
+    assert [row.query for row in await others(watcher)] == ["ROLLBACK"]
+    await engine.dispose()
+
+
+async def test_recycle_and_pre_ping_close_nothing_before_the_next_checkout(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, pool_recycle=0, pool_pre_ping=True)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+    assert [row.pid for row in await others(watcher)] == [pid]
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(BACKEND) != pid
+    await engine.dispose()
+
+
+async def test_pre_ping_hides_that_an_idle_connection_was_terminated(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(BACKEND) != pid
+    await engine.dispose()
+
+
 async def test_terminating_an_idle_connection_fails_its_next_user_only(
     database_url: str, watcher: AsyncConnection
 ) -> None:
@@ -121,13 +237,40 @@ async def test_dispose_after_each_session_amounts_to_having_no_pool(database_url
     assert len(pids) == 3
 
 
-async def test_null_pool_opens_a_connection_for_every_session(database_url: str) -> None:
+async def test_null_pool_opens_a_connection_for_each_transaction(database_url: str) -> None:
     engine = create_async_engine(database_url, poolclass=NullPool)
     pids = set()
-    for _ in range(3):
-        async with AsyncSession(engine) as session:
+    async with AsyncSession(engine) as session:
+        for _ in range(3):
             pids.add(await session.scalar(BACKEND))
+            await session.commit()
     assert len(pids) == 3
+
+
+async def test_dispose_leaves_a_lent_connection_open(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    async with AsyncSession(engine) as idle, AsyncSession(engine) as lent:
+        await idle.execute(BACKEND)
+        pid = await lent.scalar(BACKEND)
+        await idle.close()
+        await engine.dispose()
+        assert [row.pid for row in await others(watcher)] == [pid]
+        await (await lent.connection()).invalidate()
+
+
+async def test_a_probe_that_borrows_from_a_full_pool_has_to_queue(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    own = create_async_engine(database_url, poolclass=NullPool)
+    async with AsyncSession(engine) as request:
+        await request.execute(BACKEND)
+        with pytest.raises(PoolTimeout):
+            async with engine.connect():
+                pass
+        async with own.connect() as probe:
+            assert await probe.scalar(text("SELECT 'ready'")) == "ready"
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

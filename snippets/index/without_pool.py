@@ -1,6 +1,6 @@
-"""With NullPool the server connection ends together with the session.
+"""With NullPool the server connection ends together with the transaction.
 
-用 NullPool，会话一结束，服务端连接也跟着断开。
+用 NullPool，事务一结束，服务端连接就断开。
 """
 
 import asyncio
@@ -35,8 +35,9 @@ async def main() -> None:
         await session.execute(text("SELECT 'longjing'"))
         print("during:", await postgresql())
         #> during: ["idle in transaction | SELECT 'longjing'"]
-    print("after :", await postgresql())
-    #> after : []
+        await session.commit()
+        print("commit:", await postgresql())
+        #> commit: []
 
 
 asyncio.run(main())
