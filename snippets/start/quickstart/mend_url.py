@@ -1,25 +1,51 @@
-"""A cloud provider's URL needs another scheme and `ssl` for `sslmode`.
+"""libpq's words in a URL become what asyncpg calls them, or go.
 
-云厂商给的 URL 要改两处：协议头换掉，`sslmode` 改成 `ssl`。
+URL 里 libpq 的参数：能换成 asyncpg 写法的换掉，用不上的删掉。
 """
+
+import ssl
+from typing import Any
 
 from sqlalchemy import URL, make_url
 
-
-def for_asyncpg(url: str) -> URL:
-    """The same database, addressed the way asyncpg understands."""
-    mended = make_url(url).set(drivername="postgresql+asyncpg")
-    sslmode = mended.query.get("sslmode")
-    if sslmode is None:
-        return mended
-    mended = mended.difference_update_query(["sslmode"])
-    return mended.update_query_dict({"ssl": sslmode})
+# asyncpg has no such option, or SQLAlchemy's pool does it.
+DROPPED = "channel_binding", "gssencmode", "pgbouncer", "connection_limit"
 
 
-for url in (
+def for_asyncpg(address: str) -> tuple[URL, dict[str, Any]]:
+    """The same database, as `create_async_engine` takes it with asyncpg."""
+    url = make_url(address).set(drivername="postgresql+asyncpg")
+    words: dict[str, Any] = dict(url.query)
+    connect_args: dict[str, Any] = {}
+    for word in DROPPED:
+        words.pop(word, None)
+    if "connect_timeout" in words:
+        # To libpq 0 means no limit, to asyncpg no time at all.
+        connect_args["timeout"] = float(words.pop("connect_timeout")) or None
+    for word in {"application_name", "options"} & words.keys():
+        connect_args.setdefault("server_settings", {})[word] = words.pop(word)
+    mode = words.pop("sslmode", None)
+    if authority := words.pop("sslrootcert", None):
+        system = authority == "system"
+        context = ssl.create_default_context(
+            cafile=None if system else authority
+        )
+        context.check_hostname = system or mode == "verify-full"
+        connect_args["ssl"] = context
+    elif mode:
+        words["ssl"] = mode
+    return url.set(query=words), connect_args
+
+
+for address in (
     "postgres://tea:secret@db.example/tea",
-    "postgresql://tea:secret@db.example/tea?sslmode=require",
+    "postgresql://tea:secret@db.example/tea"
+    "?sslmode=require&channel_binding=require",
+    "postgresql://tea:secret@db.example/tea"
+    "?application_name=shop&connect_timeout=10&pgbouncer=true",
 ):
-    print(for_asyncpg(url))
-    #> postgresql+asyncpg://tea:***@db.example/tea
-    #> postgresql+asyncpg://tea:***@db.example/tea?ssl=require
+    url, connect_args = for_asyncpg(address)
+    print(url, connect_args)
+    #> postgresql+asyncpg://tea:***@db.example/tea {}
+    #> postgresql+asyncpg://tea:***@db.example/tea?ssl=require {}
+    #> postgresql+asyncpg://tea:***@db.example/tea {'timeout': 10.0, 'server_settings': {'application_name': 'shop'}}

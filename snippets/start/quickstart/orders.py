@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -19,7 +20,8 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = "orders"
+    # A new name at each run: a table of yours is never touched.
+    __tablename__ = f"guide_orders_{token_hex(4)}"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str]
@@ -27,8 +29,7 @@ class Order(Base):
 
 async def main() -> None:
     async with engine.begin() as connection:
-        # Stop here rather than touch an `orders` table of yours.
-        await connection.run_sync(Base.metadata.create_all, checkfirst=False)
+        await connection.run_sync(Base.metadata.create_all)
 
     async with async_session() as session:
         session.add_all([Order(drink="longjing"), Order(drink="oolong")])
