@@ -1,6 +1,6 @@
 """A leaked connection lasts until the garbage collector terminates it.
 
-泄漏的连接要等垃圾回收来掐断，同时留下一条警告。
+泄漏的连接要等垃圾回收来强行断开，同时留下一条警告。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """`idle_in_transaction_session_timeout` ends a transaction left open.
 
-`idle_in_transaction_session_timeout` 会掐断迟迟不结束的事务。
+`idle_in_transaction_session_timeout` 会强行断开迟迟不结束的事务。
 """
 
 import asyncio

@@ -5,22 +5,22 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-URL = os.environ["DATABASE_URL"]
 NAME = {"server_settings": {"application_name": "teahouse"}}
 SEEN = text("""
     SELECT state, wait_event_type, query FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'teahouse'
-    ORDER BY backend_start
-""")
-TABLE = text("CREATE TABLE orders AS SELECT 1 AS id, 'longjing' AS drink")
-CHANGE = text("UPDATE orders SET drink = 'oolong' WHERE id = 1")
-engine = create_async_engine(URL, connect_args=NAME)
-watcher = create_async_engine(URL, poolclass=NullPool)
+    ORDER BY backend_start""")
+ORDERS = f"guide_orders_{token_hex(4)}"
+TABLE = text(f"CREATE TABLE {ORDERS} AS SELECT 1 AS id, 'longjing' AS drink")
+CHANGE = text(f"UPDATE {ORDERS} SET drink = 'oolong' WHERE id = 1")
+engine = create_async_engine(os.environ["DATABASE_URL"], connect_args=NAME)
+watcher = create_async_engine(engine.url, poolclass=NullPool)
 changed, paid = asyncio.Event(), asyncio.Event()
 
 
@@ -44,7 +44,7 @@ async def watch() -> None:
             rows = (await connection.execute(SEEN)).all()
         blocked = rows[-1].wait_event_type == "Lock"
     for row in rows:
-        print(*row, sep=" | ")
+        print(" | ".join(row).replace(ORDERS, "orders"))
         #> idle in transaction | Client | UPDATE orders SET drink = 'oolong' WHERE id = 1
         #> active | Lock | UPDATE orders SET drink = 'oolong' WHERE id = 1
     paid.set()
@@ -55,7 +55,7 @@ async def main() -> None:
         await connection.execute(TABLE)
     await asyncio.gather(first(), second(), watch())
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
 
