@@ -5,12 +5,12 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import asyncpg  # type: ignore[import-untyped]
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import (
@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import QueuePool
 
-from tools.rooms import DOCS
+from tests.pools import checked_out
+from tools.rooms import DOCS, LANGUAGES
 
 SELECT = text("SELECT 'oolong'")
 
@@ -298,4 +299,86 @@ async def test_a_deadline_in_the_dependency_covers_a_stream_to_its_end(database_
     ) as client:
         with pytest.raises(TimeoutError):
             await client.get("/")
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("scope", "outcome"), [("request", "cancelled"), ("function", "finished")])
+async def test_a_deadline_in_the_dependency_cancels_background_tasks(
+    database_url: str, scope: Literal["request", "function"], outcome: str
+) -> None:
+    engine, app, outcomes = create_async_engine(database_url), FastAPI(), list[str]()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with asyncio.timeout(0.3), AsyncSession(engine) as session:
+            yield session
+
+    async def invoice() -> None:
+        try:
+            await asyncio.sleep(1)
+            outcomes.append("finished")
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+            raise
+
+    @app.get("/")
+    async def order(
+        _: Annotated[AsyncSession, Depends(get_session, scope=scope)], tasks: BackgroundTasks
+    ) -> str:
+        tasks.add_task(invoice)
+        return "oolong"
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://teahouse"
+    ) as client:
+        assert (await client.get("/")).status_code == 200
+    assert outcomes == [outcome]
+    await engine.dispose()
+
+
+# What the page tells to ask
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_query_of_the_page_shows_what_the_lent_connections_do(
+    database_url: str, language: str
+) -> None:
+    page = (DOCS / language / "pool" / "timeout.md").read_text("utf-8")
+    (query,) = re.findall(r"^```sql\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    waits, auto, broken, asks = (create_async_engine(database_url) for _ in range(4))
+    async with waits.connect() as first, auto.connect() as second, broken.connect() as third:
+        await first.execute(SELECT)
+        await second.execution_options(isolation_level="AUTOCOMMIT")
+        await second.execute(text("SELECT 'longjing'"))
+        with pytest.raises(exc.DBAPIError):
+            await third.execute(text("SELECT 1 / 0"))
+        async with asks.connect() as connection:
+            rows = (await connection.execute(text(query))).all()
+            states = {row.query: row.state for row in rows}
+        assert states["SELECT 'oolong'"] == "idle in transaction"
+        assert states["SELECT 'longjing'"] == "idle"
+        assert states["SELECT 1 / 0"] == "idle in transaction (aborted)"
+        assert checked_out(auto) == 1
+    for engine in (waits, auto, broken, asks):
+        await engine.dispose()
+
+
+# Who goes first
+
+
+async def test_who_asks_in_the_turn_of_a_return_goes_before_those_who_wait(
+    database_url: str,
+) -> None:
+    engine, served = pool_of_one(database_url), list[str]()
+
+    async def guest(name: str) -> None:
+        async with engine.connect():
+            served.append(name)
+
+    first = await engine.connect()
+    waiting = asyncio.create_task(guest("waited"))
+    await asyncio.sleep(0)
+    returning = asyncio.create_task(first.close())
+    newcomer = asyncio.create_task(guest("newcomer"))
+    await asyncio.gather(waiting, returning, newcomer)
+    assert served == ["newcomer", "waited"]
     await engine.dispose()
