@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, event, make_url, text
@@ -123,6 +124,56 @@ def test_in_a_later_loop_the_first_error_is_the_loop_and_the_next_an_operation(
     gc.collect()
 
 
+OUTLIVED = """
+import asyncio, sys
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if sys.argv[2] == "uvloop":
+    uvloop.install()
+engine = create_async_engine(sys.argv[1])
+
+async def pid():
+    async with engine.connect() as connection:
+        return await connection.scalar(text("SELECT pg_backend_pid()"))
+
+print(asyncio.run(pid()), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize(("loop", "left"), [("asyncio", 1), ("uvloop", 0)])
+def test_a_backend_outlives_a_loop_of_asyncio_and_not_one_of_uvloop(
+    database_url: str, loop: str, left: int
+) -> None:
+    async def until_it_is(number: int) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while await backends(database_url) != number:
+                continue
+
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", OUTLIVED, database_url, loop],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as program:
+        assert program.stdout
+        assert program.stdout.readline()
+        asyncio.run(until_it_is(left))
+        assert asyncio.run(backends(database_url)) == left
+        program.communicate(b"\n")
+
+
+async def test_dispose_of_the_sync_engine_logs_a_missing_greenlet(
+    engine: AsyncEngine, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pid(engine)
+    with caplog.at_level(logging.ERROR):
+        engine.sync_engine.dispose()
+    assert "Exception closing connection" in caplog.text
+    assert "MissingGreenlet: greenlet_spawn has not been called" in caplog.text
+
+
 def test_a_plain_dispose_in_a_later_loop_logs_that_the_first_is_closed(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,6 +201,20 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 url, way = sys.argv[1:]
 engine = create_async_engine(url)
+
+if way == "pid check":  # as SQLAlchemy's manual has it
+    from sqlalchemy import event, exc
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(_, record):
+        record.info["pid"] = os.getpid()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def checkout(_, record, proxy):
+        if record.info["pid"] != os.getpid():
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise exc.DisconnectionError("another process")
+
 kept = [engine.pool] if way == "kept" else []
 
 async def pid():
@@ -157,11 +222,13 @@ async def pid():
         return await connection.scalar(text("SELECT pg_backend_pid()"))
 
 async def work():
-    if way != "as it is":
+    if way in ("plain", "close=False", "kept", "collected"):
         await engine.dispose(close=way == "plain")
     if way in ("kept", "collected"):
         gc.collect()
     await pid()
+    if way == "pid check":
+        gc.collect()
 
 async def main():
     ours = await pid()
@@ -177,13 +244,13 @@ async def main():
     alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
     async with watcher.connect() as connection:
         print("alive:", await connection.scalar(alive, {"pid": ours}), flush=True)
-    if way in ("as it is", "kept", "collected"):
+    if way in ("as it is", "kept", "collected", "pid check"):
         try:
             async with asyncio.timeout(5):
                 await pid()
             print("fine", flush=True)
         except Exception as error:
-            unheard = way == "collected" and isinstance(error, TimeoutError)
+            unheard = way in ("collected", "pid check") and isinstance(error, TimeoutError)
             print("unheard" if unheard else "broken", flush=True)
     os._exit(0)
 
@@ -219,12 +286,65 @@ def test_a_child_that_uses_the_pool_as_it_is_breaks_the_connection_of_its_parent
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only epoll is shared across fork()")
 @pytest.mark.parametrize(
-    ("way", "outcome"), [("kept", ["alive: 1", "fine"]), ("collected", ["alive: 0", "unheard"])]
+    ("way", "outcome"),
+    [
+        ("kept", ["alive: 1", "fine"]),
+        ("collected", ["alive: 0", "unheard"]),
+        ("pid check", ["alive: 0", "unheard"]),
+    ],
 )
 def test_a_parent_hears_no_more_if_its_child_collects_the_old_pool(
     database_url: str, way: str, outcome: list[str]
 ) -> None:
     assert forked(database_url, way) == outcome
+
+
+def test_multiprocessing_forks_by_default_on_linux_before_3_14() -> None:
+    program = "import multiprocessing; print(multiprocessing.get_start_method())"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
+    )
+    if sys.platform == "linux":
+        assert ran.stdout.strip() == ("fork" if sys.version_info < (3, 14) else "forkserver")
+
+
+SPAWNED = """
+import asyncio, multiprocessing, sys
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(sys.argv[1])
+
+async def connect():
+    async with engine.connect():
+        pass
+
+def inherited(answer):
+    answer.send(engine.pool.checkedin())
+
+if __name__ == "__main__":
+    asyncio.run(connect())
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context(sys.argv[2])
+    child = context.Process(target=inherited, args=[theirs])
+    child.start()
+    print(engine.pool.checkedin(), ours.recv())
+    child.join()
+"""
+
+
+@pytest.mark.parametrize(("way", "pooled"), [("fork", 1), ("forkserver", 0), ("spawn", 0)])
+def test_a_child_inherits_the_pool_by_fork_and_not_otherwise(
+    database_url: str, tmp_path: Path, way: str, pooled: int
+) -> None:
+    program = tmp_path / "spawned.py"
+    program.write_text(SPAWNED, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", program, database_url, way],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert ran.stdout.split() == ["1", str(pooled)]
 
 
 # invalidate

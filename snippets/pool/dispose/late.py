@@ -5,17 +5,12 @@
 
 import asyncio
 import os
+import re
 
-from sqlalchemy import NullPool, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'teahouse'
-""")
-engine = create_async_engine(URL, connect_args=NAME)
+engine = create_async_engine(os.environ["DATABASE_URL"])
 
 
 async def brew() -> str:
@@ -30,22 +25,15 @@ async def brew_and_dispose() -> str:
         await engine.dispose()
 
 
-async def on_the_server() -> int:
-    watcher = create_async_engine(URL, poolclass=NullPool)
-    async with watcher.connect() as connection:
-        return int(await connection.scalar(BACKENDS))
-
-
-asyncio.run(brew())
-print("left behind:", asyncio.run(on_the_server()))
-#> left behind: 1
+print("first loop:", asyncio.run(brew()))
+#> first loop: oolong
 try:
     asyncio.run(brew())
 except RuntimeError as error:
-    print("second loop:", str(error).rpartition("> ")[2])
+    print("second loop:", re.split(">;? ", str(error))[-1])
     #> second loop: attached to a different loop
 
-asyncio.run(engine.dispose(close=False))
+asyncio.run(engine.dispose(close=False))  # forget what cannot be used
 drinks = [asyncio.run(brew_and_dispose()) for _ in range(3)]
 print("disposed in each loop:", *drinks)
 #> disposed in each loop: oolong oolong oolong

@@ -35,7 +35,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await fill(engine, 5)
         yield
     finally:
-        await engine.dispose()
+        async with asyncio.timeout(5):  # for a dead network
+            await engine.dispose()
 
 
 async def tell(moment: str) -> None:
