@@ -1,8 +1,10 @@
 # Two commands for everybody: `make serve` and `make test`. The rest is named in CONTRIBUTING.md.
 
-# `make prove SQLALCHEMY=2.0.58` has an environment of its own, beside the locked one.
+# `make prove SQLALCHEMY=2.0.58` and `make prove PYTHON3=python3.13` have environments of their own,
+# beside the locked one.
 SQLALCHEMY ?=
-VENV := .venv$(addprefix -,$(SQLALCHEMY))
+PYTHON3 ?= python3
+VENV := .venv$(addprefix -,$(SQLALCHEMY))$(addprefix -,$(filter-out python3,$(notdir $(PYTHON3))))
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
@@ -56,8 +58,8 @@ clean:
 # configuration, so a mirror that is set there is handed on.
 $(VENV)/ready: requirements.lock
 	@echo "Installing into $(VENV)"
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is older than 3.11: put a newer one first in PATH")'
-	@python3 -m venv --clear $(VENV)
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is older than 3.11: put a newer one first in PATH")'
+	@$(PYTHON3) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.lock
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	@index="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}"; \

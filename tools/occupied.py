@@ -48,7 +48,7 @@ class ReaderDatabase:
         """What a program that has ended did to it, a short phrase each."""
         after = contents(self.admin_url)
         gone = [f"{what} is gone or changed" for what in sorted(self.before - after)]
-        return gone + [f"{what} is left" for what in sorted(after - self.before)]
+        return gone + [f"leaves behind {what}" for what in sorted(after - self.before)]
 
 
 @dataclass(frozen=True)

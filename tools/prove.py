@@ -298,7 +298,7 @@ def _database(
             yield taken.url, taken.changes
     else:
         with fresh_database(server.url) as url:
-            yield url, lambda: [f"{what} is left" for what in leftovers(url)]
+            yield url, lambda: [f"leaves behind {what}" for what in leftovers(url)]
 
 
 def _judge_harm(snippet: Path, harm: Sequence[str]) -> str:
