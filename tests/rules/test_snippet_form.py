@@ -72,6 +72,16 @@ def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
 
 
 @every_snippet
+def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
+    report(
+        f"{spot(snippet, number)}: takes advisory lock {key[1]}, which an application may hold; "
+        "draw the number, `secrets.randbits(62)`"
+        for number, line in enumerate(snippet.read_text("utf-8").splitlines(), 1)
+        if (key := re.search(r"advisory\w*lock\w*\((\d+)", line)) and not OUTPUT.match(line)
+    )
+
+
+@every_snippet
 def test_a_snippet_prints_and_shows_what_it_printed(snippet: Path) -> None:
     if not any(OUTPUT.match(line) for line in snippet.read_text("utf-8").splitlines()):
         report([f"{spot(snippet)}: shows no output; print the fact it proves and `make update`"])
