@@ -329,9 +329,8 @@ async def test_a_gather_that_fails_leaves_the_connection_of_its_session_out(
     try:
         with pytest.raises(IllegalStateChangeError, match="Method 'close\\(\\)' can't be called"):
             await share()
-        async with asyncio.timeout(10):
-            while len(asyncio.all_tasks()) > 1:  # the other execute()
-                await asyncio.sleep(0)
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
         assert checked_out(engine) == 1
         with pytest.raises(TimeoutError, match="QueuePool limit of size 1 overflow 0 reached"):
             await work_in_a_block(engine)
@@ -408,10 +407,14 @@ async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
     said = "the underlying connection is closed"
     if psycopg:
         said = "administrator command" if lose is lose_connection else "idle-in-transaction timeout"
-    with pytest.raises(DBAPIError, match=said) as caught:
+
+    async def work() -> None:
         async with async_session.begin() if begin else async_session() as session:
             await lose(session, watcher)
             raise LookupError("out of oolong")
+
+    with pytest.raises(DBAPIError, match=said) as caught:
+        await work()
     assert isinstance(caught.value.__context__, LookupError)
     assert checked_out(engine) == 0
     await work_in_a_block(engine)
@@ -423,11 +426,15 @@ async def test_nothing_of_the_block_is_saved_if_the_server_ended_its_connection(
 ) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    with pytest.raises(DBAPIError, match=r"cannot call Transaction\.commit\(\)"):
+
+    async def work() -> None:
         async with async_sessionmaker(engine).begin() as session:
             session.add(Order(drink="oolong"))
             await session.flush()
             await lose_connection(session, watcher)
+
+    with pytest.raises(DBAPIError, match=r"cannot call Transaction\.commit\(\)"):
+        await work()
     async with AsyncSession(engine) as session:
         assert (await session.scalars(select(Order))).all() == []
 

@@ -4,8 +4,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
-from contextlib import nullcontext
-from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -178,37 +176,6 @@ async def test_autoflush_takes_no_second_connection(database_url: str) -> None:
         assert len((await session.scalars(select(Counted))).all()) == 1
         assert checked_out(engine) == 1
     await engine.dispose()
-
-
-@pytest.mark.parametrize("eager", [False, True])
-async def test_a_column_with_onupdate_is_unreadable_after_an_update_unless_eager(
-    engine: AsyncEngine, eager: bool
-) -> None:
-    class Base(DeclarativeBase):
-        pass
-
-    class Pot(Base):
-        __tablename__ = "pots"
-        __mapper_args__ = {"eager_defaults": True} if eager else {}  # noqa: RUF012
-        id: Mapped[int] = mapped_column(primary_key=True)
-        tea: Mapped[str]
-        updated_at: Mapped[datetime] = mapped_column(
-            server_default=func.now(), onupdate=func.now()
-        )
-
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    async with AsyncSession(engine, expire_on_commit=False) as session:
-        pot = Pot(tea="oolong")
-        session.add(pot)
-        await session.commit()
-        assert isinstance(pot.updated_at, datetime)
-        pot.tea = "pu-erh"
-        await session.commit()
-        assert pot.tea == "pu-erh"
-        with nullcontext() if eager else pytest.raises(MissingGreenlet):
-            assert isinstance(pot.updated_at, datetime)
-        assert checked_out(engine) == (0 if eager else 1)
 
 
 # A generator that somebody iterates by hand

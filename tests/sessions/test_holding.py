@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from datetime import datetime
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -28,6 +30,7 @@ from tests.pools import checked_out
 BACKEND = text("SELECT pg_backend_pid()")
 LOCK = text("SELECT pg_advisory_lock(7)")
 TRY_LOCK = text("SELECT pg_try_advisory_lock(7)")
+UNLOCK = text("SELECT pg_advisory_unlock(7)")
 
 
 class Base(AsyncAttrs, DeclarativeBase):
@@ -135,6 +138,30 @@ async def test_a_lock_of_a_rolled_back_session_is_refused_to_others_until_it_dis
         await watcher.execute(LOCK)
 
 
+async def test_unlocking_on_another_connection_returns_false_and_the_lock_stays(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect(), engine.connect():
+        pass
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(TRY_LOCK) is True
+        await session.commit()
+        assert await session.scalar(UNLOCK) is False
+    assert await watcher.scalar(TRY_LOCK) is False
+    await engine.dispose()
+
+
+async def test_a_transaction_lock_is_gone_at_the_first_commit(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        assert await watcher.scalar(TRY_LOCK) is False
+        await session.commit()
+        assert await watcher.scalar(TRY_LOCK) is True
+
+
 async def test_server_settings_hold_for_every_connection_whatever_is_rolled_back(
     database_url: str,
 ) -> None:
@@ -188,6 +215,43 @@ async def test_a_rollback_expires_objects_even_with_expire_on_commit_off(
         await session.rollback()
         with pytest.raises(MissingGreenlet):
             print(order.drink)
+
+
+async def test_leaving_the_block_expires_nothing(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        order = (await session.scalars(select(Order))).one()
+    assert (order.drink, order.cups) == ("longjing", 2)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+async def test_an_update_expires_what_the_server_computes_and_reading_it_takes_a_connection(
+    engine: AsyncEngine, eager: bool
+) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Pot(Base):
+        __tablename__ = "pots"
+        __mapper_args__ = {"eager_defaults": True} if eager else {}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        tea: Mapped[str]
+        updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        pot = Pot(tea="oolong")
+        session.add(pot)
+        await session.commit()
+        pot.tea = "pu-erh"
+        await session.commit()
+        assert checked_out(engine) == 0
+        with nullcontext() if eager else pytest.raises(MissingGreenlet):
+            assert isinstance(pot.updated_at, datetime)
+        assert checked_out(engine) == (0 if eager else 1)
 
 
 # A request that only reads
