@@ -3,39 +3,38 @@
 一个可以直接拿来改的应用；导入它不会建立任何连接。
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-engine = create_async_engine(os.environ["DATABASE_URL"], pool_timeout=5)
+SETTINGS = {"application_name": "my-service", "statement_timeout": "30s"}
+engine = create_async_engine(
+    os.environ["DATABASE_URL"],
+    pool_pre_ping=True,
+    pool_timeout=5,
+    connect_args={"timeout": 5, "server_settings": SETTINGS},
+)
 async_session = async_sessionmaker(engine, expire_on_commit=False)
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Order(Base):
-    __tablename__ = "orders"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    drink: Mapped[str]
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    yield
-    await engine.dispose()
+    try:
+        yield
+    finally:
+        async with asyncio.timeout(5):
+            await engine.dispose()
 
 
 async def get_session() -> AsyncIterator[AsyncSession]:
@@ -47,12 +46,11 @@ app = FastAPI(lifespan=lifespan)
 Session = Annotated[AsyncSession, Depends(get_session)]
 
 
-@app.post("/orders", status_code=201)
-async def order(session: Session, drink: str) -> int:
-    order = Order(drink=drink)
-    session.add(order)
+@app.get("/now")
+async def now(session: Session) -> datetime:
+    found = (await session.scalars(select(func.now()))).one()
     await session.commit()
-    return order.id
+    return found
 
 
 if __name__ == "__main__":

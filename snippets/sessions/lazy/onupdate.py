@@ -1,4 +1,4 @@
-"""UPDATE expires a column with onupdate=func.now(), unless eager_defaults is set.
+"""UPDATE expires a column with onupdate=func.now(), unless eager_defaults=True.
 
 UPDATE 会让 onupdate=func.now() 的列过期；设了 eager_defaults 就不会。
 """
@@ -15,10 +15,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    pass
-
-
-class Columns:
     id: Mapped[int] = mapped_column(primary_key=True)
     drink: Mapped[str]
     changed: Mapped[datetime] = mapped_column(
@@ -26,13 +22,13 @@ class Columns:
     )
 
 
-class Order(Columns, Base):
+class Order(Base):
     __tablename__ = f"guide_orders_{token_hex(4)}"
 
 
-class EagerOrder(Columns, Base):
+class EagerOrder(Base):
     __tablename__ = f"guide_orders_{token_hex(4)}"
-    __mapper_args__ = {"eager_defaults": True}
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012
 
 
 engine = create_async_engine(os.environ["DATABASE_URL"])

@@ -11,11 +11,7 @@ from secrets import token_hex
 
 from sqlalchemy import event
 from sqlalchemy.exc import MissingGreenlet
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 URL = os.environ["DATABASE_URL"]
@@ -30,7 +26,8 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-async def read(name: str, engine: AsyncEngine, cold: bool = False) -> None:
+async def read(name: str, cold: bool = False, pre_ping: bool = False) -> None:
+    engine = create_async_engine(URL, pool_pre_ping=pre_ping)
     async with AsyncSession(engine) as session:
         session.add(order := Order())
         await session.commit()
@@ -52,9 +49,9 @@ async def main() -> None:
     engine = create_async_engine(URL)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    await read("warm", create_async_engine(URL))
-    await read("cold", create_async_engine(URL), cold=True)
-    await read("pre-ping", create_async_engine(URL, pool_pre_ping=True))
+    await read("warm")
+    await read("cold", cold=True)
+    await read("pre-ping", pre_ping=True)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
     await engine.dispose()

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import warnings
 from traceback import StackSummary, walk_stack
-from types import FrameType
 
 import greenlet  # type: ignore[import-untyped]
 from sqlalchemy import Pool, PoolResetState, event, text
@@ -22,18 +21,18 @@ PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
 LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
 
 
-def is_ours(frame: FrameType) -> bool:
-    package = frame.f_globals.get("__name__", "").partition(".")[0]
-    return package == OURS or not frame.f_code.co_filename.startswith(LIBRARIES)
-
-
 @event.listens_for(Pool, "checkout")
 def borrow(_: object, entry: Entry, proxy: object) -> None:
     frames = [*walk_stack(sys._getframe(1))]
     if above := greenlet.getcurrent().parent:  # None outside a greenlet
         frames += walk_stack(above.gr_frame)
-    ours = [pair for pair in frames if is_ours(pair[0])][:1]
-    entry.info["taken"] = StackSummary.extract(ours, lookup_lines=False)
+    ours = [
+        (frame, line)
+        for frame, line in frames
+        if frame.f_globals.get("__name__", "").partition(".")[0] == OURS
+        or not frame.f_code.co_filename.startswith(LIBRARIES)
+    ]
+    entry.info["taken"] = StackSummary.extract(ours[:1])
 
 
 @event.listens_for(Pool, "reset")
@@ -57,7 +56,6 @@ async def main() -> None:
     await engine.dispose()
 
 
-gc.disable()  # it comes when it likes; here it comes when we look
 warnings.simplefilter("ignore")
 logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 asyncio.run(main())

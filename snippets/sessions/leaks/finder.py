@@ -9,7 +9,6 @@ import sys
 import sysconfig
 from time import monotonic
 from traceback import StackSummary, walk_stack
-from types import FrameType
 
 import greenlet  # type: ignore[import-untyped]
 from sqlalchemy import Pool, event, text
@@ -20,18 +19,18 @@ LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
 lent: dict[object, tuple[float, StackSummary]] = {}
 
 
-def is_ours(frame: FrameType) -> bool:
-    package = frame.f_globals.get("__name__", "").partition(".")[0]
-    return package == OURS or not frame.f_code.co_filename.startswith(LIBRARIES)
-
-
 @event.listens_for(Pool, "checkout")
 def borrow(_: object, entry: object, proxy: object) -> None:
     frames = [*walk_stack(sys._getframe(1))]
     if above := greenlet.getcurrent().parent:  # None outside a greenlet
         frames += walk_stack(above.gr_frame)
-    ours = [pair for pair in frames if is_ours(pair[0])][:2]
-    lent[entry] = monotonic(), StackSummary.extract(ours, lookup_lines=False)
+    ours = [
+        (frame, line)
+        for frame, line in frames
+        if frame.f_globals.get("__name__", "").partition(".")[0] == OURS
+        or not frame.f_code.co_filename.startswith(LIBRARIES)
+    ]
+    lent[entry] = monotonic(), StackSummary.extract(ours[:2])
 
 
 @event.listens_for(Pool, "checkin")
