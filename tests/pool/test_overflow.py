@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from tests.pools import pool_of
 from tools.postgres import EmbeddedPostgres
 
 DEADLINE = 20.0
@@ -44,7 +45,9 @@ async def test_five_bursts_open_as_many_with_either_driver(
     await engine.dispose()
 
 
-async def test_a_connection_that_somebody_waits_for_is_not_closed(database_url: str) -> None:
+async def test_a_single_return_goes_to_the_task_that_waits_and_is_not_closed(
+    database_url: str,
+) -> None:
     engine = create_async_engine(database_url, pool_size=1, max_overflow=1)
     seen = count(engine)
     first, second = await engine.connect(), await engine.connect()
@@ -56,6 +59,69 @@ async def test_a_connection_that_somebody_waits_for_is_not_closed(database_url: 
     await third.close()
     await first.close()
     assert seen["close"] == 1
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("pool_timeout", [0.5, None])
+async def test_of_two_that_return_in_one_turn_one_is_closed_although_a_task_waits(
+    database_url: str, driver: str, pool_timeout: float | None
+) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    engine = create_async_engine(url, pool_size=1, max_overflow=1, pool_timeout=pool_timeout)
+    together, borrowed = asyncio.Barrier(2), asyncio.Barrier(3)
+    served, leave = asyncio.Queue[None](), asyncio.Event()
+
+    async def holder() -> None:
+        async with engine.connect():
+            await borrowed.wait()
+            await together.wait()
+
+    async def waiter() -> None:
+        async with engine.connect():
+            served.put_nowait(None)
+            await leave.wait()
+
+    holders = [asyncio.create_task(holder()) for _ in range(2)]
+    await borrowed.wait()  # both hold one, and meet at the next barrier
+    seen = count(engine)
+    waiting = [asyncio.create_task(waiter()) for _ in range(2)]
+    began = asyncio.get_running_loop().time()
+    await asyncio.wait(holders)
+    await served.get()
+    assert (seen["checkout"], seen["close"], seen["connect"]) == (1, 1, 0)
+    assert pool_of(engine).checkedout() == 1  # of two
+    if pool_timeout is None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(served.get(), 1)
+        leave.set()  # a return serves the other
+    else:
+        await served.get()
+        assert asyncio.get_running_loop().time() - began >= 0.9 * pool_timeout
+        leave.set()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*waiting)
+    await engine.dispose()
+
+
+async def test_without_overflow_both_that_return_in_one_turn_serve_a_task(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+    lent = [await engine.connect() for _ in range(2)]
+    seen = count(engine)
+    both_served = asyncio.Barrier(2)
+
+    async def waiter() -> None:
+        async with engine.connect():
+            await both_served.wait()
+
+    waiting = [asyncio.create_task(waiter()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*(connection.close() for connection in lent))
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*waiting)
+    assert seen == {"checkout": 2}
     await engine.dispose()
 
 

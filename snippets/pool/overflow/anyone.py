@@ -1,6 +1,6 @@
-"""Whoever returns to a full pool is closed: here always the older connection.
+"""What returns when `pool_size` are idle is closed: here the older connection.
 
-谁回来时池已经满了，谁就被关掉：这里每次关的都是更老的那个连接。
+归还时空闲连接已有 `pool_size` 个，就关掉：这里四次关的都是更老的那个连接。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Twenty guests at once, under three limits: none is closed while one waits.
+"""Twenty guests at once, under three limits: how many are opened and closed.
 
-二十位客人同时来，三种上限；只要还有人在等，就没有连接被关。
+二十位客人同时来，`max_overflow` 取三个值：各建几个连接，关几个。
 """
 
 import asyncio

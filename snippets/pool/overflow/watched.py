@@ -1,6 +1,6 @@
 """Three counters tell a calm pool from one that opens and closes all day.
 
-三个计数就能看出：池子是安稳的，还是整天在开了又关。
+三个计数就能看出：连接池是平稳的，还是整天在反复建连接、关连接。
 """
 
 import asyncio
