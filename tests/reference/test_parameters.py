@@ -1,5 +1,6 @@
 """The tables of the parameter reference say what the installed SQLAlchemy and asyncpg say."""
 
+import gc
 import inspect
 import re
 from ast import literal_eval
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool
 from sqlalchemy.util import get_cls_kwargs
 
-from tests.report import report
+from tests.report import report, require_on
 from tools.pages import Page
 from tools.rooms import DOCS, LANGUAGES, ROOT
 
@@ -116,7 +117,7 @@ def of_the_pools_class() -> dict[str, Any]:
 
 def documented() -> dict[str, str]:
     """What SQLAlchemy documents of each argument of `create_engine` and `create_async_engine`."""
-    entry = re.compile(r":param (\w+)[^:]*:(.*?)(?=\n +:param |\Z)", re.DOTALL)
+    entry = re.compile(r":param (\w+)[^:]*:(.*?)(?=\n *:param |\Z)", re.DOTALL)  # 3.13 dedents
     return {
         name: about
         for function in (create_engine, create_async_engine)
@@ -210,7 +211,7 @@ async def test_the_keys_of_connect_args_have_the_drivers_defaults(
     signature = inspect.signature(asyncpg.connect).parameters
     rows = {row.name: row for row in arguments(language, of_asyncpg=True)}
     theirs = {name: row.value for name, row in rows.items() if name in signature}
-    assert len(theirs) == 4
+    assert len(theirs) == 5
     assert {name: signature[name].default for name in theirs} == theirs
 
     engine = create_async_engine(database_url)
@@ -329,6 +330,40 @@ def test_a_configuration_of_strings_turns_false_into_true() -> None:
     config = {"sqlalchemy.url": URL, "sqlalchemy.pool_use_lifo": "false"}
     pool: Any = async_engine_from_config(config).pool
     assert pool._pool.use_lifo == "false"
+
+
+async def test_a_password_may_be_a_coroutine_function_called_for_each_connection(
+    database_url: str,
+) -> None:
+    url = sqlalchemy.make_url(database_url)
+    asked: list[str | None] = []
+
+    async def token() -> str | None:
+        asked.append(url.password)
+        return url.password
+
+    engine = create_async_engine(url.set(password=None), connect_args={"password": token})
+    for _ in range(2):
+        async with engine.connect(), engine.connect():
+            pass
+    await engine.dispose()
+    assert len(asked) == 2
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'Queue.get' was never awaited")  # since Python 3.12
+async def test_a_pool_timeout_that_is_a_string_fails_in_words_that_the_page_has(
+    database_url: str,
+) -> None:
+    pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": "5"}
+    engine = create_async_engine(database_url, **pool)
+    async with engine.connect():
+        try:
+            await engine.connect()
+        except TypeError as error:
+            said = str(error)
+    await engine.dispose()
+    gc.collect()  # the warning is of this test
+    require_on("reference/parameters", f"`{said}`")
 
 
 def test_future_is_taken_and_does_nothing() -> None:

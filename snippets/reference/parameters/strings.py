@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import warnings
 
 from sqlalchemy.ext.asyncio import (
     async_engine_from_config,
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 URL = os.environ["DATABASE_URL"]
+warnings.filterwarnings("ignore", "coroutine 'Queue.get'")  # Python 3.12+
 
 
 async def main() -> None:
@@ -28,8 +30,8 @@ async def main() -> None:
         try:
             await engine.connect()  # the first that has to wait
         except TypeError as error:
-            print("pool_timeout, in the first rush:", error)
-            #> pool_timeout, in the first rush: unsupported operand type(s) for +: 'float' and 'str'
+            print("pool_timeout, in the first rush:", type(error).__name__)
+            #> pool_timeout, in the first rush: TypeError
     await engine.dispose()
 
     config = {
