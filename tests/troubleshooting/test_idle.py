@@ -9,7 +9,9 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
+import sqlalchemy
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -19,6 +21,7 @@ from tests.pools import checked_out
 from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS, ROOT
 
+EDITION_2_1 = not sqlalchemy.__version__.startswith("2.0.")
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
 STATES = text("""
     SELECT state FROM pg_stat_activity
@@ -225,4 +228,262 @@ async def test_another_roles_state_is_hidden_without_pg_monitor() -> None:
             await connection.execute(text("GRANT pg_monitor TO guest"))
         seen = "teahouse: 1 idle | < 1 min | kept by a pool, if no more than processes x pool_size"
         assert diagnose(url) == [seen]
+        await engine.dispose()
+
+
+WAITS = text("""
+    SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity
+    WHERE :pid = ANY (pg_blocking_pids(pid))
+""")
+
+
+async def blocked_by(url: str, pid: int) -> str | None:
+    """What the first backend that waits for this one waits on, if there is one."""
+    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+        waits: str | None = await connection.scalar(WAITS, {"pid": pid})
+        return waits
+
+
+async def waits_for(url: str, pid: int) -> str:
+    """The same, as soon as one waits, half a minute at most."""
+    async with asyncio.timeout(30):
+        while not (waits := await blocked_by(url, pid)):
+            continue
+    return waits
+
+
+@pytest.fixture
+async def migrating(database_url: str) -> AsyncEngine:
+    """An engine for statements that stand outside a transaction; it made a table of orders."""
+    migrating = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with migrating.connect() as connection:
+        await connection.execute(text("CREATE TABLE orders AS SELECT 'longjing' AS drink"))
+    return migrating
+
+
+@pytest.mark.parametrize(
+    ("driver", "query", "waits"),
+    [
+        ("asyncpg", "SELECT 'oolong'", True),
+        ("psycopg", "SELECT 'oolong'", False),
+        ("psycopg", "SELECT cast(:drink AS text)", True),
+    ],
+)
+async def test_create_index_concurrently_waits_for_a_select_that_left_the_table_alone(
+    database_url: str, migrating: AsyncEngine, driver: str, query: str, waits: bool
+) -> None:
+    engine = create_async_engine(make_url(database_url).set(drivername=f"postgresql+{driver}"))
+
+    async def migrate() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text(query), {"drink": "oolong"} if ":drink" in query else {})
+        migrated = asyncio.create_task(migrate())
+        if waits:
+            assert await waits_for(database_url, pid) == "Lock virtualxid"
+        else:
+            await asyncio.wait_for(migrated, 30)
+    await asyncio.wait_for(migrated, 30)
+    await engine.dispose()
+
+
+async def test_a_select_waits_behind_alter_table_until_its_lock_timeout(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async def alter() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("SET lock_timeout = '1s'"))
+            await connection.execute(text("ALTER TABLE orders ADD COLUMN price int"))
+
+    async def count() -> int | None:
+        async with migrating.connect() as connection:
+            found: int | None = await connection.scalar(text("SELECT count(*) FROM orders"))
+            return found
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(alter())
+        assert await waits_for(database_url, pid) == "Lock relation"
+        behind = asyncio.create_task(count())
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await altering
+        # The reader's transaction is still open; only the migration stood in the way.
+        assert await asyncio.wait_for(behind, 30) == 1
+
+
+async def test_while_alter_table_waits_a_select_waits_behind_it(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async def run(statement: str) -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text(statement))
+
+    who = text("SELECT pid FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))")
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(run("ALTER TABLE orders ADD COLUMN price int"))
+        await waits_for(database_url, pid)
+        async with migrating.connect() as watcher:
+            altering_pid = await watcher.scalar(who, {"pid": pid})
+        selecting = asyncio.create_task(run("SELECT count(*) FROM orders"))
+        assert await waits_for(database_url, altering_pid) == "Lock relation"
+    await asyncio.gather(altering, selecting)
+
+
+async def test_an_interrupted_create_index_concurrently_leaves_an_invalid_index(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    invalid = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+    async with engine.connect() as reader, migrating.connect() as connection:
+        await reader.execute(text("SELECT 'oolong'"))
+        await connection.execute(text("SET lock_timeout = '100ms'"))
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+        assert await connection.scalar(invalid) == 1
+
+
+async def test_vacuum_does_not_wait_and_keeps_what_an_open_transaction_may_see(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    pages = text("SELECT pg_relation_size('orders') > 0")
+    async with migrating.connect() as connection:
+        async with engine.connect() as reader:
+            await reader.execute(text("SELECT 'oolong'"))
+            await connection.execute(text("DELETE FROM orders"))
+            await asyncio.wait_for(connection.execute(text("VACUUM orders")), 30)
+            assert await connection.scalar(pages)
+        await connection.execute(text("VACUUM orders"))
+        assert not await connection.scalar(pages)
+
+
+async def test_recycle_and_pre_ping_leave_a_lent_connection_alone(database_url: str) -> None:
+    engine = create_async_engine(
+        database_url,
+        pool_recycle=0,
+        pool_pre_ping=True,
+        connect_args={"server_settings": {"application_name": "teahouse"}},
+    )
+    async with engine.connect() as forgotten:
+        pid = await forgotten.scalar(text("SELECT pg_backend_pid()"))
+        async with engine.connect() as another:
+            assert await another.scalar(text("SELECT pg_backend_pid()")) != pid
+        assert "idle in transaction" in await states(database_url)
+        assert await forgotten.scalar(text("SELECT pg_backend_pid()")) == pid
+    await engine.dispose()
+
+
+async def test_statement_timeout_does_not_reach_a_transaction_that_is_idle(
+    database_url: str,
+) -> None:
+    engine = teahouse(database_url, statement_timeout="50ms")
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        await asyncio.sleep(0.5)
+        assert await states(database_url) == ["idle in transaction"]
+        with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
+            await connection.execute(text("SELECT pg_sleep(30)"))
+        await connection.rollback()
+        assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
+    await engine.dispose()
+
+
+async def test_the_limits_of_the_table_are_unset_by_default(engine: AsyncEngine) -> None:
+    names = [
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "transaction_timeout",
+        "idle_session_timeout",
+    ]
+    values = text("SELECT name, boot_val FROM pg_settings WHERE name = ANY (:names)")
+    async with engine.connect() as connection:
+        found = {
+            row.name: row.boot_val for row in await connection.execute(values, {"names": names})
+        }
+        since_17 = int(await connection.scalar(text("SHOW server_version_num")) or 0) >= 170000
+    assert set(found.values()) == {"0"}
+    assert set(names) - set(found) == (set() if since_17 else {"transaction_timeout"})
+
+
+async def test_transaction_timeout_ends_the_connection_in_any_state(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect() as connection:
+        version = int(await connection.scalar(text("SHOW server_version_num")) or 0)
+    await engine.dispose()
+    limited = teahouse(database_url, transaction_timeout="200ms")
+    if version < 170000:
+        with pytest.raises(DBAPIError if EDITION_2_1 else asyncpg.PostgresError, match="unrecog"):
+            async with limited.connect():
+                pass
+        return
+    for idle, statement in ((True, "SELECT 'longjing'"), (False, "SELECT pg_sleep(30)")):
+        connection = await limited.connect()
+        if idle:
+            await connection.execute(text(statement))
+            await until(database_url, lambda seen: not seen)
+        with pytest.raises(DBAPIError) as failure:
+            await connection.execute(text(statement))
+        assert failure.value.connection_invalidated
+        await connection.invalidate()
+        await connection.close()
+    await limited.dispose()
+
+
+async def test_idle_session_timeout_closes_what_rests_in_the_pool(database_url: str) -> None:
+    for pre_ping in (False, True):
+        engine = create_async_engine(
+            database_url,
+            pool_pre_ping=pre_ping,
+            connect_args={
+                "server_settings": {"application_name": "teahouse", "idle_session_timeout": "50ms"}
+            },
+        )
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 'longjing'"))
+        await until(database_url, lambda seen: not seen)
+        if pre_ping:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 'longjing'"))
+        else:
+            with pytest.raises(DBAPIError, match="connection is closed"):
+                async with engine.connect() as connection:
+                    await connection.execute(text("SELECT 'longjing'"))
+        await engine.dispose()
+
+
+async def test_without_more_sql_the_limit_shows_when_the_block_is_left(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async def slow_guest() -> None:
+        async with async_sessionmaker(engine)() as session:
+            await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+            await until(database_url, lambda seen: not seen)
+
+    message = r"cannot call Transaction\.rollback\(\): the underlying connection is closed"
+    with pytest.raises(DBAPIError, match=message):
+        await slow_guest()
+    assert checked_out(engine) == 0
+
+
+async def test_a_limit_on_the_role_holds_for_its_new_connections() -> None:
+    with EmbeddedPostgres() as server:
+        admin = create_async_engine(server.url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        shop = make_url(server.url()).set(username="shop", password="tea")
+        engine = create_async_engine(shop)
+        limit = text("SHOW idle_in_transaction_session_timeout")
+        async with admin.connect() as connection:
+            await connection.execute(text("CREATE ROLE shop LOGIN PASSWORD 'tea'"))
+            async with engine.connect() as before:
+                await connection.execute(
+                    text("ALTER ROLE shop SET idle_in_transaction_session_timeout = '60s'")
+                )
+                assert await before.scalar(limit) == "0"
+        await engine.dispose()
+        async with engine.connect() as after:
+            assert await after.scalar(limit) == "1min"
         await engine.dispose()
