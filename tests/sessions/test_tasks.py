@@ -1,6 +1,10 @@
 """What the page on one session per task claims beyond the lines that its snippets print."""
 
 import asyncio
+import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
@@ -11,9 +15,11 @@ from sqlalchemy.exc import (
     InterfaceError,
     InvalidRequestError,
     NotSupportedError,
+    PendingRollbackError,
     ResourceClosedError,
     SAWarning,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
@@ -74,6 +80,77 @@ async def test_a_burst_that_has_to_connect_meets_the_error_on_a_warm_pool(
         results = await together(session.execute(SELECT), session.execute(SELECT))
     assert isinstance(results[1], InvalidRequestError)
     assert str(results[1]).startswith(PROVISIONING)
+
+
+# gather on one session drains the pool
+
+
+DRAIN = """
+import asyncio, gc, os, warnings
+from contextlib import suppress
+from sqlalchemy import text
+from sqlalchemy.exc import IllegalStateChangeError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+
+async def read():
+    async with AsyncSession(engine) as session:
+        await asyncio.gather(*(session.execute(text("SELECT 1")) for _ in range(3)))
+
+async def main():
+    gc.disable()
+    for _ in range(3):
+        with suppress(IllegalStateChangeError):
+            await read()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*left, return_exceptions=True)
+        del left
+        print(engine.pool.checkedout())
+    await asyncio.sleep(0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    print(engine.pool.checkedout(), sum("non-checked-in" in str(each.message) for each in said))
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+def test_a_gather_that_fails_on_a_cold_pool_keeps_a_connection_until_the_gc_finds_it(
+    database_url: str,
+) -> None:
+    # In a process of its own: on Python 3.11, what the collector does to these greenlets
+    # upsets the interpreter's recursion counter.
+    ran = subprocess.run(
+        [sys.executable, "-c", DRAIN],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.split("\n")[:4] == ["1", "2", "3", "0 3"]
+
+
+async def share_in_a_group(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(session.execute(SELECT))
+
+
+async def test_return_exceptions_and_task_groups_lose_no_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    async with AsyncSession(engine) as session:
+        results = await together(*(session.execute(SELECT) for _ in range(3)))
+    assert any(isinstance(result, InvalidRequestError) for result in results)
+    assert checked_out(engine) == 0
+    await engine.dispose()
+    with pytest.raises(ExceptionGroup):
+        await share_in_a_group(engine)
+    assert checked_out(engine) == 0
+    await engine.dispose()
 
 
 # In turn, not at once
@@ -154,6 +231,45 @@ async def test_with_pre_ping_one_more_borrower_fails_and_then_the_connection_is_
         await use(engine)
     await use(engine)
     await engine.dispose()
+
+
+# One task is cancelled
+
+
+GIVEN_UP = "connection is closed|got result for unknown protocol state 3"
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "messages"),
+    [
+        (0, {1: GIVEN_UP, 2: GIVEN_UP}),
+        (1, {0: "canceling statement due to user request", 2: GIVEN_UP}),
+    ],
+    ids=["running", "queued"],
+)
+async def test_one_cancelled_task_costs_the_others_their_connection(
+    engine: AsyncEngine, cancelled: int, messages: dict[int, str]
+) -> None:
+    sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+    async with AsyncSession(engine) as session, AsyncSession(engine) as watcher:
+        await session.execute(SELECT)
+        tasks = [
+            asyncio.create_task(session.execute(text("SELECT pg_sleep(60)"))) for _ in range(3)
+        ]
+        async with asyncio.timeout(10):
+            while True:
+                if await watcher.scalar(sleeping):
+                    break
+                await watcher.rollback()
+        tasks[cancelled].cancel()
+        results = await together(*tasks)
+        assert isinstance(results[cancelled], asyncio.CancelledError)
+        for task, message in messages.items():
+            assert re.search(message, str(results[task])), results[task]
+        with pytest.raises(PendingRollbackError):
+            await session.execute(SELECT)
+        await session.rollback()
+        await session.execute(SELECT)
 
 
 # TaskGroup
@@ -323,6 +439,23 @@ async def test_a_semaphore_bounds_how_many_connections_are_out(engine: AsyncEngi
 
     await asyncio.gather(*(brew() for _ in range(20)))
     assert 0 < most <= 2
+
+
+async def test_more_tasks_than_the_pool_lends_in_time_fail_and_a_semaphore_prevents_it(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=1)
+
+    async def work(limit: asyncio.Semaphore) -> None:
+        async with limit, AsyncSession(engine) as session:
+            await session.execute(text("SELECT pg_sleep(0.5)"))
+
+    unbounded, bounded = asyncio.Semaphore(12), asyncio.Semaphore(2)
+    failed = [each for each in await together(*(work(unbounded) for _ in range(12))) if each]
+    assert failed
+    assert all(isinstance(each, PoolTimeout) for each in failed)
+    assert not any(await together(*(work(bounded) for _ in range(12))))
+    await engine.dispose()
 
 
 # Other messages from the driver
