@@ -23,12 +23,12 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from tests.pools import pool_of
+from tests.pools import pool_of, record
 from tools.rooms import DOCS, SNIPPETS
 
 SELECT = text("SELECT 'longjing'")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-METRIC = re.compile(r"\bdb_client_connection_(?!state\b)\w+")
+METRIC = re.compile(r"\bdb_client_connection_(?!state\b|pool_name\b)\w+")
 
 
 @pytest.fixture
@@ -171,6 +171,32 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+async def test_a_collected_leak_closes_as_close_detached_and_not_as_close(
+    database_url: str, no_collector: None
+) -> None:
+    engine = create_async_engine(database_url)
+    happened = record(engine, "connect", "close", "close_detached")
+
+    async def leak() -> None:
+        await AsyncSession(engine).execute(SELECT)
+
+    for _ in range(3):
+        await leak()
+    gc.collect()
+    assert (happened.count("connect"), happened.count("close")) == (3, 0)
+    assert happened.count("close_detached") == 3
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with asyncio.timeout(10), watcher.connect() as connection:
+        while await connection.scalar(others):
+            await connection.rollback()
+    await engine.dispose()
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 async def test_a_collected_leak_makes_events_count_too_many(
     engine: AsyncEngine, counted: dict[str, int], no_collector: None
 ) -> None:
@@ -205,7 +231,7 @@ async def test_a_place_that_cannot_connect_again_makes_events_count_too_few(
 def names_in(snippet: str) -> set[str]:
     """The metrics that a snippet makes, by their full names."""
     source = (SNIPPETS / "pool" / "watching" / snippet).read_text("utf-8")
-    return set(re.findall(r"\{NAME\}(?!state)\.?([a-z_]+(?:\.[a-z_]+)*)", source))
+    return set(re.findall(r"\{NAME\}(?!state|pool_name)\.?([a-z_]+(?:\.[a-z_]+)*)", source))
 
 
 @pytest.fixture
@@ -226,17 +252,22 @@ def test_who_waits_is_pending_and_a_pool_after_dispose_is_counted(
 
     async def wait() -> None:
         engine = create_async_engine(
-            database_url, poolclass=prometheus["WatchedPool"], pool_size=1, max_overflow=0
+            database_url,
+            poolclass=prometheus["WatchedPool"],
+            pool_size=1,
+            max_overflow=0,
+            pool_logging_name="tea",
         )
         await engine.dispose()
+        pending = prometheus["PENDING"].labels("tea")
         async with engine.connect():
-            assert value(prometheus["COUNT"].labels("used")) == 1
+            assert value(prometheus["COUNT"].labels("tea", "used")) == 1
             late = asyncio.create_task(engine.connect().start())
             await asyncio.sleep(0)
-            assert value(prometheus["PENDING"]) == 1
+            assert value(pending) == 1
         await (await late).close()
-        assert value(prometheus["PENDING"]) == 0
-        assert value(prometheus["COUNT"].labels("idle")) == 1
+        assert value(pending) == 0
+        assert value(prometheus["COUNT"].labels("tea", "idle")) == 1
         await engine.dispose()
 
     asyncio.run(wait())
@@ -253,12 +284,67 @@ def test_the_metrics_endpoint_asks_the_pool_when_it_is_asked(prometheus: dict[st
 
     async def scrape() -> None:
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
-        async with prometheus["engine"].connect():
-            await make_asgi_app()(scope, receive, send)
-        await prometheus["engine"].dispose()
+        await make_asgi_app()(scope, receive, send)
 
-    asyncio.run(scrape())
-    assert b'db_client_connection_count{db_client_connection_state="used"} 1.0' in b"".join(body)
+    def lent(name: str) -> float:
+        labels = f'db_client_connection_pool_name="{name}",db_client_connection_state="used"'
+        [line] = [
+            line
+            for line in body[-1].decode().splitlines()
+            if line.startswith(f"db_client_connection_count{{{labels}}}")
+        ]
+        return float(line.rpartition(" ")[2])
+
+    async def two_scrapes() -> None:
+        async with prometheus["orders"].connect():
+            await scrape()
+            assert (lent("orders"), lent("reports")) == (1, 0)
+        async with prometheus["reports"].connect():
+            await scrape()
+            assert (lent("orders"), lent("reports")) == (0, 1)
+        await prometheus["orders"].dispose()
+        await prometheus["reports"].dispose()
+
+    asyncio.run(two_scrapes())
+
+
+def test_a_pool_without_a_limit_sets_none(prometheus: dict[str, Any], database_url: str) -> None:
+    create_async_engine(
+        database_url,
+        poolclass=prometheus["WatchedPool"],
+        max_overflow=-1,
+        pool_logging_name="limitless",
+    )
+    [metric] = prometheus["LIMIT"].collect()
+    assert "limitless" not in {one.labels[prometheus["POOL"]] for one in metric.samples}
+
+
+def test_opentelemetry_is_asked_about_two_engines_twice_without_a_complaint(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    otel = runpy.run_path(str(SNIPPETS / "pool" / "watching" / "otel.py"))
+
+    def counted() -> dict[tuple[str, str], float]:
+        data: Any = otel["reader"].get_metrics_data()
+        return {
+            (one.attributes[otel["POOL"]], one.attributes[otel["STATE"]]): one.value
+            for metric in data.resource_metrics[0].scope_metrics[0].metrics
+            if metric.name.endswith(".count")
+            for one in metric.data.data_points
+        }
+
+    async def look() -> None:
+        for name, other in (("orders", "reports"), ("reports", "orders")):
+            async with otel["engines"][name].connect():
+                assert (counted()[name, "used"], counted()[other, "used"]) == (1, 0)
+        for engine in otel["engines"].values():
+            await engine.dispose()
+
+    asyncio.run(look())
+    assert caplog.messages == []
 
 
 def test_the_queries_ask_for_metrics_that_the_snippet_exposes() -> None:
