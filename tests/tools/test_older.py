@@ -38,6 +38,7 @@ def test_releases_with_the_same_outcome_stand_together(snippet: Path) -> None:
 
 
 def test_every_recorded_snippet_exists_and_has_its_record() -> None:
-    recorded = {file.with_suffix(".py") for file in SNIPPETS.rglob("*.txt")} - set(PROGRAMS)
+    records = [file for file in SNIPPETS.rglob("*.txt") if ".uvloop" not in file.suffixes]
+    recorded = {file.with_suffix(".py") for file in records} - set(PROGRAMS)
     assert recorded == {SNIPPETS / name for name in older.RUNS}
     assert all(file.is_file() for file in recorded)
