@@ -13,7 +13,8 @@ def test_a_record_is_of_the_snippet_as_it_stands() -> None:
         f"{spot(record, 1)}: is of another text of {snippet.name}; `make older` or `make bench` "
         "runs that again"
         for record in sorted(SNIPPETS.rglob("*.txt"))
-        if (snippet := record.with_suffix(".py"))
+        if ".uvloop" not in record.suffixes  # each run checks those
+        and (snippet := record.with_suffix(".py"))
         and not record.read_text("utf-8").startswith(f"{snippet.name} {digest(snippet)[:12]}, ")
     )
 
