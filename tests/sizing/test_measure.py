@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 from xml.etree import ElementTree
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -237,6 +238,31 @@ async def test_nor_does_it_write_by_a_way_round(
     async with started(tmp_path, database_url, query, *SMALL) as process:
         await outcome(process)
     assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
+
+
+async def test_read_only_lets_settings_and_notifications_through(
+    tmp_path: Path, database_url: str
+) -> None:
+    heard = asyncio.Event()
+    listener = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    await listener.add_listener("guide", lambda *_: heard.set())
+    query = "SELECT pg_notify('guide', ''), set_config('work_mem', '1MB', false)"
+    async with started(tmp_path, database_url, query, *SMALL) as process:
+        code, _, complaints = await outcome(process)
+    assert code == 0, complaints
+    await asyncio.wait_for(heard.wait(), DEADLINE)
+    await listener.close()
+
+
+@pytest.mark.parametrize("query", ["SELECT nextval('tickets')", "CREATE TABLE cups (id int)"])
+async def test_read_only_refuses_sequences_and_ddl(
+    tmp_path: Path, database_url: str, query: str
+) -> None:
+    await scalar(database_url, "CREATE SEQUENCE tickets")
+    async with started(tmp_path, database_url, query, *SMALL) as process:
+        code, _, complaints = await outcome(process)
+    assert code == 1
+    assert "in a read-only transaction" in complaints[-2]
 
 
 # What it concludes
