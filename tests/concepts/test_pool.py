@@ -1,5 +1,6 @@
 """What the page on the pool says beyond the lines its snippets print."""
 
+import asyncio
 import inspect
 from time import perf_counter
 
@@ -83,6 +84,21 @@ async def test_the_pool_of_asyncpg_opens_ten_connections_in_advance(
     assert inspect.signature(asyncpg.create_pool).parameters["min_size"].default == 10
     async with asyncpg.create_pool(database_url.replace("+asyncpg", "")):
         assert len(await backends(watcher)) == 10
+
+
+async def test_over_a_pool_of_asyncpg_the_smaller_limit_makes_borrowers_wait(
+    database_url: str,
+) -> None:
+    inner = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=1)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=inner.acquire)
+    async with engine.connect() as one:
+        await one.execute(BACKEND)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await engine.connect()
+    assert (inner.get_size(), inner.get_idle_size()) == (1, 0)
+    await engine.dispose()
+    await inner.close()
 
 
 async def test_every_new_connection_is_served_by_a_new_backend(
@@ -204,6 +220,35 @@ async def test_a_running_statement_is_active(database_url: str) -> None:
     own_state = text("SELECT state FROM pg_stat_activity WHERE pid = pg_backend_pid()")
     async with AsyncSession(engine) as session:
         assert await session.scalar(own_state) == "active"
+    await engine.dispose()
+
+
+async def test_a_lent_connection_outside_a_transaction_is_plainly_idle(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect() as committed:
+        await committed.execute(BACKEND)
+        await committed.commit()
+        assert [state for _, state, *_ in await backends(watcher)] == ["idle"]
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with autocommit.connect() as connection:
+        await connection.execute(BACKEND)
+        assert [state for _, state, *_ in await backends(watcher)] == ["idle"]
+    await engine.dispose()
+
+
+async def test_the_reset_on_return_ends_a_transaction_and_leaves_a_committed_setting(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    name = text("SHOW application_name")
+    async with engine.connect() as connection:
+        await connection.execute(text("SET application_name = 'committed'"))
+        await connection.commit()
+        await connection.execute(text("SET application_name = 'open'"))
+    async with engine.connect() as connection:
+        assert await connection.scalar(name) == "committed"
     await engine.dispose()
 
 
