@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import exc, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import checked_out
 from tools.postgres import EmbeddedPostgres
 
 TASKS = 12
@@ -48,3 +49,41 @@ async def test_null_pool_lets_the_server_refuse_some(small: EmbeddedPostgres) ->
     assert len(served) <= 6
     assert len(refused) == TASKS - len(served)
     assert all("sorry, too many clients already" in message for message in refused)
+
+
+async def test_a_caught_error_does_not_free_the_connection(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    session = AsyncSession(engine)
+    try:
+        await session.execute(text("SELECT 1 / 0"))
+    except exc.DBAPIError:
+        pass
+    assert checked_out(engine) == 1
+    with pytest.raises(exc.DBAPIError, match="current transaction is aborted"):
+        await session.execute(text("SELECT 1"))
+    assert checked_out(engine) == 1
+    await session.rollback()
+    assert checked_out(engine) == 0
+    await engine.dispose()
+
+
+async def test_a_cache_asked_inside_a_transaction_does_not_spare_the_connection(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def handle() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(text("SELECT 'who are you'"))
+            asked.set()
+            await answered.wait()  # for Redis
+
+    request = asyncio.create_task(handle())
+    await asked.wait()
+    with pytest.raises(exc.TimeoutError, match="QueuePool limit of size 1"):
+        await order(engine)
+    answered.set()
+    await request
+    assert await order(engine) == "oolong"
+    await engine.dispose()
