@@ -1,7 +1,9 @@
 """What the page on stale connections claims beyond the lines that its snippets print."""
 
+import ast
 import asyncio
 import ctypes
+import logging
 import os
 import re
 import socket
@@ -11,15 +13,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from inspect import getsource, signature
+from inspect import signature
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InternalError, OperationalError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 from sqlalchemy.pool import NullPool
 
 from tools.postgres import EmbeddedPostgres
@@ -126,6 +133,31 @@ async def test_five_at_once_after_a_restart(driver: str, failures: int) -> None:
 
 
 @both_drivers
+async def test_a_failed_ping_renews_the_healthy_connections_too(
+    database_url: str, driver: str, watcher: AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = engine_for(database_url, driver, pool_pre_ping=True)
+    pids = [await three_backends(engine)]
+    await end(pids[0][0], watcher)
+    await until_gone(database_url, pids[0][0])
+    with caplog.at_level(logging.INFO, "sqlalchemy.pool"):
+        pids.append(await three_backends(engine))
+    assert not set(pids[0]) & set(pids[1])
+    assert "invalidating all pooled connections prior to current timestamp" in caplog.text
+    assert "InvalidatePoolError" in caplog.text
+    await engine.dispose()
+
+
+async def three_backends(engine: AsyncEngine) -> list[int]:
+    """The backends of three connections that are lent at the same time."""
+    lent = [await engine.connect() for _ in range(3)]
+    pids = [int(await one.scalar(text("SELECT pg_backend_pid()")) or 0) for one in lent]
+    for one in lent:
+        await one.close()
+    return pids
+
+
+@both_drivers
 async def test_with_pre_ping_a_restart_goes_unnoticed(driver: str) -> None:
     with EmbeddedPostgres() as server:
         engine = engine_for(server.url(), driver, pool_pre_ping=True)
@@ -176,6 +208,28 @@ async def test_psycopg_repeats_the_servers_last_words(
     await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [("asyncpg", "connection is closed"), ("psycopg", "server closed the connection unexpectedly")],
+)
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+async def test_a_line_that_ends_without_a_word_from_the_server(
+    database_url: str, driver: str, said: str, reset: bool
+) -> None:
+    for pre_ping in (False, True):
+        async with Line(database_url) as line:
+            engine = engine_for(line.url, driver, pool_pre_ping=pre_ping)
+            await use(engine)
+            await line.hang_up(reset)
+            if pre_ping:
+                assert await use(engine) == "oolong"
+            else:
+                with pytest.raises(DBAPIError, match=said) as caught:
+                    await use(engine)
+                assert caught.value.connection_invalidated
+            await engine.dispose()
+
+
 async def until_gone(database_url: str, pid: int) -> None:
     """Wait until this backend has left."""
     watcher = create_async_engine(database_url, poolclass=NullPool)
@@ -194,11 +248,12 @@ async def test_recycling_looks_at_age_although_the_connection_never_rested(
     database_url: str,
 ) -> None:
     engine = create_async_engine(database_url, pool_recycle=1)
-    first, born = await backend(engine), time.time()
-    while (found := await backend(engine)) == first:
-        assert time.time() - born < 5
-    assert time.time() - born > 0.9
-    assert found != first
+    before = time.time()  # the connection is born later
+    first = await backend(engine)
+    async with asyncio.timeout(20):
+        while await backend(engine) == first:
+            pass
+    assert time.time() - before > 1
     await engine.dispose()
 
 
@@ -248,6 +303,7 @@ class Line:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._client_sides: list[socket.socket] = []
+        self._to_clients: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "Line":
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -270,11 +326,23 @@ class Line:
         for line in self._client_sides:
             drop_what_arrives(line)
 
+    async def hang_up(self, reset: bool) -> None:
+        """End what is open, as a proxy does after some idle time: by a FIN, or by an RST."""
+        for writer in self._to_clients:
+            if reset:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
+            writer.transport.abort()
+        await asyncio.sleep(0.1)  # for the client's end to arrive
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._client_sides.append(writer.get_extra_info("socket"))
+        self._to_clients.append(writer)
         source, target = await asyncio.open_connection(self._server.host, self._server.port)
         await asyncio.gather(self._forward(reader, target), self._forward(source, writer))
 
@@ -410,23 +478,64 @@ def test_the_time_limits_that_the_drivers_come_with() -> None:
     assert psycopg.conninfo._DEFAULT_CONNECT_TIMEOUT == 130
 
 
-def ping(connection: Any, *_: object) -> None:
-    """The listener of the snippet `black_hole.py`."""
-    try:
-        connection.run_async(lambda it: it.execute("SELECT 1", timeout=0.5))
-    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        connection.driver_connection.terminate()
-        raise DisconnectionError from error
-
-
-def test_the_ping_tested_here_is_the_one_on_the_page() -> None:
+def offered() -> dict[str, Any]:
+    """What the page offers for copying, taken from the snippet as a reader would."""
     snippet = (SNIPPETS / "pool/stale/black_hole.py").read_text("utf-8")
-    ours = getsource(ping).splitlines()
-    assert [line for line in ours if "except" not in line and '"""' not in line] == [
-        line
-        for line in snippet[snippet.index("def ping") :].splitlines()[:6]
-        if "except" not in line
+    tree = ast.parse(snippet)
+    copied = [
+        node
+        for node in tree.body
+        if (isinstance(node, ast.FunctionDef) and node.name == "ping")
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"GONE", "CUT"})
     ]
+    names = {"asyncpg": asyncpg, "Any": Any, "DisconnectionError": DisconnectionError}
+    exec(compile(ast.Module(copied, []), "black_hole.py", "exec"), names)
+    return names
+
+
+ping = offered()["ping"]
+
+
+async def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engines = [create_async_engine(database_url) for _ in range(2)]
+    for engine in engines:
+        event.listen(engine.sync_engine, "checkout", ping)
+    for attempt in range(150):
+        for engine in engines:
+            await end(await backend(engine), watcher)
+            await asyncio.sleep(attempt % 10 * 0.0001)
+            assert await use(engine) == "oolong"
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_lost(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url)
+    errors: list[DBAPIError] = []
+    for attempt in range(2000):
+        try:
+            async with engine.connect() as connection:
+                pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+                await end(pid or 0, watcher)
+                await asyncio.sleep(attempt % 20 * 0.0001)
+                await connection.execute(SELECT)
+        except DBAPIError as error:
+            errors.append(error)
+            if isinstance(error, InternalError):
+                break
+    said = "cannot switch to state 11; another operation (2) is in progress"
+    assert said in str(errors[-1])
+    assert all(error.connection_invalidated for error in errors)
+    await engine.dispose()
+
+
+async def end(pid: int, watcher: AsyncConnection) -> None:
+    """End a backend, and do not wait until it is gone."""
+    await watcher.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
 
 
 async def test_the_ping_of_the_page_hides_a_restart_and_sends_one_statement() -> None:

@@ -1,6 +1,6 @@
-"""On a line that swallows everything, pre-ping waits for ever.
+"""When no answer comes any more, pre-ping waits on; a ping of our own gives up.
 
-线路吞掉一切，预检就一直等下去。
+再没有回音时，预检一直等下去；自己写的探测半秒就放弃。
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = make_url(os.environ["DATABASE_URL"])
 GONE = TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError
+CUT = asyncpg.InternalClientError  # "cannot switch to state ..."
 intact: set[StreamWriter] = set()
 
 
@@ -32,15 +33,14 @@ async def proxy(reader: StreamReader, writer: StreamWriter) -> None:
 def ping(connection: Any, *_: object) -> None:
     try:
         connection.run_async(lambda it: it.execute("SELECT 1", timeout=0.5))
-    except GONE as error:
+    except (*GONE, CUT) as error:
         connection.driver_connection.terminate()
         raise DisconnectionError from error
 
 
 async def main() -> None:
     listener = await asyncio.start_server(proxy, "127.0.0.1", 0)
-    host, port = listener.sockets[0].getsockname()
-    url = URL.set(host=host, port=port)
+    url = URL.set(host="127.0.0.1", port=listener.sockets[0].getsockname()[1])
     usual = create_async_engine(url, pool_pre_ping=True)
     careful = create_async_engine(url)
     event.listen(careful.sync_engine, "checkout", ping)

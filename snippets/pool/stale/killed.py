@@ -12,15 +12,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
 watcher = create_async_engine(URL, poolclass=NullPool)
 
 
-async def on_the_server(function: str) -> int:
+async def on_the_server(lines: list[Any], function: str = "*") -> int:
     query = f"""SELECT count({function}) FROM pg_stat_activity
-        WHERE application_name = 'teahouse' AND datname = current_database()"""
+        WHERE pid = ANY(:pids)"""
+    pids = [line.get_server_pid() for line in lines]
     async with watcher.connect() as connection:
-        return await connection.scalar(text(query)) or 0
+        return await connection.scalar(text(query), {"pids": pids}) or 0
 
 
 async def serve(engine: AsyncEngine) -> str:
@@ -33,9 +33,7 @@ async def serve(engine: AsyncEngine) -> str:
 
 async def main() -> None:
     for pre_ping in (False, True):
-        engine = create_async_engine(
-            URL, pool_pre_ping=pre_ping, connect_args=NAME
-        )
+        engine = create_async_engine(URL, pool_pre_ping=pre_ping)
         lines: list[Any] = []
         event.listen(
             engine.sync_engine,
@@ -44,12 +42,10 @@ async def main() -> None:
         )
         for lent in [await engine.connect() for _ in range(3)]:
             await lent.close()
-        await on_the_server("pg_terminate_backend(pid, 10000)")
-        while alive := await on_the_server("*"):
-            pass
+        await on_the_server(lines, "pg_terminate_backend(pid, 10000)")
         while not all(line.is_closed() for line in lines):
-            await on_the_server("*")
-        status = engine.pool.status()
+            await on_the_server(lines)
+        alive, status = await on_the_server(lines), engine.pool.status()
         served = [await serve(engine) for _ in range(3)]
         print(f"pre-ping {pre_ping}:", "; ".join(served))
         #> pre-ping False: InterfaceError: connection is closed; oolong; oolong

@@ -1,23 +1,25 @@
-"""The pool never closes what idles; LIFO lets the server do it.
+"""With LIFO some connections idle long enough for the server to end them.
 
-池从不关闭空闲的连接；后进先出能让服务端来关。
+后进先出让一部分连接一直空闲，由服务端来关。
 """
 
 import asyncio
 import os
+from secrets import token_hex
 from string import ascii_uppercase
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-SETTINGS = {"application_name": "teahouse", "idle_session_timeout": "1s"}
+NAME = f"teahouse_{token_hex(4)}"
+SETTINGS = {"application_name": NAME, "idle_session_timeout": "1s"}
 watcher = create_async_engine(URL, poolclass=NullPool)
 
 
 async def alive() -> int:
-    query = """SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'teahouse' AND datname = current_database()"""
+    query = f"""SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = '{NAME}'"""
     async with watcher.connect() as connection:
         return await connection.scalar(text(query)) or 0
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.engine import ExceptionContext
@@ -12,14 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-INSERT = text("INSERT INTO orders VALUES (1, 'oolong')")
+ORDERS = f"guide_orders_{token_hex(4)}"
+INSERT = f"INSERT INTO {ORDERS} VALUES (1, 'oolong')"
 watcher = create_async_engine(URL, poolclass=NullPool)
 address = {"default_transaction_read_only": "on"}
-
-
-async def ddl(statement: str) -> None:
-    async with watcher.begin() as connection:
-        await connection.execute(text(statement))
 
 
 def do_connect(*arguments: dict[str, object]) -> None:
@@ -31,17 +28,19 @@ def renew_if_read_only(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-async def order(engine: AsyncEngine) -> str:
+async def write(engine: AsyncEngine, statement: str) -> str:
     try:
         async with engine.begin() as connection:
-            await connection.execute(INSERT)
+            await connection.execute(text(statement))
         return "done"
     except DBAPIError as error:
         return str(error.orig)
 
 
 async def main() -> None:
-    await ddl("CREATE TABLE orders (id int, drink text)")
+    create = f"CREATE TABLE {ORDERS} (id int, drink text)"
+    if (refusal := await write(watcher, create)) != "done":
+        raise SystemExit(refusal)
     engine = create_async_engine(URL, pool_pre_ping=True)
     event.listen(engine.sync_engine, "do_connect", do_connect)
     async with engine.connect() as connection:
@@ -50,18 +49,18 @@ async def main() -> None:
     # From now on the address leads to the new primary.
     address["default_transaction_read_only"] = "off"
     for guest in range(1, 4):
-        print(f"write {guest}:", await order(engine))
+        print(f"write {guest}:", await write(engine, INSERT))
         #> write 1: cannot execute INSERT in a read-only transaction
         #> write 2: cannot execute INSERT in a read-only transaction
         #> write 3: cannot execute INSERT in a read-only transaction
     event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
     for guest in range(4, 7):
-        print(f"write {guest}:", await order(engine))
+        print(f"write {guest}:", await write(engine, INSERT))
         #> write 4: cannot execute INSERT in a read-only transaction
         #> write 5: done
         #> write 6: done
     await engine.dispose()
-    await ddl("DROP TABLE orders")
+    await write(watcher, f"DROP TABLE {ORDERS}")
 
 
 asyncio.run(main())
