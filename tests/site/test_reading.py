@@ -129,7 +129,7 @@ def test_nothing_is_asked_for_before_the_search_is_opened(open_page: OpenPage) -
     page.keyboard.press("/")
     page.locator(".md-search-result__meta", has_text=re.compile("键入")).wait_for()
     icon = {"logo.svg"}  # the browser's own doing, whenever it likes
-    assert set(asked) - icon == {"minisearch.js", "search_index.json", "words.js", "worker.js"}
+    assert set(asked) - icon == {"search_index.json", "words.js", "worker.js"}
 
 
 @pytest.mark.parametrize(

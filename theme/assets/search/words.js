@@ -4,22 +4,58 @@
    An identifier is kept whole, by part and by neighbouring parts, its underscores left out:
    pool_pre_ping is found by ping, pre_ping, poolpre; AsyncAdaptedQueuePool by QueuePool. */
 
-const RUN = /(\p{Script=Han}+)|[\p{L}\p{N}_]+/gu
+const HAN = /\p{Script=Han}/u
+const RUN = /\p{Script=Han}+|(?:(?!\p{Script=Han})[\p{L}\p{N}_])+/gu
 const PART = /\p{Lu}+(?!\p{Ll})\p{N}*|\p{Lu}?[\p{Ll}\p{Lo}\p{N}]+/gu
-const NOISE = /\(Background on this error[^)]*\)?|\bhttps?:\S+/g
 const NUMBER = /^(\d+|0x[\da-f]+)$/i
 const SMALL_WORDS = new Set(
-  ("a an and any are as at be been but by can could did do does even for from get had has have how i if in into is it " +
-  "its me mean my need no not of on only or our should so some still than that the their them then there these they this " +
-  "to until up was we what when where which while who why will with without would you your").split(" "))
-const SMALL_HAN =
-  /为什么|怎么办|怎么|怎样|如何|什么|多少|哪里|是不是|能不能|要不要|有没有|是否|可以|需要|应该|已经|之后|以后|时候|(?<!归)还|[的了吗呢吧么是也就都很我你它把被里在]/u
+  ("a an and any are as at be been between but by can could did do does doing done even for from get gets got had has have " +
+  "how i if in into is it its me mean means my need needs no not of on or our should so some still than that the their them " +
+  "then there these they this to too until up us use using was we what when where which while who why will with would you " +
+  "your").split(" "))
+const SMALL_HAN = new RegExp(
+  "为什么|是什么|什么|怎么办|怎么样|怎么|怎样|如何|多少|哪里|哪个|哪些|是不是|能不能|要不要|有没有|没有|是否|可以|需要|应该|" +
+  "已经|之后|以后|时候|区别|解决|意思|(?<!归)还|[的了吗呢吧么是也就都很我你它把被里在和跟]", "gu")
 
-/* What a Chinese reader types in English and a Chinese page says in Chinese, by stem. */
-const SAME = {
-  session: "会话", connection: "连接", engin: "引擎", transaction: "事务", leak: "泄漏", clos: "关闭",
-  cancel: "取消", overflow: "溢出", timeout: "超时", dependency: "依赖", task: "任务", thread: "线程",
-}
+/* One thing a line, under all the names that readers and pages give it: who types one finds the others.
+   Of Latin names the stem. A name of more than two characters counts in queries only. */
+const NAMES = `
+  耗尽 打满 占满 满了 用光 用完 爆了 不够用 拿不到 exhaust full dry
+  泄漏 泄露 leak
+  归还 释放 还给 return releas
+  失效 断线 断连 掉线 重连 stal dead lost drop reconnect
+  预检 探活 心跳 保活 ping heartbeat aliv
+  死锁 卡死 卡住 挂起 hang freez deadlock stuck
+  断开 disconnect
+  监控 查看 watch monitor metric
+  压测 测量 benchmark measur
+  会话 session
+  连接 connection
+  引擎 engin
+  事务 transaction
+  关闭 clos
+  取消 cancel
+  溢出 overflow
+  超时 timeout
+  依赖 dependency
+  任务 协程 task coroutin
+  线程 thread
+  进程 多进程 process
+  提交 commit
+  回滚 rollback
+  请求 request
+  参数 配置 选项 parameter argument option setting
+  默认 default
+  例子 示例 exampl snippet
+`.trim().split("\n").map(line => line.trim().split(" "))
+const NAMED = new RegExp(NAMES.flat().filter(name => HAN.test(name)).sort((a, b) => b.length - a.length).join("|"), "gu")
+
+/* What a terminal prints around an error: the reader's own paths, addresses and values. */
+const NOISE = new RegExp([
+  String.raw`\(Background on this error[^)]*\)?`, String.raw`https?:\S+`, String.raw`\[(?:SQL|parameters):[^\]]*\]?`,
+  String.raw`File "[^"]*", line \d+(?:, in \S+)?`, String.raw`(?:(?<![\w\p{Script=Han}])|\b[A-Z]:)(?:[\\/][\w.@-]+){2,}`,
+  String.raw`<class '[^']*'>:?`, String.raw`\b(?:[a-z_]+\.)+(?=[A-Z]\w+(?:Error|Exception|Warning)\b)`].join("|"), "gu")
+const RAISED = /(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning|Greenlet)(?=:|\s*$)/g
 
 /* closing, closed, closes: clos */
 function stem(word) {
@@ -28,14 +64,13 @@ function stem(word) {
   return root.length < 3 ? word : root.replace(/([bdgmnprt])\1$/, "$1")
 }
 
-const isHan = word => /^\p{Script=Han}/u.test(word)
 const parts = run => [...run.matchAll(PART)]
 const whole = run => stem(parts(run).join("").toLowerCase())
 
 /* Every word of a text, with where it stands. */
 function* wordsOf(text) {
-  for (const { 0: run, 1: han, index } of text.matchAll(RUN)) {
-    if (han) {
+  for (const { 0: run, index } of text.matchAll(RUN)) {
+    if (HAN.test(run)) {
       const starts = [...run.matchAll(/./gu)].map(char => index + char.index).concat(index + run.length)
       for (let i = 0; i < starts.length - 1; i++)
         for (const end of starts.slice(i + 1, i + 3)) yield { word: text.slice(starts[i], end), start: starts[i], end }
@@ -51,25 +86,36 @@ function* wordsOf(text) {
   }
 }
 
-/* The pairs of a text's Han characters. */
-const pairsOf = text => Array.from(wordsOf(text), ({ word }) => word).filter(word => isHan(word) && [...word].length > 1)
+const pairsOf = text => Array.from(wordsOf(text), ({ word }) => word).filter(word => [...word].length === 2)
 
-/* What a query asks for: the terms as typed, each with the words that stand for it. Numbers differ
-   from one error message to the next, so they count only where there is nothing else. */
-function termsOf(query, loose) {
+/* The error in a traceback stands in its last line. A search box joins the lines. */
+function told(query) {
+  const raised = /Traceback|File "/.test(query) ? [...query.matchAll(RAISED)].at(-1) : null
+  return query.slice(raised?.index ?? 0).replace(NOISE, " ")
+}
+
+/* What a query asks for: terms as typed, each with the words that stand for it, and what else it is
+   called. Numbers differ from one error message to the next, so they count only where there is
+   nothing else. */
+function termsOf(query, known) {
   const terms = new Map()
-  for (const { 0: run, 1: han } of query.normalize("NFKC").replace(NOISE, " ").matchAll(RUN)) {
-    if (han) {
-      for (const piece of run.split(SMALL_HAN)) {
-        const pairs = pairsOf(piece)
-        if (pairs.length) terms.set(piece, pairs)
-      }
+  const add = (text, words, of = text) => {
+    const names = NAMES.find(line => line.includes(words.length > 1 ? text : words[0])) ?? []
+    const also = names.filter(name => !words.includes(name) && (!HAN.test(name) || [...name].length === 2))
+    terms.set(text, { text, words, also, of })
+  }
+  for (const [run] of told(query.normalize("NFKC")).matchAll(RUN)) {
+    if (HAN.test(run)) {
+      run.replace(NAMED, " $& ").split(" ").forEach((piece, i) => {
+        if (i % 2) return add(piece, pairsOf(piece))
+        for (const rest of piece.split(SMALL_HAN)) for (const pair of pairsOf(rest)) add(pair, [pair], rest)
+      })
     } else if (parts(run).length) {
-      for (const piece of loose ? parts(run).map(String) : [run]) terms.set(piece, [whole(piece)])
+      for (const piece of known(whole(run)) ? [run] : parts(run).map(String)) add(piece, [whole(piece)])
     }
   }
-  const telling = [...terms].filter(([term]) => !NUMBER.test(term) && !SMALL_WORDS.has(term.toLowerCase()))
-  if (telling.length) return new Map(telling)
-  if (terms.size) return terms
-  return new Map([...query.matchAll(/\p{Script=Han}/gu)].map(([char]) => [char, [char]]))
+  const telling = [...terms.values()].filter(({ text }) => !NUMBER.test(text) && !SMALL_WORDS.has(text.toLowerCase()))
+  if (telling.length) return telling
+  if (terms.size) return [...terms.values()]
+  return Array.from(query.matchAll(new RegExp(HAN, "gu")), ([char]) => ({ text: char, words: [char], also: [], of: char }))
 }

@@ -2,142 +2,183 @@
 
    Material's protocol: from here 1 READY and 3 RESULT, from there 2 QUERY. The index is the one its
    search plugin writes, sections of pages as HTML; it is fetched when this worker starts, and that
-   is when somebody opens the search. */
+   is when somebody opens the search. A result may say `found: "nothing"` or `"not loaded"`, which
+   partials/javascripts/page.html puts into words.
 
-importScripts("../vendor/minisearch.js", "words.js")
+   How pages rank: a word of the query counts the more, the fewer sections have it, and by where it
+   stands (FIELDS). A page's score is that of all its sections taken together, plus that of its best
+   section alone, which gains by the stretches of the query that it has just as they were typed; times
+   the share of the query that the page has at all, twice. So every page that has a word of the query
+   is in the ranking, and those with all of its words lead. */
+
+importScripts("words.js")
 
 const READY = 1, QUERY = 2, RESULT = 3
-const ENOUGH = 0.4         // how much of a query, by weight, a page must have to be shown at all
-const PAGES = 15           // in a result
+/* What a word is worth where it stands, and how often it has to stand there to be worth half of it. */
+const FIELDS = { title: [2.5, 0.3], about: [2.5, 0.5], heads: [1.5, 0.5], text: [3, 6], code: [0.5, 3] }
+const OTHER_NAME = 0.6     // of a word: what another name of the same thing is worth,
+const LONGER = 0.7         // a longer word that begins with what is being typed,
+const SLIP = 0.5           // a word with a letter wrong, or two
+const RARE = 3             // the weight of a pair of Han characters at most: a rare one often is no word
+const UNKNOWN = [2, 0.3]   // the weight of a word, of a pair, that is nowhere
+const NEAR = 0.3           // the share of a query that some page must have; if not, it is off topic
+const SHOWN = 0.03         // of the best page's score
 const SECTIONS = 8         // of a page
-const SHOWN = 3            // of them at once; the others fold
-const FEW = 3              // pages
+const UNFOLDED = 3         // of them; the others fold
 const SENTENCE = 4         // words
 const TEASER = 160         // characters
-const LISTS = /^(reference\/(snippets|glossary)|contributing)/   // name everything; a page that explains comes first
+const LISTS = /^(reference\/(snippets|glossary)|contributing)/   // name everything: their titles count, their text little
+const DOORS = ["#where-to-go", "start/quickstart/", "reference/parameters/", "reference/glossary/"]
 
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"' }
 const plain = html => html.replace(/<\/?(code|su[bp])>/g, "").replace(/<[^>]+>/g, " ").replace(/&#x?27;|&#39;/g, "'")
   .replace(/&(\w+);/g, (entity, name) => ENTITIES[name] ?? entity).replace(/\s+/g, " ").trim()
 const safe = text => text.replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`)
-const flat = text => text.toLowerCase().replace(/[\d\s]+/g, " ").trim()
+const flat = text => text.toLowerCase().replace(/[^\p{L}]+/gu, " ").replace(/(?<=\p{Script=Han}) | (?=\p{Script=Han})/gu, "").trim()
 const sum = numbers => numbers.reduce((total, number) => total + number, 0)
 
-let sections, index
+let sections, index        // index: word, number of a section, field, how often
 
 function load({ docs }) {
-  const tops = new Map(docs.map(doc => [doc.location, plain(doc.title)]))
-  sections = docs.map((doc, id) => {
-    const page = doc.location.split("#")[0]
-    const code = Array.from(doc.text.matchAll(/<pre>(.*?)<\/pre>/gs), ([block]) => plain(block)).join(" ")
-    const text = plain(doc.text.replace(/<pre>.*?<\/pre>/gs, " "))
-    const { location, about = "" } = doc
-    const title = plain(doc.title)
-    const said = { title: flat(`${title} ${about}`), text: flat(`${text} ${code}`) }
-    return { id, page, location, about, top: tops.get(page) ?? "", title, text, code, said }
+  index = new Map()
+  sections = docs.map(({ location, title, text, about = "" }, id) => {
+    const address = location.split("#")[0]
+    const code = Array.from(text.matchAll(/<pre>.*?<\/pre>/gs), ([block]) => block).join("\n")
+    const section = {
+      id, address, location, title: plain(title), text: plain(text.replace(/<pre>.*?<\/pre>/gs, " ")),
+      code: plain(code.replace(/^.*\b(from \S+ )?import .*$/gm, " ")),
+    }
+    section.said = flat([section.title, about, section.text, section.code].join(" / "))
+    const list = LISTS.test(address)
+    const fields = { about, [location === address ? "title" : "heads"]: section.title, [list ? "code" : "text"]: section.text }
+    for (const [field, text] of Object.entries({ code: list ? section.text : section.code, ...fields })) {
+      for (const { word } of wordsOf(text)) {
+        if (!index.has(word)) index.set(word, new Map())
+        const places = index.get(word)
+        if (!places.has(id)) places.set(id, {})
+        places.get(id)[field] = (places.get(id)[field] ?? 0) + 1
+      }
+    }
+    return section
   })
-  index = new MiniSearch({
-    fields: ["top", "about", "title", "text", "code"],
-    tokenize: text => Array.from(wordsOf(text), ({ word }) => word),
-    processTerm: word => word,
-    searchOptions: {
-      tokenize: words => words.split(" "),
-      boost: { top: 2, about: 3, title: 4, text: 1, code: 0.4 },
-      boostDocument: id => LISTS.test(sections[id].page) ? 0.1 : 1,
-    },
-  })
-  index.addAll(sections)
 }
 
-/* Of a few words, the pages that have them all come first. Where those are few, or the query is a
-   sentence, pages with most of its parts follow. */
+/* The words of this site that a term of a query may stand for, each with what it is worth. */
+function wordsFor({ words, also }, last) {
+  const found = new Map([...also.map(word => [word, OTHER_NAME]), ...words.map(word => [word, 1])])
+  const [word] = words
+  if (HAN.test(word) || word.length < 2) return found
+  const near = [...index.keys()].filter(other => other[0] === word[0] && !found.has(other))
+  if (last) for (const other of near) if (other.startsWith(word)) found.set(other, LONGER)
+  if (word.length > 4 && ![...found.keys()].some(word => index.has(word)))
+    for (const other of near) if (slips(word, other) <= (word.length > 6 ? 2 : 1)) found.set(other, SLIP)
+  return found
+}
+
+/* How many letters one must add, drop or change to make one word of another. */
+function slips(one, other) {
+  if (Math.abs(one.length - other.length) > 2) return Infinity
+  let row = Array.from({ length: other.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= other.length; j++)
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (one[i - 1] !== other[j - 1])))
+    row = next
+  }
+  return row.at(-1)
+}
+
+/* All pages that have a word of the query, the best first. */
+function rank(query) {
+  const terms = termsOf(query, word => index.has(word) || [...index.keys()].some(longer => longer.startsWith(word)))
+  const ofSection = new Map(), ofPage = new Map()
+  terms.forEach((term, i) => {
+    term.found = new Set()
+    for (const [word, worth] of wordsFor(term, term === terms.at(-1))) {
+      for (const [id, place] of index.get(word) ?? []) {
+        term.found.add(word)
+        for (const [all, key] of [[ofSection, id], [ofPage, sections[id].address]]) {
+          if (!all.has(key)) all.set(key, [])
+          const sum = all.get(key)[i] ??= {}
+          for (const field in place) sum[field] = (sum[field] ?? 0) + worth * place[field]
+        }
+      }
+    }
+    const han = HAN.test(term.text)
+    const having = [...ofSection.values()].filter(places => places[i]).length
+    term.weight = having ? Math.min(Math.log(1 + sections.length / having), han ? RARE : Infinity) : UNKNOWN[+han]
+  })
+
+  const total = sum(terms.map(term => term.weight))
+  const worth = place => sum(Object.entries(place).map(([field, times]) => FIELDS[field][0] * times / (times + FIELDS[field][1])))
+  const score = places => sum(terms.map(({ weight }, i) => places[i] ? weight * worth(places[i]) : 0)) / total
+  const share = places => sum(terms.map(({ weight }, i) => places[i] ? weight * Math.min(1, sum(Object.values(places[i]))) : 0)) / total
+
+  const said = saidOf(query)
+  const pages = new Map(Array.from(ofPage, ([address, places]) => [address, { address, terms, items: [], share: share(places), score: score(places) }]))
+  for (const [id, places] of ofSection) {
+    const found = new Set(terms.filter((_, i) => places[i]).map(term => term.of))
+    pages.get(sections[id].address).items.push({ section: sections[id], found, score: score(places) * share(places) * (1 + 2 * said(sections[id])) })
+  }
+  for (const page of pages.values()) {
+    page.items.sort((a, b) => b.score - a.score)
+    page.score = (page.score + page.items[0].score) * page.share ** 2
+  }
+  return [...pages.values()].sort((a, b) => b.score - a.score)
+}
+
+/* How much of a query a section has just as it was typed: of its stretches of three words or four Han
+   characters, and those that few sections have weigh more. */
+function saidOf(query) {
+  const text = flat(told(query))
+  const tokens = Array.from(text.matchAll(/\p{Script=Han}|[^\s\p{Script=Han}]+/gu), ({ 0: token, index }) =>
+    ({ start: index, end: index + token.length, size: HAN.test(token) ? 3 : 4 }))
+  const stretches = new Map()
+  tokens.forEach(({ start }, i) => {
+    let size = 0
+    const last = tokens.slice(i).find(token => (size += token.size) >= 12) ?? (i || tokens.length < 2 ? null : tokens.at(-1))
+    if (last) stretches.set(text.slice(start, last.end), new Set())
+  })
+  for (const [stretch, having] of stretches) for (const { id, said } of sections) if (said.includes(stretch)) having.add(id)
+  const weighed = Array.from(stretches.values(), having => ({ having, weight: Math.log(1 + sections.length / (1 + having.size)) }))
+  const total = sum(weighed.map(({ weight }) => weight))
+  return ({ id }) => total && sum(weighed.map(({ having, weight }) => having.has(id) ? weight : 0)) / total
+}
+
 function search(query) {
-  const full = termsOf(query).size > SENTENCE ? [] : find(query, false)
-  const sure = full.filter(page => !page.lists)
-  if (sure.length >= FEW) return full.slice(0, PAGES).map(drawn)
-  const known = new Set(full.map(page => page.address))
-  const rest = find(query, true).filter(page => !known.has(page.address))
-  const others = [...full.filter(page => page.lists), ...rest].sort((a, b) => b.score - a.score)
-  return [...sure, ...others].slice(0, PAGES).map(drawn)
+  if (!query.trim()) return { items: [] }
+  const pages = rank(query)
+  if (!pages.some(page => page.share >= NEAR)) return { items: DOORS.map(door), found: "nothing" }
+  return { items: pages.filter(page => page.score >= pages[0].score * SHOWN).map(drawn) }
 }
 
-/* Pages with every term of the query, the best first; or, loosely, with most of them. */
-function find(query, loose) {
-  const terms = termsOf(query, loose)
-  const words = [...new Set([...terms.values()].flat())]
-  const also = words.map(word => SAME[word]).concat(pairsOf(query)).filter(word => word && !words.includes(word))
-  const hits = index.search([...also, ...words].join(" "), {
-    prefix: word => word === words.at(-1) && /^[a-z]{2}/.test(word),
-    fuzzy: word => loose && /^[a-z]{5}/.test(word) && (word.length > 6 ? 2 : 1),
-  })
-  const share = shareOf(terms, hits)
-
-  const pages = new Map()
-  for (const { id, score, queryTerms: found } of hits) {
-    const section = sections[id]
-    const item = { section, found, score: score * share(found) ** 2 * verbatim(section, flat(query)) }
-    pages.set(section.page, [...pages.get(section.page) ?? [], item])
-  }
-  const ranked = Array.from(pages, ([address, items]) => {
-    items.sort((a, b) => b.score - a.score)
-    const found = new Set(items.flatMap(item => item.found))
-    const covered = share([...found])
-    const score = sum(items.map((item, i) => item.score / 2 ** i)) * covered
-    return { address, lists: LISTS.test(address), terms, items, found, covered, score }
-  }).sort((a, b) => b.score - a.score)
-
-  const says = page => word => page.found.has(word) || page.found.has(SAME[word])
-  if (!loose) return ranked.filter(page => words.every(says(page)))
-  return ranked.filter(page => page.covered >= ENOUGH)
-}
-
-/* How much of a query some of its words are. A rare word weighs more than a common one, a word that
-   is nowhere little: it tells no page from another. Of Han text every character counts, with the
-   lighter of the pairs it is in: the heavy ones run across two words. */
-function shareOf(terms, hits) {
-  const weight = word => {
-    const known = hits.filter(hit => hit.queryTerms.includes(word)).length
-    if (!known) return isHan(word) ? 0.4 : 1.5
-    return Math.min(Math.log(1 + sections.length / known), isHan(word) ? 2 : Infinity)
-  }
-  const units = [...terms.values()].flatMap(words => {
-    if (words.length === 1) return [{ words: [words[0], SAME[words[0]]], weight: 2 * weight(words[0]) }]
-    return Array.from({ length: words.length + 1 }, (_, i) => {
-      const pairs = words.slice(Math.max(0, i - 1), i + 1)
-      return { words: pairs, weight: Math.min(...pairs.map(weight)) }
-    })
-  })
-  const total = sum(units.map(unit => unit.weight))
-  return found => sum(units.filter(({ words }) => words.some(word => found.includes(word))).map(unit => unit.weight)) / total
-}
-
-/* What a section gains by saying several words just as they were typed: the more, the more. */
-function verbatim({ said }, words) {
-  const several = words.match(/[^\s\p{Script=Han}]+|\p{Script=Han}{2}/gu)?.length ?? 0
-  if (several < 2) return 1
-  return said.title.includes(words) ? 2 * several : said.text.includes(words) ? several : 1
+/* For what is not on this site: the home page's table of errors and questions, and where to look next. */
+function door(place) {
+  const both = sections.filter(({ location }) => location === place || location === place.split("#")[0])
+  return both.map(({ location, title, text }) => ({ location, title: safe(title), text: safe(text.slice(0, TEASER)), score: 1, terms: {} }))
 }
 
 /* A page as Material draws it: its sections, those of the highest score unfolded. */
 function drawn({ address, items, terms }) {
-  const words = new Set([...terms.values()].flat())
+  const words = new Set(terms.flatMap(term => [...term.found]))
+  const asked = new Set(terms.map(term => term.of))
   const found = items.slice(0, SECTIONS).map(({ section, found, score }, i) => ({
     location: section.location,
     title: marked(section.title, words),
     text: teaser(section, words),
-    score: i < SHOWN && score > items[0].score / 4 ? items[0].score : score,
-    terms: terms.size > SENTENCE ? {} :
-      Object.fromEntries([...terms].map(([term, words]) => [term, words.some(word => found.includes(word))])),
+    score: i < UNFOLDED && score > items[0].score / 4 ? items[0].score : score,
+    terms: asked.size > SENTENCE ? {} : Object.fromEntries(Array.from(asked, text => [text, found.has(text)])),
   }))
   if (found.some(item => item.location === address)) return found
   const { title } = sections.find(section => section.location === address)
   return [...found, { location: address, title: marked(title, words), text: "", score: 0, terms: {} }]
 }
 
-/* Where the words of a query stand in a text; the word being typed may still lack its end. */
+/* Where the words of a query stand in a text. */
+const cut = new Map()
 function spans(text, words) {
-  const last = [...words].at(-1)
-  return [...wordsOf(text)].filter(({ word }) => words.has(word) || /^[a-z]{2}/.test(last) && word.startsWith(last))
+  if (!cut.has(text)) cut.set(text, [...wordsOf(text)])
+  return cut.get(text).filter(({ word }) => words.has(word))
 }
 
 function marked(text, words) {
@@ -150,10 +191,10 @@ function marked(text, words) {
   return (html + safe(text.slice(done))).replaceAll("</mark><mark>", "")
 }
 
-/* The stretch of a section that says most of the query. */
+/* The stretch of a section that says most of the query: of its prose, or if that says nothing of its code. */
 function teaser({ text, code }, words) {
-  const inText = spans(text, words)
-  const [whole, found] = inText.length || !code ? [text, inText] : [code, spans(code, words)]
+  const inText = spans(text, words), inCode = inText.length ? [] : spans(code, words)
+  const [whole, found] = inCode.length ? [code, inCode] : [text || code, inText]
   let best = { start: 0, said: 0 }
   found.forEach(({ start }, first) => {
     const said = new Set()
@@ -166,10 +207,13 @@ function teaser({ text, code }, words) {
   return (start ? "…" : "") + marked(whole.slice(start, end), words) + (end < whole.length ? "…" : "")
 }
 
-fetch("../../search/search_index.json").then(response => response.json()).then(data => {
-  load(data)
-  postMessage({ type: READY })
-})
-addEventListener("message", ({ data: { type, data } }) => {
-  if (type === QUERY) postMessage({ type: RESULT, data: { items: search(data) } })
+/* Once; after a failure, again with the next letter. */
+let loading
+const loaded = () => loading ??= fetch("../../search/search_index.json").then(response => response.json()).then(load)
+  .catch(error => { loading = null; throw error })
+
+loaded().catch(() => {}).then(() => postMessage({ type: READY }))
+addEventListener("message", async ({ data: { type, data } }) => {
+  if (type !== QUERY) return
+  postMessage({ type: RESULT, data: await loaded().then(() => search(data), () => ({ items: [], found: "not loaded" })) })
 })
