@@ -470,6 +470,17 @@ async def test_without_more_sql_the_limit_shows_when_the_block_is_left(
     assert checked_out(engine) == 0
 
 
+async def test_psycopg_takes_the_limit_as_an_option(database_url: str) -> None:
+    engine = create_async_engine(
+        make_url(database_url).set(drivername="postgresql+psycopg"),
+        connect_args={"options": "-c idle_in_transaction_session_timeout=60s"},
+    )
+    async with engine.connect() as connection:
+        limit = text("SHOW idle_in_transaction_session_timeout")
+        assert await connection.scalar(limit) == "1min"
+    await engine.dispose()
+
+
 async def test_a_limit_on_the_role_holds_for_its_new_connections() -> None:
     with EmbeddedPostgres() as server:
         admin = create_async_engine(server.url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
