@@ -6,18 +6,28 @@ import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import greenlet  # type: ignore[import-untyped]
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine, event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, Pool, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
 from sqlalchemy.pool import NullPool
 
 from tests.pools import checked_out
+from tests.report import require_on
 from tools.rooms import ROOT
 
 SNIPPETS = ROOT / "snippets/sessions/leaks"
@@ -46,13 +56,45 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
-def defined_in(snippet: str, before: str) -> dict[str, Any]:
-    """Run a snippet as far as a line, and return its names."""
+def defined_in(snippet: str, before: str, name: str = "watching") -> dict[str, Any]:
+    """Run a snippet as far as a line, as a module of that name, and return its names."""
     source, found, _ = (SNIPPETS / snippet).read_text("utf-8").partition(before)
     assert found
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": name}
     exec(compile(source, snippet, "exec"), names)
     return names
+
+
+@pytest.fixture
+def finder() -> Iterator[dict[str, Any]]:
+    """The finder as a module of an application, until the test ends."""
+    finder = defined_in("finder.py", "async def serve")
+    yield finder
+    stop_listening(finder)
+
+
+@pytest.fixture
+def blamed() -> Iterator[dict[str, Any]]:
+    """The other listeners, which have the collector name the line."""
+    blamed = defined_in("blamed.py", "async def guest")
+    yield blamed
+    stop_listening(blamed)
+
+
+LISTENERS = [
+    ("checkout", "borrow"), ("checkin", "give_back"), ("detach", "give_back"), ("reset", "blame")
+]  # fmt: skip
+
+
+def stop_listening(names: dict[str, Any]) -> None:
+    for what, listener in LISTENERS:
+        if listener in names:
+            event.remove(Pool, what, names[listener])
+
+
+def names_of(finder: dict[str, Any]) -> list[list[str]]:
+    """For each connection that is out, the functions that took it."""
+    return [[frame.name for frame in frames] for _, frames in finder["lent"].values()]
 
 
 # What the collector finds, and when
@@ -199,11 +241,8 @@ async def test_only_the_parent_greenlet_leads_to_the_line_that_took_the_connecti
 
 
 async def test_the_finder_names_the_endpoint_of_an_application(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, finder: dict[str, Any]
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    finder = defined_in("finder.py", "async def serve")
-    engine: AsyncEngine = finder["engine"]
     app = FastAPI()
     leaked: list[AsyncSession] = []
 
@@ -229,7 +268,7 @@ async def test_the_finder_names_the_endpoint_of_an_application(
     async with httpx.AsyncClient(transport=transport, base_url="http://teahouse") as client:
         for path in ("/directly", "/healthy", "/run_sync"):
             assert (await client.get(path)).status_code == 200
-    taken = [[frame.name for frame in frames] for _, frames in finder["lent"].values()]
+    taken = names_of(finder)
     assert [names[0] for names in taken] == ["directly", "latest"]
     assert taken[1][1] == "through_run_sync"
     frame = next(iter(finder["lent"].values()))[1][0]
@@ -239,22 +278,155 @@ async def test_the_finder_names_the_endpoint_of_an_application(
     for session in leaked:
         await session.close()
     assert not finder["lent"]
-    await engine.dispose()
 
 
 @pytest.mark.usefixtures("no_collection")
 async def test_the_finder_forgets_what_was_collected_and_outlives_a_dispose(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, finder: dict[str, Any]
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    finder = defined_in("finder.py", "async def serve")
-    engine: AsyncEngine = finder["engine"]
     for _ in range(2):
         await open_session(engine)
         assert len(finder["lent"]) == 1
         gc.collect()
         assert not finder["lent"]
         await engine.dispose()
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@pytest.mark.parametrize("watching", ["finder", "blamed"])
+async def test_outside_a_greenlet_the_listener_does_not_replace_missing_greenlet(
+    engine: AsyncEngine, watching: str, request: pytest.FixtureRequest
+) -> None:
+    names: dict[str, Any] = request.getfixturevalue(watching)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(order := Order())
+        await session.commit()
+        with pytest.raises(MissingGreenlet):
+            print(order.id)
+        if watching == "finder":
+            assert names_of(names)[0][0] == (
+                "test_outside_a_greenlet_the_listener_does_not_replace_missing_greenlet"
+            )
+
+
+async def test_the_finder_watches_all_engines_of_the_process_synchronous_ones_too(
+    engine: AsyncEngine, finder: dict[str, Any]
+) -> None:
+    other = create_async_engine(engine.url)
+    plain = create_engine(make_url(engine.url).set(drivername="postgresql+psycopg"))
+
+    def synchronous() -> None:
+        with plain.connect():
+            assert names_of(finder)[2][:1] == ["synchronous"]
+
+    async with AsyncSession(engine) as one, AsyncSession(other) as two:
+        await one.execute(SELECT)
+        await two.execute(SELECT)
+        await asyncio.to_thread(synchronous)
+        assert len(finder["lent"]) == 2
+    assert not finder["lent"]
+    await other.dispose()
+    plain.dispose()
+
+
+async def test_the_finder_knows_an_application_that_is_itself_an_installed_package(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    package = defined_in("finder.py", "async def serve", name="teahouse.db")
+    package["LIBRARIES"] = (*package["LIBRARIES"], str(tmp_path))
+    library, shop = ModuleType("othershop.orders"), ModuleType("teahouse.orders")
+    source = "async def {}(session, statement):\n    await session.execute(statement)\n"
+    for module, function in ((library, "theirs"), (shop, "ours")):
+        file = tmp_path / f"{function}.py"
+        file.write_text(source.format(function))
+        exec(compile(file.read_text(), str(file), "exec"), module.__dict__)
+    async with AsyncSession(engine) as session, AsyncSession(engine) as another:
+        await shop.ours(session, SELECT)
+        await library.theirs(another, SELECT)
+        first, second = names_of(package)
+    assert first[0] == "ours"
+    assert second[0].startswith("test_the_finder_knows"), "a library's line is left out"
+    stop_listening(package)
+
+
+async def test_the_finder_forgets_a_connection_that_the_server_cut(
+    engine: AsyncEngine, finder: dict[str, Any]
+) -> None:
+    kill = text("SELECT pg_terminate_backend(:pid)")
+    watcher = create_async_engine(engine.url, poolclass=NullPool)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        async with watcher.connect() as connection:
+            await connection.execute(kill, {"pid": pid})
+        with pytest.raises(DBAPIError):
+            await session.execute(SELECT)
+        await session.rollback()
+        await session.execute(SELECT)
+        assert len(finder["lent"]) == 1
+    assert not finder["lent"]
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_the_collector_names_the_lost_and_says_no_word_of_those_returned(
+    engine: AsyncEngine, blamed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+    assert capsys.readouterr().out == ""
+    lost = AsyncSession(engine)
+    await lost.execute(SELECT)
+    stop_listening(blamed)
+    event.listen(Pool, "reset", blamed["blame"])
+    await open_session(engine)  # taken while nobody listened
+    del lost
+    gc.collect()
+    event.listen(Pool, "checkout", blamed["borrow"])  # as the fixture left it
+    assert "lost by test_the_collector_names_the_lost" in capsys.readouterr().out
+
+
+# Closed without await
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_a_session_closed_without_await_is_not_closed(engine: AsyncEngine) -> None:
+    factory: Any = async_sessionmaker(engine)
+    registry = scoped_session(factory, asyncio.current_task)
+
+    async def leak(registered: bool) -> None:
+        session = registry() if registered else factory()
+        await session.execute(SELECT)
+        (registry.remove if registered else session.close)()
+
+    for registered in (False, True):
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            await asyncio.create_task(leak(registered))
+        said = [str(warning.message) for warning in caught]
+        assert len(said) == 1 + registered
+        for message in said:
+            require_on("sessions/leaks", message)
+        assert checked_out(engine) == 1
+        caught.clear()
+        gc.collect()
+        assert checked_out(engine) == 0
+
+
+async def test_remove_without_a_session_takes_no_connection(engine: AsyncEngine) -> None:
+    scoped = async_scoped_session(async_sessionmaker(engine), asyncio.current_task)
+    events: list[str] = []
+    event.listen(engine.sync_engine, "checkout", lambda *_: events.append("checkout"))
+    await scoped.remove()
+    assert events == []
+    assert not scoped.registry.has()
 
 
 # The helper for tests
