@@ -13,7 +13,7 @@ import sqlalchemy
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from sqlalchemy import NullPool, event, text
+from sqlalchemy import NullPool, QueuePool, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SAWarning
 from sqlalchemy.ext.asyncio import (
@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+from sqlalchemy.orm import Session
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
@@ -81,12 +82,12 @@ def backends(database_url: str) -> Backends:
     return Backends(database_url)
 
 
-def named(database_url: str, **settings: str) -> AsyncEngine:
-    """An engine with one connection, which nobody waits for."""
+def named(database_url: str, size: int = 1, **settings: str) -> AsyncEngine:
+    """An engine with so many connections, which nobody waits for."""
     settings |= {"application_name": "teahouse"}
     return create_async_engine(
         database_url,
-        pool_size=1,
+        pool_size=size,
         max_overflow=0,
         pool_timeout=0,
         connect_args={"server_settings": settings},
@@ -226,6 +227,106 @@ async def test_a_second_cancellation_leaves_the_query_running(
     assert await backends.count("PgSleep") == 1
 
 
+async def test_in_a_task_group_a_failure_beside_a_query_that_times_out_leaves_it_running(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    closing = asyncio.get_running_loop().create_future()
+    event.listen(engine.sync_engine, "close", lambda *_: closing.set_result(None))
+
+    async def timed_out() -> None:
+        async with asyncio.timeout(0.5):
+            await sleep(engine)
+
+    async def sibling() -> None:
+        await closing
+        raise LookupError
+
+    async def group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(timed_out())
+            tasks.create_task(sibling())
+
+    with pytest.raises(ExceptionGroup):
+        await group()
+    assert checked_out(engine) == 0
+    assert await backends.count("PgSleep") == 1
+
+
+async def five(engine: AsyncEngine, *, return_exceptions: bool) -> None:
+    """Five queries, each under a limit of its own."""
+
+    async def query() -> None:
+        async with asyncio.timeout(0.5):
+            await sleep(engine)
+
+    await asyncio.gather(*(query() for _ in range(5)), return_exceptions=return_exceptions)
+
+
+async def test_five_limits_under_gather_that_returns_exceptions_stop_five_queries(
+    database_url: str, backends: Backends
+) -> None:
+    engine = named(database_url, size=5)
+    for _ in range(3):
+        await five(engine, return_exceptions=True)
+        await backends.until(0)
+    await engine.dispose()
+
+
+async def test_one_limit_around_a_task_group_stops_all_its_queries(
+    database_url: str, backends: Backends
+) -> None:
+    engine = named(database_url, size=5)
+
+    async def group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(5):
+                tasks.create_task(sleep(engine))
+
+    for _ in range(3):
+        await timeout(group, lambda: backends.until(5))
+        await backends.until(0)
+    await engine.dispose()
+
+
+async def test_a_cancel_request_that_does_not_arrive_leaves_the_query_running(
+    database_url: str, backends: Backends
+) -> None:
+    url = make_url(database_url)
+    admitted: list[asyncio.Task[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def admit_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass the first connection on; the second, for the cancel request, is refused."""
+        if admitted:
+            writer.close()
+            return
+        there, back = await asyncio.open_connection(url.host, url.port)
+        admitted.extend(
+            asyncio.create_task(pump(*ends)) for ends in ((reader, back), (there, writer))
+        )
+
+    async with (
+        asyncio.timeout(DEADLINE),
+        await asyncio.start_server(admit_one, "127.0.0.1", 0) as (proxy),
+    ):
+        address, port = proxy.sockets[0].getsockname()
+        through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
+        engine = named(through.render_as_string(hide_password=False))
+        await cancel(lambda: sleep(engine), lambda: backends.until(1))
+        assert checked_out(engine) == 0
+        assert await backends.count("PgSleep") == 1
+        await engine.dispose()
+        for task in admitted:
+            task.cancel()
+        await asyncio.wait(admitted)
+
+
 # When it strikes
 
 
@@ -297,6 +398,37 @@ async def test_cancelled_without_a_context_manager_the_connection_is_lost(
         assert checked_out(engine) == 0
     finally:
         gc.enable()
+
+
+def test_an_exception_that_is_kept_keeps_the_connection_of_a_synchronous_session(
+    database_url: str,
+) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url)
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+
+    def bare() -> None:
+        session = Session(engine)
+        session.execute(SELECT)
+        raise LookupError
+
+    def closed() -> None:
+        with Session(engine) as session:
+            session.execute(SELECT)
+            raise LookupError
+
+    with pytest.raises(LookupError) as kept:
+        bare()
+    gc.collect()
+    assert pool.checkedout() == 1
+    del kept
+    gc.collect()
+    assert pool.checkedout() == 0
+    with pytest.raises(LookupError) as kept:
+        closed()
+    assert (pool.checkedout(), kept.type) == (0, LookupError)
+    engine.dispose()
 
 
 async def test_cancelled_in_sql_of_a_listener_2_0_loses_the_commits_that_follow(
@@ -461,8 +593,20 @@ async def test_a_setting_of_the_role_reaches_every_session(
     assert await reach(engine) == ["29s"] * 3
 
 
-async def test_set_in_a_connect_event_reaches_the_first_session_only(
-    engine: AsyncEngine, backends: Backends
+async def reach_committing(engine: AsyncEngine) -> list[str]:
+    """What three sessions find set, each of which commits."""
+    found: list[str] = []
+    for _ in range(3):
+        async with AsyncSession(engine) as session:
+            found.append(str(await session.scalar(text("SHOW statement_timeout"))))
+            await session.commit()
+    await engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("first_commits", [False, True])
+async def test_set_in_a_connect_event_lasts_if_the_first_session_commits_and_else_is_undone(
+    engine: AsyncEngine, backends: Backends, first_commits: bool
 ) -> None:
     default = await backends.scalar("SHOW statement_timeout")
 
@@ -470,7 +614,10 @@ async def test_set_in_a_connect_event_reaches_the_first_session_only(
     def set_timeout(connection: DBAPIConnection, _: object) -> None:
         connection.cursor().execute("SET statement_timeout = '29s'")
 
-    assert await reach(engine) == ["29s", default, default]
+    if first_commits:
+        assert await reach_committing(engine) == ["29s"] * 3
+    else:
+        assert await reach(engine) == ["29s", default, default]
 
 
 async def test_set_local_reaches_to_the_end_of_its_transaction(engine: AsyncEngine) -> None:

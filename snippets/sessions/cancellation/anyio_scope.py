@@ -12,10 +12,9 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-NAME = f"teahouse_{token_hex(4)}"
-SETTINGS = {"server_settings": {"application_name": NAME}}
+NAME = {"application_name": f"teahouse_{token_hex(4)}"}
 engine = create_async_engine(
-    URL, pool_size=2, max_overflow=0, connect_args=SETTINGS
+    URL, pool_size=2, max_overflow=0, connect_args={"server_settings": NAME}
 )
 watcher = create_async_engine(URL, poolclass=NullPool)
 async_session = async_sessionmaker(engine)
@@ -28,9 +27,9 @@ async def order() -> None:
 
 async def on_the_server(function: str = "count(*)") -> int:
     query = f"""SELECT {function} FROM pg_stat_activity
-        WHERE application_name = '{NAME}' AND wait_event = 'PgSleep'"""
+        WHERE application_name = :application_name AND wait_event = 'PgSleep'"""
     async with watcher.connect() as connection:
-        return await connection.scalar(text(query)) or 0
+        return await connection.scalar(text(query), NAME) or 0
 
 
 async def running(expected: int) -> int:

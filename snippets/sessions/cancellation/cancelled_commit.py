@@ -7,12 +7,10 @@ import asyncio
 import os
 from secrets import token_hex
 
-from sqlalchemy import NullPool, event, text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-URL = os.environ["DATABASE_URL"]
-engine = create_async_engine(URL)
-watcher = create_async_engine(URL, poolclass=NullPool)
+engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
 ORDERS = f"guide_orders_{token_hex(4)}"
 INSERT = text(f"INSERT INTO {ORDERS} VALUES ('longjing')")
@@ -41,7 +39,7 @@ def cancel_on_commit(task: asyncio.Task[None]) -> None:
 
 
 async def main() -> None:
-    async with watcher.begin() as connection:
+    async with engine.begin() as connection:
         await connection.execute(text(f"CREATE TABLE {ORDERS} (drink text)"))
     for name in ("commit", "invalidate", "close", "checkin"):
         note(name)
@@ -53,7 +51,7 @@ async def main() -> None:
         print(f"{work.__name__}, cancelled {task.cancelled()}:", happened)
         #> own_commit, cancelled True: ['commit', 'invalidate', 'close', 'checkin']
         #> factory_begin, cancelled True: ['commit', 'checkin']
-    async with watcher.begin() as connection:
+    async with engine.begin() as connection:
         rows = await connection.scalars(text(f"TABLE {ORDERS}"))
         print("on the server:", rows.all())
         #> on the server: ['longjing', 'longjing']

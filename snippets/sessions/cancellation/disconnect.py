@@ -17,9 +17,8 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
-NAME = f"teahouse_{token_hex(4)}"
-SETTINGS = {"server_settings": {"application_name": NAME}}
-engine = create_async_engine(URL, connect_args=SETTINGS)
+NAME = {"application_name": f"teahouse_{token_hex(4)}"}
+engine = create_async_engine(URL, connect_args={"server_settings": NAME})
 watcher = create_async_engine(URL, poolclass=NullPool)
 app = FastAPI()
 
@@ -36,9 +35,9 @@ async def stream() -> StreamingResponse:
 
 async def on_the_server(function: str) -> object:
     query = f"""SELECT {function} FROM pg_stat_activity
-        WHERE application_name = '{NAME}' AND wait_event = 'PgSleep'"""
+        WHERE application_name = :application_name AND wait_event = 'PgSleep'"""
     async with watcher.connect() as connection:
-        return await connection.scalar(text(query))
+        return await connection.scalar(text(query), NAME)
 
 
 async def main() -> None:
