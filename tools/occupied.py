@@ -185,7 +185,7 @@ async def _contents(database: URL) -> list[str]:
     async with connect(database) as connection:
         tables = await connection.scalars(text(_TABLES))
         rows = " UNION ALL ".join(
-            f"SELECT 'the rows ' || array_agg(t ORDER BY t)::text || ' of {table}' FROM {table} t"
+            f"SELECT 'the rows ' || coalesce(array_agg(t ORDER BY t)::text, '{{}}') || ' of {table}' FROM {table} t"
             for table in tables
         )
         roles = await connection.scalars(text(_ROLES))
