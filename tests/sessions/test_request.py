@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.pools import checked_out
@@ -30,6 +31,16 @@ PAGE = "sessions/request"
 SELECT = text("SELECT 'oolong'")
 FOLDER = SNIPPETS / "sessions" / "request"
 CallNext = Callable[[Request], Awaitable[Response]]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
 
 
 @pytest.fixture
@@ -159,6 +170,56 @@ async def test_a_websocket_holds_the_connection(engine: AsyncEngine, sessions: S
     assert checked_out(engine) == 1
     ended.set()
     await connected
+    assert checked_out(engine) == 0
+
+
+@pytest.mark.parametrize(("commit", "left_out"), [(False, 1), (True, 0)])
+async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_object_stays_old(
+    engine: AsyncEngine, commit: bool, left_out: int
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    async with sessions.begin() as session:
+        session.add(Order(id=1, drink="oolong"))
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with sessions() as session:
+            yield session
+
+    app = FastAPI()
+    seen: list[tuple[str, int]] = []
+
+    @app.websocket("/")
+    async def talk(
+        socket: WebSocket, session: Annotated[AsyncSession, Depends(get_session, scope="function")]
+    ) -> None:
+        await socket.accept()
+        async for _ in socket.iter_text():
+            order = await session.get_one(Order, 1)
+            kept.append(order)
+            if commit:
+                await session.commit()
+            seen.append((order.drink, checked_out(engine)))
+            async with sessions.begin() as another:
+                (await another.get_one(Order, 1)).drink = "longjing"
+
+    kept: list[Order] = []
+    said: Iterator[Message] = iter([
+        {"type": "websocket.connect"},
+        *[{"type": "websocket.receive", "text": "how is my order?"}] * 2,
+        {"type": "websocket.disconnect", "code": 1000},
+    ])  # fmt: skip
+
+    async def receive() -> Message:
+        return next(said)
+
+    async def send(message: Message) -> None:
+        pass
+
+    call: Scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b""}
+    await app(call, receive, send)
+    assert seen == [("oolong", left_out)] * 2
     assert checked_out(engine) == 0
 
 
