@@ -12,8 +12,14 @@ from sqlalchemy.exc import (
     IntegrityError,
     InvalidRequestError,
     PendingRollbackError,
+    SAWarning,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
@@ -203,6 +209,14 @@ async def test_add_begins_a_transaction_too(engine: AsyncEngine) -> None:
             await session.begin()
 
 
+async def test_without_autobegin_sql_needs_a_begin(engine: AsyncEngine) -> None:
+    async with async_sessionmaker(engine, autobegin=False)() as session:
+        with pytest.raises(InvalidRequestError, match="Autobegin is disabled on this Session"):
+            await session.execute(SELECT)
+        async with session.begin():
+            await session.execute(SELECT)
+
+
 async def test_a_savepoint_may_follow_whatever_came_before(engine: AsyncEngine) -> None:
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
@@ -257,7 +271,86 @@ async def test_commit_inside_a_savepoint_commits_everything(engine: AsyncEngine)
     assert await saved(engine) == ["longjing", "oolong"]
 
 
+# Isolation levels
+
+
+async def test_a_level_costs_no_round_trip_and_ends_with_its_transaction(
+    chatty: EmbeddedPostgres,
+) -> None:
+    level = {"isolation_level": "SERIALIZABLE"}
+    async with Spy(chatty) as spy:
+        async with AsyncSession(spy.engine) as session:
+            await session.connection(execution_options=level)
+            await session.execute(SELECT)
+            await session.commit()
+        assert spy.got() == ["BEGIN ISOLATION LEVEL SERIALIZABLE;", "SELECT 'oolong'", "COMMIT;"]
+        async with AsyncSession(spy.engine) as session:
+            assert await session.scalar(text("SHOW transaction_isolation")) == "read committed"
+
+
+async def test_a_level_set_after_the_first_sql_is_ignored_with_a_warning(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        with pytest.warns(SAWarning, match="execution_options ignored"):
+            await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        assert await session.scalar(text("SHOW transaction_isolation")) == "read committed"
+
+
+async def test_repeatable_read_refuses_to_change_a_row_that_was_changed(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+    level = {"isolation_level": "REPEATABLE READ"}
+    update = text("UPDATE orders SET drink = drink || '!'")
+    others = create_async_engine(database_url)
+    async with AsyncSession(others) as late, AsyncSession(others) as early:
+        await late.connection(execution_options=level)
+        await late.execute(text("SELECT FROM orders"))
+        await early.execute(update)
+        await early.commit()
+        with pytest.raises(DBAPIError, match="could not serialize access due to") as caught:
+            await late.execute(update)
+        assert getattr(caught.value.orig, "sqlstate", None) == "40001"
+    await others.dispose()
+
+
+async def test_a_savepoint_does_not_help_against_a_serialization_failure(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="longjing"))
+        await session.commit()
+    update = text("UPDATE orders SET drink = drink || '!'")
+    others = create_async_engine(database_url)
+    async with AsyncSession(others) as late, AsyncSession(others) as early:
+        await late.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        await late.execute(text("SELECT FROM orders"))
+        await early.execute(update)
+        await early.commit()
+        for _ in range(2):
+            step = await late.begin_nested()
+            with pytest.raises(DBAPIError, match="could not serialize access"):
+                await late.execute(update)
+            await step.rollback()
+    await others.dispose()
+
+
 # After an error
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1 / 0", "SELECT 'oolong' FROM nowhere"])
+async def test_catching_an_error_gives_no_connection_back(
+    engine: AsyncEngine, statement: str
+) -> None:
+    async with AsyncSession(engine) as session:
+        with suppress(DBAPIError):
+            await session.execute(text(statement))
+        assert checked_out(engine) == 1
+    assert checked_out(engine) == 0
 
 
 async def test_a_failed_statement_aborts_the_transaction_until_rollback(
