@@ -6,16 +6,22 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import requires
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import anyio
+import psycopg
 import pytest
 import sqlalchemy
+import uvicorn
 from packaging.requirements import Requirement
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -24,7 +30,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 SELECT = text("SELECT 'oolong'")
 IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
@@ -97,6 +103,13 @@ async def test_the_server_shows_the_last_statement_with_or_without_a_semicolon(
 
 
 # Errors
+
+
+def test_no_error_of_asyncpg_becomes_an_operational_error() -> None:
+    dialect: Any = create_async_engine("postgresql+asyncpg://").dialect
+    families = dialect.dbapi._asyncpg_error_translate.values()
+    assert dialect.dbapi.Error in families
+    assert not any(issubclass(one, dialect.dbapi.OperationalError) for one in families)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +345,207 @@ async def test_a_query_that_anyio_cancels_runs_on(database_url: str, driver: str
                 pass
             group.cancel_scope.cancel()
         assert await running() == 1
+
+
+# Prepared statements
+
+FRUGAL = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+
+
+@asynccontextmanager
+async def counting(database_url: str) -> AsyncIterator[tuple[URL, list[str]]]:
+    """A way to the server that takes down each time the client speaks and the server answers."""
+    url, turns = make_url(database_url), list[str]()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pass_on(who: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if turns[-1:] != [who]:
+                turns.append(who)
+            writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection(url.host, url.port)
+        writers.extend([writer, ours])
+        await asyncio.gather(pass_on("client", reader, ours), pass_on("server", theirs, writer))
+
+    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
+    yield url.set(host="127.0.0.1", port=proxy.sockets[0].getsockname()[1]), turns
+    proxy.close()
+    for writer in writers:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("driver", "connect_args", "trips"),
+    [
+        ("asyncpg", {}, 3),
+        ("asyncpg", FRUGAL, 4),
+        ("psycopg", {}, 3),
+        ("psycopg", {"prepare_threshold": None}, 3),
+    ],
+)
+async def test_an_unprepared_statement_costs_asyncpg_a_round_trip_and_psycopg_none(
+    database_url: str, driver: str, connect_args: dict[str, Any], trips: int
+) -> None:
+    async with counting(database_url) as (url, turns):
+        engine = create_async_engine(
+            url.set(drivername=f"postgresql+{driver}"), connect_args=connect_args
+        )
+        for _ in range(8):
+            turns.clear()
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 'oolong' WHERE :cups = 7"), {"cups": 7})
+        assert turns.count("client") == trips
+        await engine.dispose()
+
+
+# Loops
+
+
+def outcomes(work: Callable[[], Coroutine[None, None, object]], threads: int) -> list[str]:
+    """What happens when that many threads run it at the same time, each in a loop of its own."""
+    together, seen = threading.Barrier(threads), list[str]()
+
+    async def in_time() -> None:
+        async with asyncio.timeout(3):
+            await work()
+
+    def run() -> None:
+        together.wait()
+        try:
+            asyncio.run(in_time())
+        except Exception as error:
+            seen.append(f"{type(error).__name__} {error}")
+        else:
+            seen.append("fine")
+
+    running = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(20)
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_different_loop(
+    database_url: str,
+) -> None:
+    seen: list[str] = []
+    for _ in range(10):
+        engine = engine_for(database_url, "asyncpg", poolclass=NullPool)
+        seen += outcomes(partial(use, engine), 4)
+        if any("is bound to a different event loop" in one for one in seen):
+            return
+    pytest.fail(f"no such message among {seen}")
+
+
+@both_drivers
+def test_an_engine_for_each_loop_serves_loops_at_the_same_time(
+    database_url: str, driver: str
+) -> None:
+    async def work() -> None:
+        engine = engine_for(database_url, driver)
+        for _ in range(5):
+            await use(engine)
+        await engine.dispose()
+
+    assert outcomes(work, 6) == ["fine"] * 6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_waiting_for_one_pool_in_loops_at_once_fails_with_psycopg_too(database_url: str) -> None:
+    engine = engine_for(database_url, "psycopg", pool_size=1, max_overflow=0, pool_timeout=2)
+
+    async def work() -> None:
+        for _ in range(40):
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT pg_sleep(0.002)"))
+
+    seen = outcomes(work, 6)
+    assert any("is bound to a different event loop" in one for one in seen), seen
+
+
+# psycopg on Windows
+
+
+def test_psycopg_refuses_the_loop_of_windows_by_this_message() -> None:
+    module = Path(psycopg.__file__).with_name("connection_async.py")
+    source = re.sub(r'"\s+f?"', "", module.read_text("utf-8"))
+    assert "Psycopg cannot use the 'ProactorEventLoop' to run in async mode" in source
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio.run() takes no loop_factory yet")
+def test_asyncio_run_takes_a_loop_factory() -> None:
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    run: Any = asyncio.run
+    found = run(loop(), loop_factory=asyncio.SelectorEventLoop)
+    assert isinstance(found, asyncio.SelectorEventLoop)
+
+
+def test_uvicorn_takes_the_name_of_a_loop() -> None:
+    config = uvicorn.Config("app:app", loop="asyncio:SelectorEventLoop")
+    assert config.get_loop_factory() is asyncio.SelectorEventLoop
+
+
+# Passwords that expire
+
+
+@both_drivers
+async def test_do_connect_gives_each_connection_its_password(
+    database_url: str, driver: str
+) -> None:
+    password, asked = make_url(database_url).password, list[object]()
+    url = make_url(database_url).set(password="expired")
+    engine = create_async_engine(url.set(drivername=f"postgresql+{driver}"))
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def give_password(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
+        asked.append(parameters.pop("password"))
+        parameters["password"] = password
+
+    async with engine.connect(), engine.connect():
+        pass
+    assert await use(engine) == "oolong"
+    assert asked == ["expired"] * 2
+    await engine.dispose()
+
+
+async def test_psycopg_takes_a_coroutine_function_by_async_creator(database_url: str) -> None:
+    async def connect() -> Any:
+        await asyncio.sleep(0)  # here the token is fetched
+        url = make_url(database_url).set(drivername="postgresql")
+        return await psycopg.AsyncConnection.connect(url.render_as_string(hide_password=False))
+
+    engine = create_async_engine("postgresql+psycopg://", async_creator=connect)
+    assert await use(engine) == "oolong"
+    await engine.dispose()
+
+
+@both_drivers
+async def test_a_pooled_connection_outlives_the_password_it_logged_in_with(
+    database_url: str, driver: str
+) -> None:
+    role = f"guest_{token_hex(4)}"
+    admin = engine_for(database_url, "asyncpg", isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'morning'"))
+        try:
+            url = make_url(database_url).set(username=role, password="morning")
+            engine = engine_for(url.render_as_string(hide_password=False), driver, pool_size=1)
+            assert await use(engine) == "oolong"
+            await connection.execute(text(f"ALTER ROLE {role} PASSWORD 'evening'"))
+            assert await use(engine) == "oolong"
+            await engine.dispose()
+            with pytest.raises(Exception, match="password authentication failed"):
+                await use(engine)
+        finally:
+            await connection.execute(text(f"DROP ROLE {role}"))
+    await admin.dispose()
 
 
 # Choosing one

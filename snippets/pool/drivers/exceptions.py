@@ -5,19 +5,21 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = make_url(os.environ["DATABASE_URL"])
+ORDERS = f"guide_orders_{token_hex(4)}"
 MISTAKES = {
-    "duplicate key": "INSERT INTO orders VALUES (1), (1)",
-    "no such table": "SELECT * FROM teapots",
+    "duplicate key": f"INSERT INTO {ORDERS} VALUES (1), (1)",
+    "no such table": f"SELECT * FROM no_{ORDERS}",
     "division by zero": "SELECT 1 / 0",
-    "text too long": "INSERT INTO orders (drink) VALUES ('longjing')",
+    "text too long": f"INSERT INTO {ORDERS} (drink) VALUES ('longjing')",
     "statement_timeout": "SET LOCAL statement_timeout = 1; SELECT pg_sleep(9)",
-    "read-only": "SET TRANSACTION READ ONLY; DELETE FROM orders",
+    "read-only": f"SET TRANSACTION READ ONLY; DELETE FROM {ORDERS}",
     "killed": "SELECT pg_terminate_backend(pg_backend_pid())",
 }
 
@@ -40,7 +42,7 @@ async def main() -> None:
     )
     async with asyncpg.begin() as connection:
         await connection.execute(
-            text("CREATE TABLE orders (id serial UNIQUE, drink varchar(6))")
+            text(f"CREATE TABLE {ORDERS} (id int UNIQUE, drink varchar(6))")
         )
     for name, mistake in MISTAKES.items():
         one, other = await make(asyncpg, mistake), await make(psycopg, mistake)
@@ -53,7 +55,7 @@ async def main() -> None:
         #> read-only          DBAPIError 25006       InternalError 25006
         #> killed             DBAPIError 08003       OperationalError 57P01
     async with asyncpg.begin() as connection:
-        await connection.execute(text("DROP TABLE orders"))
+        await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await asyncpg.dispose()
     await psycopg.dispose()
 

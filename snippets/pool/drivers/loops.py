@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import re
 
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -18,7 +19,7 @@ async def order(engine: AsyncEngine) -> str:
             return str(await connection.scalar(text("SELECT 'oolong'")))
     except RuntimeError as error:
         await engine.dispose(close=False)
-        return str(error).partition("> ")[2][-28:]
+        return re.split(">;? ", str(error))[-1]
 
 
 for driver in ("asyncpg", "psycopg"):
