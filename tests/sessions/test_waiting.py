@@ -9,7 +9,8 @@ import pytest
 from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 from sqlalchemy import event, select, text
-from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.engine.interfaces import IsolationLevel
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
@@ -220,6 +221,74 @@ async def test_a_row_locked_for_update_stays_locked_while_the_session_waits(
         assert list(await other.scalars(skip)) == []
         await holder.commit()
         assert list(await other.scalars(skip)) == ["oolong"]
+
+
+async def race_for_one_row(
+    database_url: str, isolation_level: IsolationLevel
+) -> tuple[object, object]:
+    """What two sessions get that claim one row, the second before the first has committed."""
+    engine = create_async_engine(database_url, isolation_level=isolation_level)
+    claim = text("UPDATE orders SET drink = 'paying' WHERE drink = 'oolong' RETURNING drink")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with AsyncSession(engine) as first, AsyncSession(engine) as second:
+        won = await first.scalar(claim)
+        losing = asyncio.create_task(second.scalar(claim))
+        async with engine.connect() as watcher, asyncio.timeout(10):
+            while True:
+                if await watcher.scalar(waiting):
+                    break
+                await watcher.rollback()
+        await first.commit()
+        results = await asyncio.gather(losing, return_exceptions=True)
+        await second.rollback()
+    await engine.dispose()
+    return won, results[0]
+
+
+async def test_under_read_committed_the_loser_of_a_claim_finds_no_row(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    assert await race_for_one_row(database_url, "READ COMMITTED") == ("paying", None)
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_under_a_stricter_isolation_the_loser_of_a_claim_gets_40001(
+    engine: AsyncEngine, database_url: str, level: IsolationLevel
+) -> None:
+    won, lost = await race_for_one_row(database_url, level)
+    assert won == "paying"
+    assert isinstance(lost, DBAPIError)
+    assert "could not serialize access due to concurrent update" in str(lost)
+    assert getattr(lost.orig, "sqlstate", None) == "40001"
+
+
+# The call failed
+
+
+async def test_except_does_not_run_when_the_task_is_cancelled_during_the_wait() -> None:
+    undone: list[str] = []
+    waiting = asyncio.Event()
+
+    async def order() -> None:
+        try:
+            waiting.set()
+            await asyncio.Event().wait()
+        except Exception:
+            undone.append("undone")
+
+    task = asyncio.create_task(order())
+    await waiting.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert undone == []
+
+
+async def test_rollback_takes_back_nothing_that_was_committed(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        session.add(Order(drink="pu-erh"))
+        await session.commit()
+        await session.rollback()
+        assert await session.scalar(text("SELECT count(*) FROM orders")) == 2
 
 
 # A blocked loop
