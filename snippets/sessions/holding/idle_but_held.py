@@ -31,9 +31,8 @@ watcher = create_async_engine(URL, poolclass=NullPool)
 
 
 async def look() -> str:
-    query = """SELECT state FROM pg_stat_activity
-        WHERE application_name = 'teahouse'
-        AND datname = current_database()"""
+    query = """SELECT state FROM pg_stat_activity WHERE
+        application_name = 'teahouse' AND datname = current_database()"""
     async with watcher.connect() as connection:
         state = await connection.scalar(text(query))
     assert isinstance(engine.pool, AsyncAdaptedQueuePool)
