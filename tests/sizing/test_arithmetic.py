@@ -24,8 +24,8 @@ from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 PAGES = [Page(DOCS / language / "sizing" / "arithmetic.md") for language in LANGUAGES]
-PREFLIGHT = SNIPPETS / "sizing" / "arithmetic" / "preflight.py"
-REFUSED = PREFLIGHT.with_name("refused.py")
+PREFLIGHT = SNIPPETS / "sizing" / "rules" / "preflight.py"
+REFUSED = SNIPPETS / "sizing" / "arithmetic" / "refused.py"
 DRIVERS = "asyncpg", "psycopg"
 WRAPS = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
 DEADLINE = 20.0
@@ -292,7 +292,8 @@ async def test_the_check_before_a_deployment_names_the_limit_that_is_in_the_way(
 
 def test_the_example_of_the_page_is_a_sentence_of_that_check() -> None:
     form = re.compile(r"`20 wanted, (\d+) free: the server has (\d+) slots, (\d+) in use`")
-    for page in PAGES:
+    for language in LANGUAGES:
+        page = Page(DOCS / language / "sizing" / "rules.md")
         [(free, slots, used)] = form.findall(page.path.read_text("utf-8"))
         assert int(slots) - int(used) == int(free) < 20
 
