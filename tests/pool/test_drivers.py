@@ -443,6 +443,16 @@ def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_differe
 
 
 @both_drivers
+def test_a_null_pool_that_has_connected_once_serves_loops_at_the_same_time(
+    database_url: str, driver: str
+) -> None:
+    engine = engine_for(database_url, driver, poolclass=NullPool)
+    asyncio.run(use(engine))
+    for _ in range(3):
+        assert outcomes(partial(use, engine), 4) == ["fine"] * 4
+
+
+@both_drivers
 def test_an_engine_for_each_loop_serves_loops_at_the_same_time(
     database_url: str, driver: str
 ) -> None:
