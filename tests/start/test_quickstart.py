@@ -241,6 +241,15 @@ async def test_a_root_certificate_is_checked_and_the_name_where_libpq_checks_it(
             pass
 
 
+async def test_a_mode_that_checks_nothing_stays_so_beside_a_root_certificate(
+    database_url: str, for_asyncpg: Mend
+) -> None:
+    for mode in ("disable", "allow", "prefer"):
+        engine = await mended(database_url, for_asyncpg, sslmode=mode, sslrootcert=certifi.where())
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT 1")) == 1
+
+
 async def test_require_encrypts_and_does_not_check_the_certificate(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

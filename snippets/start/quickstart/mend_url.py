@@ -25,7 +25,8 @@ def for_asyncpg(address: str) -> tuple[URL, dict[str, Any]]:
     for word in {"application_name", "options"} & words.keys():
         connect_args.setdefault("server_settings", {})[word] = words.pop(word)
     mode = words.pop("sslmode", None)
-    if authority := words.pop("sslrootcert", None):
+    authority = words.pop("sslrootcert", None)
+    if authority and mode not in ("disable", "allow", "prefer"):
         system = authority == "system"
         context = ssl.create_default_context(
             cafile=None if system else authority
