@@ -1,11 +1,13 @@
 """What the page on nested sessions claims beyond the lines that its snippets print."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import NullPool, exc, text
+from sqlalchemy import NullPool, create_engine, exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from tests.pools import checked_out
@@ -37,6 +39,85 @@ async def test_one_task_less_than_connections_always_gets_through(database_url: 
     everyone = asyncio.Barrier(4)
     await asyncio.gather(*(nested(engine, everyone) for _ in range(4)))
     await engine.dispose()
+
+
+async def served(engine: AsyncEngine, tasks: int, holding: int) -> int:
+    """How many of the tasks get done, once so many hold their first connection."""
+    done, everyone = 0, asyncio.Barrier(holding)
+
+    async def serve() -> None:
+        nonlocal done
+        async with AsyncSession(engine) as first:
+            await first.execute(SELECT)
+            await everyone.wait()
+            async with AsyncSession(engine) as second:
+                await second.execute(SELECT)
+                done += 1
+
+    all_of_them = [asyncio.create_task(serve()) for _ in range(tasks)]
+    await asyncio.wait(all_of_them, timeout=0.5)
+    for task in all_of_them:
+        task.cancel()
+    await asyncio.wait(all_of_them)
+    return done
+
+
+@pytest.mark.parametrize("tasks", [3, 4, 5])
+async def test_as_many_tasks_as_connections_or_more_lock_the_pool(
+    database_url: str, tasks: int
+) -> None:
+    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=30)
+    assert await served(engine, tasks, holding=3) == 0
+    await engine.dispose()
+
+
+async def test_tasks_that_meet_by_chance_get_done_if_they_are_fewer_than_the_connections(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=5)
+    for _ in range(20):
+        await asyncio.gather(*(nested(engine, asyncio.Barrier(1)) for _ in range(2)))
+    await engine.dispose()
+
+
+async def test_a_semaphore_one_below_the_limit_lets_everybody_through(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=5)
+    limit = asyncio.Semaphore(2)
+
+    async def serve() -> None:
+        async with limit:
+            await nested(engine, asyncio.Barrier(1))
+
+    await asyncio.gather(*(serve() for _ in range(20)))
+    await engine.dispose()
+
+
+def test_threads_with_two_synchronous_sessions_each_lock_the_pool_as_well(
+    database_url: str,
+) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, pool_size=5, max_overflow=0, pool_timeout=0.5)
+    everyone = threading.Barrier(5, timeout=10)
+    failed: list[BaseException] = []
+
+    def serve() -> None:
+        with Session(engine) as first:
+            first.execute(SELECT)
+            everyone.wait()
+            try:
+                with Session(engine) as second:
+                    second.execute(SELECT)
+            except exc.TimeoutError as error:
+                failed.append(error)
+            everyone.wait()
+
+    threads = [threading.Thread(target=serve) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(failed) == 5
+    engine.dispose()
 
 
 async def test_overflow_connections_count_in_full(database_url: str) -> None:
