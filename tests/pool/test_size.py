@@ -13,7 +13,7 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import pool_of
+from tests.pools import pool_of, record
 from tools.postgres import EmbeddedPostgres
 from tools.rooms import DOCS
 
@@ -46,7 +46,7 @@ async def test_nothing_closes_an_idle_pooled_connection(database_url: str) -> No
     await engine.dispose()
 
 
-async def test_a_waiting_task_gets_the_first_connection_that_comes_back(database_url: str) -> None:
+async def test_a_connection_that_comes_back_goes_to_the_task_that_waits(database_url: str) -> None:
     engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
     first = await engine.connect()
     pid = await first.scalar(text("SELECT pg_backend_pid()"))
@@ -154,6 +154,19 @@ async def test_five_tasks_with_two_sessions_each_need_a_pool_of_six(
 
     outcomes = await asyncio.gather(*(guest() for _ in range(5)), return_exceptions=True)
     assert all(outcome is None for outcome in outcomes) is enough
+    await engine.dispose()
+
+
+async def test_a_large_pool_opens_nothing_in_advance_and_keeps_what_a_rush_opened(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=100)
+    opened = record(engine, "connect", "close")
+    assert opened == []
+    async with AsyncExitStack() as lent:
+        await borrow(engine, 20, lent)
+    assert opened == ["connect"] * 20
+    assert pool_of(engine).checkedin() == 20
     await engine.dispose()
 
 

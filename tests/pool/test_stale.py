@@ -482,7 +482,7 @@ def offered() -> dict[str, Any]:
     """What the page offers for copying, taken from the snippet as a reader would."""
     snippet = (SNIPPETS / "pool/stale/black_hole.py").read_text("utf-8")
     tree = ast.parse(snippet)
-    copied = [
+    copied: list[ast.stmt] = [
         node
         for node in tree.body
         if (isinstance(node, ast.FunctionDef) and node.name == "ping")

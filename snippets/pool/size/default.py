@@ -5,18 +5,19 @@
 
 import asyncio
 import os
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'teahouse'
+NAME = f"teahouse_{token_hex(4)}"
+SETTINGS = {"server_settings": {"application_name": NAME}}
+BACKENDS = text(f"""
+    SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}'
 """)
-engine = create_async_engine(URL, connect_args=NAME)
+engine = create_async_engine(URL, connect_args=SETTINGS)
 async_session = async_sessionmaker(engine)
 watcher = create_async_engine(URL, poolclass=NullPool)
 everyone = asyncio.Barrier(12 + 1)

@@ -8,22 +8,24 @@ import os
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from contextlib import AsyncExitStack
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
-NAME = {"server_settings": {"application_name": "teahouse"}}
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'teahouse'
+IS_WORKER = "worker" in sys.argv
+NAME = sys.argv[-1] if IS_WORKER else f"teahouse_{token_hex(4)}"
+SETTINGS = {"server_settings": {"application_name": NAME}}
+BACKENDS = text(f"""
+    SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}'
 """)
 
 
 async def worker() -> None:
     engine = create_async_engine(
-        URL, pool_size=2, max_overflow=1, connect_args=NAME
+        URL, pool_size=2, max_overflow=1, connect_args=SETTINGS
     )
     async with AsyncExitStack() as lent:
         for _ in range(2 + 1):
@@ -36,7 +38,9 @@ async def worker() -> None:
 async def main() -> None:
     workers = [
         await create_subprocess_exec(
-            sys.executable, __file__, "worker", stdin=PIPE, stdout=PIPE
+            *(sys.executable, __file__, "worker", NAME),
+            stdin=PIPE,
+            stdout=PIPE,
         )
         for _ in range(2)
     ]
@@ -51,4 +55,4 @@ async def main() -> None:
         await process.communicate(b"close\n")
 
 
-asyncio.run(worker() if "worker" in sys.argv else main())
+asyncio.run(worker() if IS_WORKER else main())
