@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from secrets import token_hex
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 URL = os.environ["DATABASE_URL"]
@@ -32,20 +32,17 @@ async def on_the_server(expected: int) -> int:
     return int(found)
 
 
-async def make_busy(engine: AsyncEngine, requests: AsyncExitStack) -> None:
-    for _ in range(4 + 2):
-        await requests.enter_async_context(engine.connect())
-
-
 async def main() -> None:
     async with AsyncExitStack() as requests:
-        await make_busy(old, requests)
+        for _ in range(4 + 2):
+            await requests.enter_async_context(old.connect())
         print("old, busy:", await on_the_server(6))
         #> old, busy: 6
     print("old, no more requests:", await on_the_server(4))
     #> old, no more requests: 4
     async with AsyncExitStack() as requests:
-        await make_busy(new, requests)
+        for _ in range(4 + 2):
+            await requests.enter_async_context(new.connect())
         print("old idle, new busy:", await on_the_server(10))
         #> old idle, new busy: 10
         await old.dispose()
