@@ -5,9 +5,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import httpx
@@ -15,13 +18,18 @@ import pytest
 from anyio import from_thread, to_thread
 from fastapi import Depends, FastAPI, Security
 from fastapi.exceptions import DependencyScopeError
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from tests.pools import checked_out
 from tests.report import require_on
 from tests.serving import DEADLINE, backends, eventually, running, serving
-from tools.rooms import SNIPPETS
+from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 PAGE = "sessions/fastapi"
 SELECT = text("SELECT 'oolong'")
@@ -55,44 +63,137 @@ def test_the_page_names_the_versions_that_ran() -> None:
 
 # The application to start from
 
+FOLDER = SNIPPETS / "sessions" / "fastapi"
+
 
 @asynccontextmanager
-async def started(database_url: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def started(
+    database_url: str, *options: str, folder: Path = FOLDER
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """`uvicorn app:app` on a free port: its address and the process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "uvicorn", "app:app"],
+            *[sys.executable, "-m", "uvicorn", "app:app", *options],
             *["--fd", str(listener.fileno()), "--log-level", "critical"],
-            cwd=SNIPPETS / "sessions" / "fastapi",
+            cwd=folder,
             env={**os.environ, "DATABASE_URL": database_url},
             pass_fds=[listener.fileno()],
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            process_group=0,
         )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         yield url, process
     finally:
-        if process.returncode is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the reloader's child, too
         await process.wait()
+
+
+def client_of(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE)
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[list[str], str]:
+    """The lines that a process still prints until it has ended, and what it complains of."""
+    async with asyncio.timeout(DEADLINE):
+        out, said = await process.communicate()
+    return out.decode().splitlines(), said.decode()
 
 
 async def test_the_application_serves_under_uvicorn_and_leaves_nothing(database_url: str) -> None:
     async with started(database_url) as (url, process):
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE) as client:
-            answers = [await client.post("/orders?drink=oolong") for _ in range(2)]
-        assert [(answer.status_code, answer.json()) for answer in answers] == [(201, 1), (201, 2)]
+        async with client_of(url) as client:
+            answers = [(await client.get("/now")).status_code for _ in range(2)]
+        assert answers == [200, 200]
         assert await backends(database_url) == 1
         process.send_signal(signal.SIGTERM)
-        _, said = await process.communicate()
-        assert said == b""
+        assert await ended(process) == ([], "")
         assert await backends(database_url) == 0
 
 
-async def test_the_application_does_not_start_without_a_database(database_url: str) -> None:
+async def test_the_application_answers_although_the_server_cut_its_connection(
+    database_url: str,
+) -> None:
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    async with started(database_url) as (url, _), client_of(url) as client:
+        assert (await client.get("/now")).status_code == 200
+        async with watcher.connect() as connection:
+            assert (await connection.scalars(KILL_OTHERS)).all() == [True]
+        assert (await client.get("/now")).status_code == 200
+
+
+KILL_OTHERS = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND application_name = 'my-service'
+""")
+
+
+async def test_the_application_starts_without_a_database_and_its_requests_fail(
+    database_url: str,
+) -> None:
     nowhere = make_url(database_url).set(host="127.0.0.1", port=1)
-    async with started(nowhere.render_as_string(hide_password=False)) as (_, process):
-        assert await process.wait() != 0
+    async with started(nowhere.render_as_string(hide_password=False)) as (url, process):
+        async with client_of(url) as client:
+            assert (await client.get("/now")).status_code == 500
+        process.send_signal(signal.SIGTERM)
+        await ended(process)
+
+
+def template(database_url: str, monkeypatch: pytest.MonkeyPatch, **changes: str) -> dict[str, Any]:
+    """The names of `app.py`, some of its words exchanged."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    source = (FOLDER / "app.py").read_text("utf-8")
+    for old, new in changes.items():
+        assert old in source
+        source = source.replace(old, new)
+    names: dict[str, Any] = {"__name__": "app"}
+    exec(compile(source, "app.py", "exec"), names)
+    return names
+
+
+async def test_the_template_gives_its_connections_a_limit_and_a_name(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine: AsyncEngine = template(database_url, monkeypatch)["engine"]
+    async with engine.connect() as connection:
+        settings = "statement_timeout", "application_name"
+        found = [await connection.scalar(text(f"SHOW {name}")) for name in settings]
+    assert found == ["30s", "my-service"]
+    assert await backends(database_url) == 1
+    await engine.dispose()
+
+
+async def test_the_template_does_not_wait_for_ever_when_it_stops(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = template(database_url, monkeypatch, **{"timeout(5)": "timeout(0.01)"})
+
+    async def dispose() -> None:
+        await asyncio.Event().wait()
+
+    names["engine"] = SimpleNamespace(dispose=dispose)
+    with pytest.raises(TimeoutError):
+        async with names["lifespan"](names["app"]):
+            pass
+
+
+class WithExec(AsyncSession):
+    """A session as SQLModel's, with a method that others lack."""
+
+    async def exec(self, statement: Any) -> Any:
+        return await self.scalars(statement)
+
+
+async def test_the_factory_makes_sessions_of_the_class_it_is_given(engine: AsyncEngine) -> None:
+    async with async_sessionmaker(engine, class_=WithExec)() as session:
+        assert (await session.exec(SELECT)).all() == ["oolong"]
+    async with async_sessionmaker(engine)() as plain:
+        assert not hasattr(plain, "exec")
+    for language in LANGUAGES:
+        assert "class_=AsyncSession" in (DOCS / language / f"{PAGE}.md").read_text("utf-8")
 
 
 # Backends, engines, shutdown
@@ -141,6 +242,142 @@ async def test_running_requests_end_before_dispose(database_url: str, engine: As
         assert (await answer).status_code == 200
     assert out == [0]
     assert await backends(database_url) == 0
+
+
+WITHOUT_DISPOSE = """
+import os
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+app = FastAPI()
+
+@app.get("/")
+async def pour() -> int:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 'oolong'"))
+    return os.getpid()
+"""
+
+
+async def test_reload_ends_the_process_and_its_backends_with_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(WITHOUT_DISPOSE)
+    seen: list[int] = []
+
+    async def another_process(url: str) -> None:
+        """Ask until a process answers that has not answered before."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                async with client_of(url) as client:
+                    with suppress(httpx.HTTPError):
+                        pid = (await client.get("/")).json()
+                        if pid not in seen:
+                            seen.append(pid)
+                            return
+
+    async with started(database_url, "--reload", folder=tmp_path) as (url, process):
+        for later in (10, 20, 30):
+            await another_process(url)
+            os.utime(app, (time.time() + later,) * 2)
+        await another_process(url)
+        assert await backends(database_url) == 1
+        process.send_signal(signal.SIGINT)
+        await ended(process)
+
+
+SLOW = """
+import asyncio, os
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+
+@asynccontextmanager
+async def lifespan(app):
+    try:
+        yield
+        print("after yield", flush=True)
+    finally:
+        print("finally, out:", engine.pool.checkedout(), flush=True)
+        await engine.dispose()
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/")
+async def pour() -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 'oolong'"))
+        print("arrived", flush=True)
+        await asyncio.Event().wait()
+"""
+
+
+async def stopped_by(
+    signals: list[signal.Signals], database_url: str, folder: Path, *options: str
+) -> list[str]:
+    """What the slow application prints when it is stopped in the middle of a request."""
+    (folder / "app.py").write_text(SLOW)
+    async with (
+        started(database_url, *options, folder=folder) as (url, process),
+        client_of(url) as client,
+    ):
+        asking = asyncio.create_task(client.get("/"))
+        assert process.stdout
+        async with asyncio.timeout(DEADLINE):
+            assert await process.stdout.readline() == b"arrived\n"
+        for number in signals:
+            process.send_signal(number)
+            await asyncio.sleep(0.3)  # so that uvicorn sees them one by one
+        lines, _ = await ended(process)
+        with suppress(httpx.HTTPError):
+            await asking
+    return lines
+
+
+async def test_dispose_does_not_find_what_a_request_holds_when_its_time_is_up(
+    database_url: str, tmp_path: Path
+) -> None:
+    options = "--timeout-graceful-shutdown", "1"
+    lines = await stopped_by([signal.SIGTERM], database_url, tmp_path, *options)
+    assert lines == ["after yield", "finally, out: 1"]
+
+
+async def test_only_finally_runs_after_a_second_ctrl_c(database_url: str, tmp_path: Path) -> None:
+    # From Python 3.12 on, uvicorn waits for its connections even then: the option ends that.
+    options = "--timeout-graceful-shutdown", "2"
+    lines = await stopped_by([signal.SIGINT] * 2, database_url, tmp_path, *options)
+    assert lines == ["finally, out: 1"]
+
+
+async def test_from_python_3_12_on_a_second_ctrl_c_waits_for_the_running_request(
+    database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(SLOW)
+    async with (
+        started(database_url, "--loop", "asyncio", folder=tmp_path) as (url, process),
+        client_of(url) as client,
+    ):
+        asking = asyncio.create_task(client.get("/"))
+        assert process.stdout
+        async with asyncio.timeout(DEADLINE):
+            await process.stdout.readline()
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.3)  # so that uvicorn sees them one by one
+        waiting = asyncio.create_task(process.wait())
+        patience = 1 if sys.version_info >= (3, 12) else DEADLINE
+        await asyncio.wait([waiting], timeout=patience)
+        assert waiting.done() == (sys.version_info < (3, 12))
+        if not waiting.done():
+            process.kill()
+        with suppress(httpx.HTTPError):
+            await asking
 
 
 def test_an_engine_that_was_disposed_of_works_in_the_next_event_loop(database_url: str) -> None:
@@ -264,3 +501,39 @@ async def test_max_concurrency_at_the_size_of_the_pool_prevents_the_deadlock(
     async with threads(3):
         served = await statuses(database_url, requests=12, connections=2, max_concurrency=2)
     assert set(served) == {200}
+
+
+# Other frameworks
+
+
+@pytest.mark.parametrize(("poolclass", "works"), [(None, False), (NullPool, True)])
+def test_an_event_loop_for_each_request_needs_nullpool(
+    database_url: str, poolclass: type[NullPool] | None, works: bool
+) -> None:
+    engine = create_async_engine(database_url, poolclass=poolclass)
+
+    async def view() -> object:
+        async with engine.connect() as connection:
+            return await connection.scalar(SELECT)
+
+    assert asyncio.run(view()) == "oolong"
+    if works:
+        assert [asyncio.run(view()) for _ in range(2)] == ["oolong"] * 2
+    else:
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            asyncio.run(view())
+    asyncio.run(engine.dispose(close=False))
+
+
+async def test_resolvers_that_run_at_once_need_a_session_each(engine: AsyncEngine) -> None:
+    async def resolve(session: AsyncSession) -> object:
+        return await session.scalar(SELECT)
+
+    async def resolve_alone() -> object:
+        async with AsyncSession(engine) as session:
+            return await resolve(session)
+
+    async with AsyncSession(engine) as session:
+        shared = await asyncio.gather(resolve(session), resolve(session), return_exceptions=True)
+    assert [type(answer).__name__ for answer in shared] == ["str", "InvalidRequestError"]
+    assert set(await asyncio.gather(resolve_alone(), resolve_alone())) == {"oolong"}
