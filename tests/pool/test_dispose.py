@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
+import uvicorn._subprocess
 from sqlalchemy import NullPool, event, make_url, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -306,6 +307,10 @@ def test_multiprocessing_forks_by_default_on_linux_before_3_14() -> None:
     )
     if sys.platform == "linux":
         assert ran.stdout.strip() == ("fork" if sys.version_info < (3, 14) else "forkserver")
+
+
+def test_the_workers_of_uvicorn_are_spawned() -> None:
+    assert uvicorn._subprocess.spawn.get_start_method() == "spawn"
 
 
 SPAWNED = """

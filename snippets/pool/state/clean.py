@@ -1,6 +1,6 @@
 """A listener that cleans a connection on return; DISCARD ALL is too much.
 
-归还时彻底收拾连接的监听器；用 DISCARD ALL 就收拾过头了。
+归还时清理连接的监听器；用 DISCARD ALL 就清过头了。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""A BEGIN that SQLAlchemy does not know of spoils the connection for good.
+"""A BEGIN that SQLAlchemy does not know of spoils its connection.
 
-SQLAlchemy 不知道的 BEGIN，会让这个连接从此不能用。
+绕过 SQLAlchemy 的 BEGIN，会弄坏这个连接。
 """
 
 import asyncio
