@@ -13,7 +13,7 @@ engine = create_async_engine(os.environ["DATABASE_URL"])
 async_session = async_sessionmaker(engine)
 BACKEND = text("SELECT pg_backend_pid()")
 MAKE_TRAY = text("CREATE TEMPORARY TABLE tray (drink text)")
-TRAY = text("SELECT to_regclass('tray') IS NOT NULL")
+TRAY = text("SELECT to_regclass('pg_temp.tray') IS NOT NULL")
 
 
 async def main() -> None:

@@ -25,7 +25,7 @@ FOR_THE_TRANSACTION = (
 )
 FOUND = text("""
     SELECT current_setting('statement_timeout') AS timeout,
-        to_regclass('tray') IS NOT NULL AS tray,
+        to_regclass('pg_temp.tray') IS NOT NULL AS tray,
         EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
             AND pid = pg_backend_pid()) AS lock
 """)
