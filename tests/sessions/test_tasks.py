@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import (
     IllegalStateChangeError,
     InterfaceError,
@@ -220,6 +220,20 @@ async def test_dispose_clears_the_pool_of_a_connection_spoiled_by(
             await use(engine)
     await engine.dispose()
     await use(engine)
+
+
+@pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
+async def test_psycopg_ends_the_transaction_after_the_running_query(
+    database_url: str, end: Callable[[AsyncSession], Awaitable[None]]
+) -> None:
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        results = await together(session.execute(BACKEND), end(session))
+    assert not any(isinstance(result, Exception) for result in results)
+    await use(engine)
+    assert checked_out(engine) == 0
+    await engine.dispose()
 
 
 async def test_with_pre_ping_one_more_borrower_fails_and_then_the_connection_is_new(
