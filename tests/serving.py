@@ -31,7 +31,8 @@ async def running(app: FastAPI) -> AsyncIterator[tuple[uvicorn.Server, str]]:
         yield server, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await serving
+        async with asyncio.timeout(DEADLINE):  # a request that does not end is a fault
+            await serving
 
 
 @asynccontextmanager

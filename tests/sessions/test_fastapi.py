@@ -172,7 +172,7 @@ async def test_the_template_does_not_wait_for_ever_when_it_stops(
     names = template(database_url, monkeypatch, **{"timeout(5)": "timeout(0.01)"})
 
     async def dispose() -> None:
-        await asyncio.Event().wait()
+        await asyncio.sleep(3)
 
     names["engine"] = SimpleNamespace(dispose=dispose)
     with pytest.raises(TimeoutError):
