@@ -13,13 +13,15 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from inspect import signature
+from inspect import getsource, signature
+from string import ascii_uppercase
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from sqlalchemy import event, make_url, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -30,7 +32,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import NullPool
 
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import SNIPPETS
+from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -303,6 +305,7 @@ class Line:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._client_sides: list[socket.socket] = []
+        self.said: list[str] = []
         self._to_clients: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "Line":
@@ -344,12 +347,18 @@ class Line:
         self._client_sides.append(writer.get_extra_info("socket"))
         self._to_clients.append(writer)
         source, target = await asyncio.open_connection(self._server.host, self._server.port)
-        await asyncio.gather(self._forward(reader, target), self._forward(source, writer))
+        await asyncio.gather(
+            self._forward("client", reader, target), self._forward("server", source, writer)
+        )
 
-    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, who: str, source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
         self._open.add(target)
         with closing(target):
             while data := await source.read(65536):
+                if self.said[-1:] != [who]:
+                    self.said.append(who)  # the direction changes
                 if target in self._open:
                     target.write(data)
 
@@ -364,6 +373,32 @@ async def dead_line(
         await fill(engine, pooled)
         line.swallow()
         yield engine
+
+
+def trips() -> list[tuple[str, str, int, int]]:
+    """The page's table of round trips."""
+    page = (DOCS / "en" / "pool" / "stale.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \| `([A-Z ]+)` \| (\d) \| (\d) \|$", page, re.MULTILINE)
+    return [(driver, level, int(plain), int(pinged)) for driver, level, plain, pinged in rows]
+
+
+def test_the_page_counts_round_trips_for_two_drivers_and_two_levels() -> None:
+    assert len(trips()) == 4
+
+
+@pytest.mark.parametrize(("driver", "level", "plain", "pinged"), trips())
+async def test_what_a_ping_costs_in_round_trips(
+    database_url: str, driver: str, level: str, plain: int, pinged: int
+) -> None:
+    async with Line(database_url) as line:
+        for pre_ping, expected in ((False, plain), (True, pinged)):
+            engine = engine_for(line.url, driver, pool_pre_ping=pre_ping, isolation_level=level)
+            for _ in range(3):
+                line.said.clear()
+                await use(engine)
+                counted = line.said.count("client")
+            assert counted == expected
+            await engine.dispose()
 
 
 async def test_with_command_timeout_each_pooled_connection_costs_one_timeout(
@@ -577,6 +612,41 @@ async def test_a_real_standby_passes_the_ping_and_refuses_writes() -> None:
         await engine.dispose()
 
 
+def renew_if_read_only(context: ExceptionContext) -> None:
+    """The listener of the page, whose line it holds."""
+    if getattr(context.original_exception, "sqlstate", None) == "25006":
+        context.is_disconnect = True
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_listener_tested_here_is_the_one_on_the_page(language: str) -> None:
+    *_, condition, then = getsource(renew_if_read_only).splitlines()
+    page = (DOCS / language / "pool" / "stale.md").read_text("utf-8")
+    assert f"{condition.strip()} {then.strip()}" in page
+
+
+async def test_a_listener_declares_a_read_only_server_a_lost_connection() -> None:
+    insert = text("CREATE TABLE orders (drink text)")
+    with EmbeddedPostgres() as server:
+        demote(server)
+        engine = engine_for(server.url(), pool_pre_ping=True)
+        await fill(engine, 2)
+        event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
+        watcher = create_async_engine(server.url(), poolclass=NullPool)
+        before = await backend(engine)
+        with pytest.raises(DBAPIError, match="in a read-only transaction") as caught:
+            async with engine.begin() as connection:
+                await connection.execute(insert)
+        assert caught.value.connection_invalidated
+        async with watcher.connect() as connection:
+            await connection.execute(text("SELECT pg_promote()"))  # the address leads to a primary
+        for _ in range(2):
+            assert await backend(engine) != before
+        async with engine.begin() as connection:
+            await connection.execute(insert)
+        await engine.dispose()
+
+
 @both_drivers
 async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(driver: str) -> None:
     wanted = {"target_session_attrs": "read-write"}
@@ -600,3 +670,34 @@ async def set_password(server: EmbeddedPostgres, password: str) -> None:
     engine = engine_for(server.url(), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.execute(text(f"ALTER ROLE postgres PASSWORD '{password}'"))
+
+
+# Idle connections
+
+
+@pytest.mark.parametrize(
+    ("lifo", "order", "alive"), [(False, "ABCDEABCDEAB", 5), (True, "AAAAAAAAAAAA", 1)]
+)
+async def test_with_lifo_the_server_ends_what_idles(
+    database_url: str, watcher: AsyncConnection, lifo: bool, order: str, alive: int
+) -> None:
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    engine = create_async_engine(
+        database_url,
+        pool_use_lifo=lifo,
+        pool_pre_ping=True,
+        connect_args={"server_settings": {"idle_session_timeout": "1s"}},
+    )
+    await fill(engine, 5)
+    letters: dict[int, str] = {}
+    used = ""
+    async with asyncio.timeout(30):
+        while len(used) < 30 or await watcher.scalar(others) != alive:
+            pid = await backend(engine)
+            used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
+            await asyncio.sleep(0.05)
+    assert used[:12] == order
+    await engine.dispose()
