@@ -28,8 +28,8 @@ async def main() -> None:
             print("seen by a visitor before the commit:", seen)
             #> seen by a visitor before the commit: ['longjing']
         await guest.commit()
-        print("committed, without an error")
-        #> committed, without an error
+        print("the guest's transaction after it:", guest.in_transaction())
+        #> the guest's transaction after it: False
 
     async with engine.begin() as connection:
         print("saved:", (await connection.scalars(ORDERS)).all())
