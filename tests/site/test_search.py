@@ -61,8 +61,9 @@ class Asked:
         wanted = [place for place in self.wanted if "#" in place]
         if not wanted or not self.rank or self.pages[self.rank - 1] not in wanted[0]:
             return None
-        best: str = max(self.items[self.rank - 1], key=lambda section: section["score"])["location"]
-        return best.endswith("#" + wanted[0].partition("#")[2])
+        shown = [section["location"] for section in self.items[self.rank - 1]]
+        first = next((place for place in shown if "#" in place), "")
+        return first.endswith("#" + wanted[0].partition("#")[2])
 
     def __str__(self) -> str:
         query = re.sub(r"\s+", " ", self.query)
@@ -156,7 +157,7 @@ def open_search(page: Page) -> None:
 def test_what_was_found_is_marked_and_nothing_else(open_page: OpenPage) -> None:
     page = open_page("en/")
     open_search(page)
-    page.keyboard.type("pool_size")
+    page.keyboard.insert_text("pool_size")
     page.locator(".md-search-result__list mark").first.wait_for()
     marks = page.locator(".md-search-result__list mark").all_text_contents()
     assert {re.sub("[ _]", "", mark.lower())[:8] for mark in marks} == {"poolsize"}

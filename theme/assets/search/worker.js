@@ -6,10 +6,10 @@
    partials/javascripts/page.html puts into words.
 
    How pages rank: a word of the query counts the more, the fewer sections have it, and by where it
-   stands (FIELDS). A page's score is that of all its sections taken together, plus that of its best
-   section alone, which gains by the stretches of the query that it has just as they were typed; times
-   the share of the query that the page has at all, twice. So every page that has a word of the query
-   is in the ranking, and those with all of its words lead. */
+   stands (FIELDS). A page has the score of all its sections taken together and that of its best one,
+   which gains by what it says just as it was typed. Both are multiplied with the share of the query
+   that the page has, and that its best section has. So no word has to be there, and none shuts a page
+   out; a page with all of them, side by side and in its title, comes first. */
 
 importScripts("words.js")
 
@@ -19,15 +19,18 @@ const FIELDS = { title: [2.5, 0.3], about: [2.5, 0.5], heads: [1.5, 0.5], text: 
 const OTHER_NAME = 0.6     // of a word: what another name of the same thing is worth,
 const LONGER = 0.7         // a longer word that begins with what is being typed,
 const SLIP = 0.5           // a word with a letter wrong, or two
+const PROSE = 0.5          // the weight of a word that is in no title, description or code: it names no matter
 const RARE = 3             // the weight of a pair of Han characters at most: a rare one often is no word
 const UNKNOWN = [2, 0.3]   // the weight of a word, of a pair, that is nowhere
-const NEAR = 0.3           // the share of a query that some page must have; if not, it is off topic
+const TYPED = 2            // what a section gains that says the whole query as it was typed
+const LIST = 0.5           // what a page keeps of its score that names everything: others explain
+const NEAR = 0.2           // the share of a query that some page must have; if not, it is off topic
 const SHOWN = 0.03         // of the best page's score
 const SECTIONS = 8         // of a page
 const UNFOLDED = 3         // of them; the others fold
 const SENTENCE = 4         // words
 const TEASER = 160         // characters
-const LISTS = /^(reference\/(snippets|glossary)|contributing)/   // name everything: their titles count, their text little
+const LISTS = /^(reference\/(snippets|glossary)|contributing)/
 const DOORS = ["#where-to-go", "start/quickstart/", "reference/parameters/", "reference/glossary/"]
 
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"' }
@@ -91,40 +94,58 @@ function slips(one, other) {
 /* All pages that have a word of the query, the best first. */
 function rank(query) {
   const terms = termsOf(query, word => index.has(word) || [...index.keys()].some(longer => longer.startsWith(word)))
-  const ofSection = new Map(), ofPage = new Map()
+  const inSections = new Map(), inPages = new Map()    // where each term stands, and how often
   terms.forEach((term, i) => {
     term.found = new Set()
     for (const [word, worth] of wordsFor(term, term === terms.at(-1))) {
-      for (const [id, place] of index.get(word) ?? []) {
+      for (const [id, fields] of index.get(word) ?? []) {
         term.found.add(word)
-        for (const [all, key] of [[ofSection, id], [ofPage, sections[id].address]]) {
+        for (const [all, key] of [[inSections, id], [inPages, sections[id].address]]) {
           if (!all.has(key)) all.set(key, [])
-          const sum = all.get(key)[i] ??= {}
-          for (const field in place) sum[field] = (sum[field] ?? 0) + worth * place[field]
+          const place = all.get(key)[i] ??= {}
+          for (const field in fields) place[field] = (place[field] ?? 0) + worth * fields[field]
         }
       }
     }
-    const han = HAN.test(term.text)
-    const having = [...ofSection.values()].filter(places => places[i]).length
-    term.weight = having ? Math.min(Math.log(1 + sections.length / having), han ? RARE : Infinity) : UNKNOWN[+han]
   })
+  weigh(terms, inSections)
 
-  const total = sum(terms.map(term => term.weight))
-  const worth = place => sum(Object.entries(place).map(([field, times]) => FIELDS[field][0] * times / (times + FIELDS[field][1])))
-  const score = places => sum(terms.map(({ weight }, i) => places[i] ? weight * worth(places[i]) : 0)) / total
-  const share = places => sum(terms.map(({ weight }, i) => places[i] ? weight * Math.min(1, sum(Object.values(places[i]))) : 0)) / total
+  const total = sum(terms.map(({ weight }) => weight))
+  const of = what => places => sum(terms.map(({ weight }, i) => places[i] ? weight * what(places[i]) : 0)) / total
+  const score = of(place => sum(Object.entries(place).map(([field, times]) => FIELDS[field][0] * times / (times + FIELDS[field][1]))))
+  const share = of(({ title = 0, about = 0, heads = 0, text = 0, code = 0 }) =>
+    Math.min(1, title + about + heads + text / (text + 1) + 0.3 * code / (code + 1)))
+  const known = of(() => 1)
 
   const said = saidOf(query)
-  const pages = new Map(Array.from(ofPage, ([address, places]) => [address, { address, terms, items: [], share: share(places), score: score(places) }]))
-  for (const [id, places] of ofSection) {
+  const items = new Map(Array.from(inPages.keys(), address => [address, []]))
+  for (const [id, places] of inSections) {
     const found = new Set(terms.filter((_, i) => places[i]).map(term => term.of))
-    pages.get(sections[id].address).items.push({ section: sections[id], found, score: score(places) * share(places) * (1 + 2 * said(sections[id])) })
+    const ownScore = score(places) * share(places) * (1 + TYPED * said(id))
+    items.get(sections[id].address).push({ section: sections[id], found, share: share(places), score: ownScore })
   }
-  for (const page of pages.values()) {
-    page.items.sort((a, b) => b.score - a.score)
-    page.score = (page.score + page.items[0].score) * page.share ** 2
-  }
-  return [...pages.values()].sort((a, b) => b.score - a.score)
+  return Array.from(inPages, ([address, places]) => {
+    const own = items.get(address).sort((a, b) => b.score - a.score)
+    const kept = share(places) * Math.sqrt(own[0].share) * (LISTS.test(address) ? LIST : 1)
+    return { address, terms, items: own, known: known(places), score: kept * (score(places) + own[0].score) }
+  }).sort((a, b) => b.score - a.score)
+}
+
+/* A rare word tells more. But a pair of Han characters that is rarer than both its neighbors, which it
+   overlaps, most likely runs from one word into the next: 池打 in 连接池打满. */
+function weigh(terms, inSections) {
+  terms.forEach((term, i) => {
+    const having = [...inSections.values()].filter(places => places[i]).length
+    const places = [...term.found].flatMap(word => [...index.get(word).values()])
+    const matter = places.some(({ title, about, heads, code }) => title || about || heads || code)
+    term.rare = having && Math.log(1 + sections.length / having) * (matter ? 1 : PROSE)
+  })
+  terms.forEach((term, i) => {
+    const han = HAN.test(term.text)
+    const [before, after] = [terms[i - 1], terms[i + 1]].map(other => han && other?.of === term.of ? other.rare : 0)
+    const across = before && after && term.rare > Math.max(before, after)
+    term.weight = term.rare && !across ? Math.min(term.rare, han ? RARE : Infinity) : UNKNOWN[+han]
+  })
 }
 
 /* How much of a query a section has just as it was typed: of its stretches of three words or four Han
@@ -142,13 +163,13 @@ function saidOf(query) {
   for (const [stretch, having] of stretches) for (const { id, said } of sections) if (said.includes(stretch)) having.add(id)
   const weighed = Array.from(stretches.values(), having => ({ having, weight: Math.log(1 + sections.length / (1 + having.size)) }))
   const total = sum(weighed.map(({ weight }) => weight))
-  return ({ id }) => total && sum(weighed.map(({ having, weight }) => having.has(id) ? weight : 0)) / total
+  return id => total && sum(weighed.map(({ having, weight }) => having.has(id) ? weight : 0)) / total
 }
 
 function search(query) {
   if (!query.trim()) return { items: [] }
   const pages = rank(query)
-  if (!pages.some(page => page.share >= NEAR)) return { items: DOORS.map(door), found: "nothing" }
+  if (!pages.some(page => page.known >= NEAR)) return { items: DOORS.map(door), found: "nothing" }
   return { items: pages.filter(page => page.score >= pages[0].score * SHOWN).map(drawn) }
 }
 
@@ -162,16 +183,18 @@ function door(place) {
 function drawn({ address, items, terms }) {
   const words = new Set(terms.flatMap(term => [...term.found]))
   const asked = new Set(terms.map(term => term.of))
-  const found = items.slice(0, SECTIONS).map(({ section, found, score }, i) => ({
+  const best = items.find(({ section }) => section.location !== address)?.score
+  let unfolded = 0
+  const found = items.slice(0, SECTIONS).map(({ section, found, score }) => ({
     location: section.location,
     title: marked(section.title, words),
     text: teaser(section, words),
-    score: i < UNFOLDED && score > items[0].score / 4 ? items[0].score : score,
+    score: +(section.location === address || score > best / 3 && unfolded++ < UNFOLDED),
     terms: asked.size > SENTENCE ? {} : Object.fromEntries(Array.from(asked, text => [text, found.has(text)])),
   }))
   if (found.some(item => item.location === address)) return found
   const { title } = sections.find(section => section.location === address)
-  return [...found, { location: address, title: marked(title, words), text: "", score: 0, terms: {} }]
+  return [...found, { location: address, title: marked(title, words), text: "", score: 1, terms: {} }]
 }
 
 /* Where the words of a query stand in a text. */
