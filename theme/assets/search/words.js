@@ -56,7 +56,8 @@ const NAMES = `
   默认 default
   例子 示例 exampl snippet
   报错 异常 错误 error exception
-  数据库 database
+  数据库 database postgresql postgr pg
+  fix cur solv mend
   服务端 backend
   锁 lock
   副本 pod replica kubernetes k8s
