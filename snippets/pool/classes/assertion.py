@@ -1,6 +1,6 @@
 """AssertionPool fails the code that takes a second connection.
 
-谁想借第二个连接，AssertionPool 就让谁出错。
+AssertionPool：代码借第二个连接就报错。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """With StaticPool two sessions share one transaction: an order is lost.
 
-用 StaticPool，两个会话共用一个事务，丢了一张单。
+用 StaticPool，两个会话共用一个事务，丢了一张订单。
 """
 
 import asyncio
