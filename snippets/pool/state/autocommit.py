@@ -1,6 +1,6 @@
 """In AUTOCOMMIT the log still says BEGIN and ROLLBACK, the wire does not.
 
-AUTOCOMMIT 下日志照样写 BEGIN 和 ROLLBACK，线上什么也没发。
+AUTOCOMMIT 下日志照样写 BEGIN 和 ROLLBACK，却没有发给服务端。
 """
 
 import asyncio

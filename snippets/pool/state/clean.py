@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
-    SELECT pg_advisory_unlock_all(); DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+    SELECT pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL;
+    DISCARD TEMP; DISCARD SEQUENCES"""
 LEAVE = f"""SET statement_timeout = '5s'; CREATE TEMPORARY TABLE tray (id int);
     SELECT set_config('role', current_user, false);
     SELECT pg_advisory_lock({randbits(62)})""".split(";")

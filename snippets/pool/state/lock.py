@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from secrets import randbits
 
 from sqlalchemy import NullPool, text
@@ -47,16 +48,18 @@ async def main() -> None:
         )
         #> xact lock after a commit, a rival gets it: True
 
-    async with engine.connect() as keeper, async_session() as job:
-        await keeper.execution_options(isolation_level="AUTOCOMMIT")
-        await keeper.execute(LOCK, KEY)
-        for _ in range(2):
-            await job.execute(WORK)
-            await job.commit()
-        print("own connection, a rival gets it:", await rival_gets_it())
-        #> own connection, a rival gets it: False
-        print("unlocked:", await keeper.scalar(UNLOCK, KEY))
-        #> unlocked: True
+    with suppress(ValueError):
+        async with elsewhere.connect() as keeper, async_session() as job:
+            await keeper.execution_options(isolation_level="AUTOCOMMIT")
+            await keeper.execute(LOCK, KEY)
+            for _ in range(2):
+                await job.execute(WORK)
+                await job.commit()
+            print("own connection, a rival gets it:", await rival_gets_it())
+            #> own connection, a rival gets it: False
+            raise ValueError("the job fails")
+    print("the job failed, a rival gets it:", await rival_gets_it())
+    #> the job failed, a rival gets it: True
     await engine.dispose()
 
 

@@ -1,6 +1,6 @@
 """Which settings take the ROLLBACK of a reading session away.
 
-只读会话末尾的 ROLLBACK，哪些设置去得掉。
+哪些设置能去掉只读会话末尾的 ROLLBACK。
 """
 
 import asyncio

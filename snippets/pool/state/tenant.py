@@ -1,6 +1,6 @@
 """A SET that was committed is still there for the next guest.
 
-提交过的 SET，下一位客人还在用。
+提交过的 SET，下一个请求还看得到。
 """
 
 import asyncio
