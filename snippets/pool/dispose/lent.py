@@ -1,6 +1,6 @@
 """A connection that is lent during dispose() survives it, outside the pool.
 
-dispose() 时借在外面的连接会活下来，而且不再归池管。
+dispose() 时已经借出的连接不会关闭，也不再归池管。
 """
 
 import asyncio
