@@ -45,6 +45,29 @@ async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(database_
         assert await session.scalar(text("SELECT to_regclass('tray')")) is None
 
 
+async def test_a_connection_of_an_engine_stays_one_however_often_it_commits(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    connections = opened(engine)
+    async with engine.connect() as connection:
+        for _ in range(3):
+            await connection.execute(BACKEND)
+            await connection.commit()
+    assert len(connections) == 1
+
+
+async def test_a_static_pool_opens_two_if_two_tasks_ask_first_at_the_same_time(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, poolclass=StaticPool)
+    connections = opened(engine)
+    await asyncio.gather(use(engine), use(engine))
+    assert len(connections) == 2
+    assert await watcher.scalar(OTHERS) == 2
+    await engine.dispose()
+
+
 @pytest.mark.parametrize("poolclass", [StaticPool, AssertionPool])
 async def test_static_and_assertion_pool_open_once_and_keep_it(
     database_url: str, watcher: AsyncConnection, poolclass: type[sqlalchemy.pool.Pool]
@@ -180,6 +203,25 @@ async def test_the_commit_of_a_session_upon_one_connection_is_real_without_an_ou
         await session.commit()
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM orders")) == 1
+    await engine.dispose()
+
+
+async def test_in_an_outer_transaction_now_stands_still_and_deferred_constraints_wait(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
+            await session.execute(text("CREATE TABLE cups (id int PRIMARY KEY)"))
+            await session.execute(
+                text("CREATE TABLE orders (cup int REFERENCES cups DEFERRABLE INITIALLY DEFERRED)")
+            )
+            first = await session.scalar(text("SELECT now()"))
+            await session.execute(text("INSERT INTO orders VALUES (7)"))
+            await session.commit()
+            assert await session.scalar(text("SELECT now()")) == first
+        await outer.rollback()
     await engine.dispose()
 
 

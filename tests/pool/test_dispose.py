@@ -14,6 +14,7 @@ import uvicorn._subprocess
 from sqlalchemy import NullPool, event, make_url, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
 DEADLINE = 10.0
@@ -43,6 +44,21 @@ async def backends(database_url: str) -> int:
 async def pid(engine: AsyncEngine) -> int:
     async with engine.connect() as connection:
         return int(await connection.scalar(PID) or 0)
+
+
+# Filling
+
+
+async def test_filling_keeps_pool_size_and_closes_the_overflow_on_return(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=3)
+    async with AsyncExitStack() as lent:
+        for _ in range(5):
+            await lent.enter_async_context(engine.connect())
+        assert await backends(database_url) == 5
+    assert await backends(database_url) == 2
+    await engine.dispose()
 
 
 # What is lent
@@ -388,6 +404,34 @@ async def test_a_session_goes_on_after_its_own_invalidate(engine: AsyncEngine) -
         first = await session.scalar(PID)
         await session.invalidate()
         assert await session.scalar(PID) != first
+
+
+class Base(DeclarativeBase):
+    """What is mapped here."""
+
+
+class Cup(Base):
+    """Nothing but a key."""
+
+    __tablename__ = "cups"
+    number: Mapped[int] = mapped_column(primary_key=True)
+
+
+async def test_after_its_own_invalidate_a_session_is_empty_and_its_objects_detached(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        kept = Cup(number=1)
+        session.add(kept)
+        await session.flush()
+        session.add(Cup(number=2))
+        await session.invalidate()
+        assert kept not in session
+        assert not session.new
+        await session.commit()
+        assert await session.get(Cup, 2) is None
 
 
 async def test_a_connection_invalidated_in_its_transaction_wants_a_rollback_first(

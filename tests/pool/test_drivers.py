@@ -4,6 +4,7 @@ import asyncio
 import gc
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -26,11 +27,14 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
     SAWarning,
     SQLAlchemyError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
+
+from tools.rooms import SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
 IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
@@ -110,6 +114,42 @@ def test_no_error_of_asyncpg_becomes_an_operational_error() -> None:
     families = dialect.dbapi._asyncpg_error_translate.values()
     assert dialect.dbapi.Error in families
     assert not any(issubclass(one, dialect.dbapi.OperationalError) for one in families)
+
+
+@both_drivers
+@pytest.mark.parametrize(
+    ("sql", "on_asyncpg"),
+    [
+        ("SELECT * FROM no_schema.orders", True),
+        ("CREATE TABLE no_schema.orders (drink text)", False),
+        ("SELECT (SELECT generate_series(1, 2))", False),
+    ],
+)
+async def test_outside_class_42_asyncpg_has_no_programming_error(
+    engine: AsyncEngine, driver: str, sql: str, on_asyncpg: bool
+) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(text(sql))
+    assert isinstance(caught.value, ProgrammingError) is (driver == "psycopg" or on_asyncpg)
+    assert caught.value.orig is not None
+    assert caught.value.orig.sqlstate.startswith("42") is on_asyncpg
+
+
+async def test_a_deadline_and_a_refused_certificate_look_transient_too(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    source = (SNIPPETS / "pool" / "drivers" / "retry.py").read_text("utf-8")
+    names: dict[str, Any] = {"__name__": "retry"}
+    exec(source.removesuffix("asyncio.run(main())\n"), names)  # our own snippet
+    engine = engine_for(database_url, "asyncpg")
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.1), engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(9)"))
+    assert names["is_transient"](caught.value)
+    assert names["is_transient"](ssl.SSLCertVerificationError())
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -246,21 +286,20 @@ async def test_prepared_statements_can_be_switched(
     await engine.dispose()
 
 
-async def test_each_connection_keeps_about_a_hundred_prepared_statements(
-    database_url: str,
+@pytest.mark.parametrize(("driver", "most"), [("asyncpg", 150), ("psycopg", 100)])
+async def test_each_connection_keeps_up_to_150_prepared_statements_or_100(
+    database_url: str, driver: str, most: int
 ) -> None:
-    engine = engine_for(database_url, "asyncpg")
+    at_once = {"connect_args": {"prepare_threshold": 0}} if driver == "psycopg" else {}
+    engine = engine_for(database_url, driver, **at_once)
+    kept: list[int] = []
     async with engine.connect() as connection:
-        for number in range(150):
+        for number in range(320):
             await connection.execute(text(f"SELECT {number}"))
-        kept = await connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
-        assert kept is not None
-        assert 100 <= kept <= 110
-    await engine.dispose()
-    engine = engine_for(database_url, "psycopg")
-    async with engine.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        assert (raw.prepare_threshold, raw.prepared_max) == (5, 100)
+            count = text("SELECT count(*) FROM pg_prepared_statements")
+            kept.append(await connection.scalar(count) or 0)
+    assert most - 2 <= max(kept) <= most + 2
+    assert min(kept[160:]) >= 98
     await engine.dispose()
 
 

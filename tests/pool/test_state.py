@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
@@ -17,7 +18,8 @@ SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
 SET = "SET statement_timeout = '5s'"
 CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
-    SELECT pg_advisory_unlock_all(); DISCARD TEMP; UNLISTEN *; CLOSE ALL"""
+    SELECT pg_advisory_unlock_all(); UNLISTEN *; CLOSE ALL;
+    DISCARD TEMP; DISCARD SEQUENCES"""
 
 
 @pytest.fixture
@@ -172,6 +174,26 @@ async def test_each_way_to_clean_removes_what_the_table_says(
     await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("how", "stays"), [(None, True), ("", True), (CLEAN, False), ("DISCARD ALL", False)]
+)
+async def test_lastval_of_one_session_is_there_for_the_next_until_clean_or_discard(
+    engine: AsyncEngine, how: str | None, stays: bool
+) -> None:
+    if how is not None:
+        event.listen(engine.sync_engine, "reset", clean_by(how))
+    async with AsyncSession(engine) as session:
+        await session.execute(text("CREATE SEQUENCE numbers START 42"))
+        await session.execute(text("SELECT nextval('numbers')"))
+        await session.commit()
+    async with AsyncSession(engine) as session:
+        if stays:
+            assert await session.scalar(text("SELECT lastval()")) == 42
+        else:
+            with pytest.raises(DBAPIError, match="lastval is not yet defined"):
+                await session.scalar(text("SELECT lastval()"))
+
+
 def test_the_cleaning_tested_here_is_the_one_on_the_page() -> None:
     snippet = (SNIPPETS / "pool" / "state" / "clean.py").read_text("utf-8")
     assert f'CLEAN = """{CLEAN}"""' in snippet
@@ -287,6 +309,46 @@ async def test_a_lock_on_a_connection_of_its_own_is_not_in_a_transaction(
         assert not keeper.invalidated
         await keeper.invalidate()
     await engine.dispose()
+
+
+async def test_a_lock_on_a_pooled_connection_outlives_a_job_that_fails(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    with suppress(ZeroDivisionError):
+        async with engine.connect() as keeper:
+            await keeper.execution_options(isolation_level="AUTOCOMMIT")
+            await keeper.execute(text("SELECT pg_advisory_lock(7)"))
+            raise ZeroDivisionError
+    assert await watcher.scalar(text("SELECT pg_try_advisory_lock(7)")) is False
+
+
+# A setting for each transaction
+
+
+async def test_a_setting_of_a_transaction_is_empty_in_the_next_one_of_the_same_session(
+    engine: AsyncEngine,
+) -> None:
+    who = text("SELECT current_setting('teahouse.guest', true)")
+    i_am = text("SELECT set_config('teahouse.guest', 'Lu Yu', true)")
+    async with AsyncSession(engine) as session:
+        assert await session.scalar(who) is None
+        await session.execute(i_am)
+        await session.commit()
+        assert await session.scalar(who) == ""
+
+
+async def test_an_after_begin_listener_sets_it_in_each_transaction(engine: AsyncEngine) -> None:
+    who = text("SELECT current_setting('teahouse.guest', true)")
+    i_am = text("SELECT set_config('teahouse.guest', 'Lu Yu', true)")
+    async with AsyncSession(engine) as session:
+        event.listen(
+            session.sync_session,
+            "after_begin",
+            lambda _, __, connection: connection.execute(i_am),
+        )
+        for _ in range(3):
+            assert await session.scalar(who) == "Lu Yu"
+            await session.commit()
 
 
 # A BEGIN that nobody knows of

@@ -7,6 +7,7 @@ import re
 import runpy
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.semconv._incubating.metrics import db_metrics
 from prometheus_client import REGISTRY, make_asgi_app
-from sqlalchemy import event, exc, text
+from sqlalchemy import event, exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import (
     AsyncAdaptedQueuePool,
@@ -60,8 +61,21 @@ async def test_size_and_overflow_add_up_to_the_open_connections(database_url: st
 
 async def test_dispose_puts_another_pool_in_its_place(engine: AsyncEngine) -> None:
     before = engine.pool
-    await engine.dispose()
-    assert engine.pool is not before
+    async with engine.connect():
+        await engine.dispose()
+        assert engine.pool is not before
+        assert pool_of(engine).checkedout() == 0  # what the old one has lent
+
+
+async def test_dispose_without_close_has_neither_close_nor_close_detached(
+    engine: AsyncEngine,
+) -> None:
+    seen = record(engine, "connect", "close", "close_detached")
+    async with engine.connect() as connection:
+        await connection.execute(SELECT)
+    await engine.dispose(close=False)
+    gc.collect()
+    assert seen == ["connect"]
 
 
 async def test_an_invalidated_connection_leaves_a_place_that_is_counted(
@@ -273,6 +287,28 @@ def test_who_waits_is_pending_and_a_pool_after_dispose_is_counted(
     asyncio.run(wait())
 
 
+def test_a_cancelled_wait_and_a_refused_connection_are_no_timeouts(
+    prometheus: dict[str, Any], database_url: str
+) -> None:
+    options: dict[str, Any] = {"poolclass": prometheus["WatchedPool"], "pool_logging_name": "tea"}
+
+    async def fail_twice() -> None:
+        engine = create_async_engine(database_url, pool_size=1, max_overflow=0, **options)
+        async with engine.connect():
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await engine.connect()
+        await engine.dispose()
+        nowhere = create_async_engine(make_url(database_url).set(port=1), **options)
+        with pytest.raises(OSError, match="Connect"):
+            await nowhere.connect()
+
+    asyncio.run(fail_twice())
+    samples = prometheus["TIMEOUTS"].labels("tea").collect()[0].samples
+    assert samples[0].value == 0
+    assert prometheus["PENDING"].labels("tea").collect()[0].samples[0].value == 0
+
+
 def test_the_metrics_endpoint_asks_the_pool_when_it_is_asked(prometheus: dict[str, Any]) -> None:
     body: list[bytes] = []
 
@@ -308,11 +344,14 @@ def test_the_metrics_endpoint_asks_the_pool_when_it_is_asked(prometheus: dict[st
     asyncio.run(two_scrapes())
 
 
-def test_a_pool_without_a_limit_sets_none(prometheus: dict[str, Any], database_url: str) -> None:
+@pytest.mark.parametrize("unlimited", [{"max_overflow": -1}, {"pool_size": 0}], ids=str)
+def test_a_pool_without_a_limit_sets_none(
+    prometheus: dict[str, Any], database_url: str, unlimited: dict[str, int]
+) -> None:
     create_async_engine(
         database_url,
         poolclass=prometheus["WatchedPool"],
-        max_overflow=-1,
+        **unlimited,
         pool_logging_name="limitless",
     )
     [metric] = prometheus["LIMIT"].collect()
@@ -435,6 +474,29 @@ async def test_the_query_for_the_server_counts_what_the_pool_has(
         "teahouse, idle in transaction": 1,
     }
     assert all(0 <= row.oldest_seconds < 60 for row in rows.values())
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_to_an_ordinary_role_the_connections_of_others_are_hidden_and_counted(
+    database_url: str, language: str
+) -> None:
+    engine = create_async_engine(
+        database_url, connect_args={"server_settings": {"application_name": "teahouse"}}
+    )
+    role = f"guide_guest_{token_hex(4)}"
+    url = make_url(database_url).set(username=role, password=role)
+    [query] = fences(language, "sql")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'"))
+        await connection.commit()
+        try:
+            async with create_async_engine(url, poolclass=NullPool).connect() as guest:
+                rows = (await guest.execute(text(query))).all()
+            assert [(row.metric, row.value) for row in rows] == [("teahouse, hidden", 1)]
+        finally:
+            await connection.execute(text(f"DROP ROLE {role}"))
+            await connection.commit()
     await engine.dispose()
 
 

@@ -19,7 +19,7 @@ POOL = f"{NAME}pool_name"
 COUNT = Gauge(f"{NAME}count", "Connections", [POOL, f"{NAME}state"])
 LIMIT = Gauge(f"{NAME}max", "pool_size + max_overflow", [POOL])
 PENDING = Gauge(f"{NAME}pending_requests", "Tasks asking for one", [POOL])
-TIMEOUTS = Counter(f"{NAME}timeouts", "Tasks that got none", [POOL])
+TIMEOUTS = Counter(f"{NAME}timeouts", "Timeouts of the pool", [POOL])
 WAIT = Histogram(f"{NAME}wait_time_seconds", "From asking to having", [POOL])
 
 
@@ -29,8 +29,8 @@ class WatchedPool(AsyncAdaptedQueuePool):
         name = options.get("logging_name") or "unnamed"
         COUNT.labels(name, "used").set_function(self.checkedout)
         COUNT.labels(name, "idle").set_function(self.checkedin)
-        if (overflow := options.get("max_overflow", 10)) >= 0:  # else no limit
-            LIMIT.labels(name).set(self.size() + overflow)
+        if self._max_overflow >= 0:  # else no limit
+            LIMIT.labels(name).set(self.size() + self._max_overflow)
         self.pending, self.wait = PENDING.labels(name), WAIT.labels(name)
         self.timeouts = TIMEOUTS.labels(name).count_exceptions(exc.TimeoutError)
 
