@@ -132,8 +132,8 @@ async def test_outside_class_42_asyncpg_has_no_programming_error(
         with pytest.raises(DBAPIError) as caught:
             await connection.execute(text(sql))
     assert isinstance(caught.value, ProgrammingError) is (driver == "psycopg" or on_asyncpg)
-    assert caught.value.orig is not None
-    assert caught.value.orig.sqlstate.startswith("42") is on_asyncpg
+    error: Any = caught.value.orig
+    assert error.sqlstate.startswith("42") is on_asyncpg
 
 
 async def test_a_deadline_and_a_refused_certificate_look_transient_too(

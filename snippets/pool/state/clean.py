@@ -47,8 +47,7 @@ async def left_after(cleaning: str) -> str:
                 found = (await session.execute(FOUND)).one()
         return str(found._asdict())
     except DBAPIError as error:
-        first_line = str(error.orig).splitlines()[0]
-        return re.sub(r'"\w+"', '"..."', first_line)
+        return re.sub(r'"\w+"', '"..."', str(error.orig).splitlines()[0])
     finally:
         await engine.dispose()
 

@@ -43,10 +43,8 @@ async def main() -> None:
     async with async_session() as job:
         await job.execute(XACT_LOCK, KEY)
         await job.commit()
-        print(
-            "xact lock after a commit, a rival gets it:", await rival_gets_it()
-        )
-        #> xact lock after a commit, a rival gets it: True
+        print("xact lock, committed, a rival gets it:", await rival_gets_it())
+        #> xact lock, committed, a rival gets it: True
 
     with suppress(ValueError):
         async with elsewhere.connect() as keeper, async_session() as job:
