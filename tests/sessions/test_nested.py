@@ -71,6 +71,39 @@ async def test_as_many_tasks_as_connections_or_more_lock_the_pool(
     await engine.dispose()
 
 
+async def test_three_tasks_with_three_sessions_each_lock_a_pool_of_six(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=6, max_overflow=0, pool_timeout=0.5)
+    everyone = asyncio.Barrier(3)
+
+    async def serve() -> None:
+        async with AsyncSession(engine) as first:
+            await first.execute(SELECT)
+            await nested(engine, everyone)
+
+    ended = await asyncio.gather(*(serve() for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in ended] == [exc.TimeoutError] * 3
+    await engine.dispose()
+
+
+async def test_requests_with_one_connection_each_lock_the_pool_if_they_wait_for_each_other(
+    engine: AsyncEngine,
+) -> None:
+    everyone = asyncio.Barrier(2)
+
+    async def called() -> None:
+        async with AsyncSession(engine) as its_only_one:
+            await its_only_one.execute(SELECT)
+
+    async def calling() -> None:
+        async with AsyncSession(engine) as its_only_one:
+            await its_only_one.execute(SELECT)
+            await everyone.wait()
+            await asyncio.create_task(called())
+
+    ended = await asyncio.gather(calling(), calling(), return_exceptions=True)
+    assert [type(error) for error in ended] == [exc.TimeoutError] * 2
+
+
 async def test_tasks_that_meet_by_chance_get_done_if_they_are_fewer_than_the_connections(
     database_url: str,
 ) -> None:
