@@ -254,6 +254,17 @@ async def test_a_failed_flush_that_is_caught_ends_its_block_in_silence_too(
     assert await saved(engine) == []
 
 
+async def test_what_the_driver_refuses_aborts_nothing_and_the_rest_is_saved(
+    engine: AsyncEngine,
+) -> None:
+    add = text("INSERT INTO orders (drink) VALUES (:drink)")
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(add, {"drink": "longjing"})
+        with pytest.raises(DBAPIError, match=r"invalid input for query argument \$1"):
+            await session.execute(add, {"drink": 1})
+    assert await saved(engine) == ["longjing"]
+
+
 async def test_a_savepoint_takes_no_second_connection(engine: AsyncEngine) -> None:
     async with AsyncSession(engine) as session, session.begin():
         pid = await session.scalar(BACKEND)
@@ -316,6 +327,21 @@ async def test_repeatable_read_refuses_to_change_a_row_that_was_changed(
             await late.execute(update)
         assert getattr(caught.value.orig, "sqlstate", None) == "40001"
     await others.dispose()
+
+
+async def test_serializable_beside_read_committed_refuses_nobody(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    others = create_async_engine(database_url)
+    async with AsyncSession(others) as strict, AsyncSession(others) as lax:
+        await strict.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        for session in (strict, lax):
+            assert await session.scalar(select(func.count()).select_from(Order)) == 0
+        for session, drink in ((strict, "longjing"), (lax, "oolong")):
+            session.add(Order(drink=drink))
+            await session.commit()
+    await others.dispose()
+    assert await saved(engine) == ["longjing", "oolong"]
 
 
 async def test_a_savepoint_does_not_help_against_a_serialization_failure(
@@ -387,6 +413,50 @@ async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
         assert checked_out(engine) == 0
         await session.rollback()
         assert await session.scalar(BACKEND) != pid
+
+
+async def test_a_commit_that_the_server_refused_holds_the_connection_until_rollback(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("ALTER TABLE orders ADD UNIQUE (drink) DEFERRABLE INITIALLY DEFERRED")
+        )
+        await connection.execute(text("ALTER TABLE orders DROP CONSTRAINT orders_drink_key"))
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        session.add_all([Order(drink="longjing"), Order(drink="longjing")])
+        with pytest.raises(IntegrityError):
+            await session.commit()
+        async with watcher.connect() as connection:
+            assert await connection.scalar(state, {"pid": pid}) == "idle"
+        assert checked_out(engine) == 1
+        with pytest.raises(InvalidRequestError, match="This session is in 'prepared' state; no"):
+            await session.execute(SELECT)
+        await session.rollback()
+        assert checked_out(engine) == 0
+        await session.execute(SELECT)
+
+
+async def test_a_serialization_failure_at_commit_leaves_the_session_prepared(
+    database_url: str, engine: AsyncEngine
+) -> None:
+    others = create_async_engine(database_url)
+    async with AsyncSession(others) as first, AsyncSession(others) as second:
+        for session, drink in ((first, "longjing"), (second, "oolong")):
+            await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+            assert await session.scalar(select(func.count()).select_from(Order)) == 0
+            session.add(Order(drink=drink))
+        await first.flush()
+        await second.flush()
+        await first.commit()
+        with pytest.raises(DBAPIError, match="could not serialize access"):
+            await second.commit()
+        with pytest.raises(InvalidRequestError, match="This session is in 'prepared' state"):
+            await second.execute(SELECT)
+    await others.dispose()
 
 
 async def test_after_a_rollback_the_added_are_gone_and_may_be_added_again(
