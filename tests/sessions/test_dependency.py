@@ -375,6 +375,57 @@ async def test_a_request_has_one_session_however_often_it_is_asked_for(
     assert await request(app, []) == 200
 
 
+@pytest.mark.parametrize(
+    ("login", "endpoint", "lent"),
+    [
+        ({}, {}, 1),
+        ({}, {"use_cache": False}, 2),
+        ({}, {"scope": "function"}, 2),
+        ({"scope": "function"}, {"scope": "function"}, 1),
+    ],
+)
+async def test_dependencies_written_alike_share_a_session_and_others_do_not(
+    engine: AsyncEngine, login: dict[str, Any], endpoint: dict[str, Any], lent: int
+) -> None:
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    app = FastAPI()
+
+    async def user(
+        session: Annotated[AsyncSession, Depends(get_session, **login)],
+    ) -> AsyncSession:
+        await session.execute(SELECT)
+        return session
+
+    @app.get("/")
+    async def answer(
+        first: Annotated[AsyncSession, Depends(user)],
+        second: Annotated[AsyncSession, Depends(get_session, **endpoint)],
+    ) -> None:
+        await second.execute(SELECT)
+        assert (first is second, checked_out(engine)) == (lent == 1, lent)
+
+    assert await request(app, []) == 200
+
+
+async def test_a_commit_returns_the_connection_that_an_expired_attribute_borrowed(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        order = Order(drink="oolong")
+        session.add(order)
+        await session.commit()
+        with pytest.raises(MissingGreenlet):
+            _ = order.drink
+        assert checked_out(engine) == 1
+        await session.commit()
+        assert checked_out(engine) == 0
+
+
 @pytest.mark.parametrize(("scope", "held"), [(None, 1), ("function", 0)])
 async def test_a_stream_holds_the_connection_unless_scoped_to_the_function(
     engine: AsyncEngine, scope: Any, held: int
