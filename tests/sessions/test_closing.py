@@ -99,6 +99,18 @@ async def test_a_session_used_after_its_block_keeps_its_connection_from_others(
             await other.execute(SELECT)
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback", "close"])
+async def test_a_session_used_after_its_block_gives_back_at_its_next_end(
+    engine: AsyncEngine, end: str
+) -> None:
+    async with AsyncSession(engine) as session:
+        pass
+    await session.execute(SELECT)
+    assert checked_out(engine) == 1
+    await getattr(session, end)()
+    assert checked_out(engine) == 0
+
+
 async def test_a_forgotten_session_is_ended_by_the_garbage_collector_with_a_warning(
     engine: AsyncEngine,
 ) -> None:

@@ -63,6 +63,19 @@ async def test_begin_counts_as_in_transaction_and_borrows_nothing(engine: AsyncE
         assert (session.in_transaction(), checked_out(engine)) == (True, 0)
 
 
+async def test_asking_for_the_connection_borrows_it_without_sql(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        await session.commit()
+        assert checked_out(engine) == 0
+        await session.connection()
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
+        assert await watcher.scalar(state, {"pid": pid}) == "idle"
+
+
 async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
     engine: AsyncEngine,
 ) -> None:
