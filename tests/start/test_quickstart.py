@@ -287,6 +287,26 @@ async def test_a_server_that_does_not_answer_ends_in_an_empty_built_in_timeout()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+async def test_localhost_with_two_addresses_is_refused_by_a_plain_os_error(
+    monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    page = (ROOT / "docs" / language / "start" / "quickstart.md").read_text("utf-8")
+    # 127.0.0.2 stands in for ::1, which not each machine has.
+    both = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 1))
+        for host in ("127.0.0.2", "127.0.0.1")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    engine = create_async_engine("postgresql+asyncpg://tea:secret@localhost:1/tea")
+    with pytest.raises(OSError, match=r"^Multiple exceptions: ") as refused:
+        async with engine.connect():
+            pass
+    assert type(refused.value) is OSError
+    said = str(refused.value).replace("('127.0.0.2', 1)", "('::1', 1, 0, 0)")
+    assert f"`OSError: {said}`" in page
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_refused_connection_says_what_the_page_says_on_either_loop(language: str) -> None:
     page = (ROOT / "docs" / language / "start" / "quickstart.md").read_text("utf-8")
     program = (

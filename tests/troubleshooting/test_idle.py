@@ -335,6 +335,46 @@ async def test_while_alter_table_waits_a_select_waits_behind_it(
     await asyncio.gather(altering, selecting)
 
 
+async def test_while_alter_table_waits_a_transaction_that_has_read_the_table_reads_on(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async def alter() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("ALTER TABLE orders ADD COLUMN price int"))
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(alter())
+        assert await waits_for(database_url, pid) == "Lock relation"
+        again = reader.scalar(text("SELECT count(*) FROM orders"))
+        assert await asyncio.wait_for(again, 30) == 1
+        assert not altering.done()
+    await altering
+
+
+@pytest.mark.parametrize(
+    ("statement", "waits"),
+    [
+        ("ALTER TABLE orders ADD COLUMN price int", True),
+        ("ALTER TABLE orders ALTER COLUMN drink SET STATISTICS 50", False),
+        ("VACUUM FULL orders", True),
+        ("VACUUM orders", False),
+    ],
+)
+async def test_which_commands_wait_for_a_transaction_that_has_read_the_table(
+    engine: AsyncEngine, migrating: AsyncEngine, statement: str, waits: bool
+) -> None:
+    async with engine.connect() as reader, migrating.connect() as connection:
+        await reader.execute(text("SELECT drink FROM orders"))
+        await connection.execute(text("SET lock_timeout = '500ms'"))
+        if waits:
+            with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+                await connection.execute(text(statement))
+        else:
+            await connection.execute(text(statement))
+
+
 async def test_an_interrupted_create_index_concurrently_leaves_an_invalid_index(
     engine: AsyncEngine, migrating: AsyncEngine
 ) -> None:
