@@ -15,14 +15,14 @@ const SMALL_WORDS = new Set(
   "why will with would you your").split(" "))
 const SMALL_HAN = new RegExp(
   "为什么|是什么|什么|怎么办|怎么样|怎么|怎样|如何|多少|哪里|哪个|哪些|是不是|能不能|要不要|有没有|没有|是否|可以|需要|应该|" +
-  "已经|之后|以后|时候|区别|解决|意思|(?<!归)还(?!给)|(?<![满爆忘串])了|[的吗呢吧么是也就都很我你它把被里在和跟]", "gu")
+  "已经|之后|以后|时候|区别|解决|意思|(?<!归)还(?![给回])|(?<![满爆忘串])了|[的吗呢吧么是也就都很我你它把被里在和跟]", "gu")
 
 /* One thing a line, under all the names that readers and pages give it: who types one finds the others.
    Of Latin names the stem. A Chinese name of more or less than two characters counts in queries only. */
 const NAMES = `
   耗尽 打满 占满 满了 用光 用完 爆了 不够用 拿不到 exhaust full dry
   泄漏 泄露 leak
-  归还 释放 还给 return releas
+  归还 释放 还给 还回 return releas
   借出 拿到 获取 borrow checkout lend lent obtain
   占着 占用 占住 hold keep taken
   失效 断线 断连 掉线 重连 stal dead lost drop reconnect
@@ -68,6 +68,11 @@ const NAMES = `
   大小 size larg larger big bigger
   很慢 变慢 slow slower
   重启 restart
+  恢复 recover
+  第三方 外部 external third
+  代价 坏处 缺点 cost price drawback
+  面板 看板 dashboard
+  关掉 禁用 不用 disabl off without
   环境变量 environment env
   健康检查 探针 probe health
   模板 脚手架 template
