@@ -227,6 +227,25 @@ async def test_a_second_cancellation_leaves_the_query_running(
     assert await backends.count("PgSleep") == 1
 
 
+async def test_a_limit_around_a_limit_that_strikes_while_it_closes_leaves_the_query_running(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(None) as outer, asyncio.timeout(None) as inner:
+            event.listen(engine.sync_engine, "close", lambda *_: outer.reschedule(0))
+            limits.append(inner)
+            await sleep(engine)
+
+    limits: list[asyncio.Timeout] = []
+    task = asyncio.create_task(limited())
+    await backends.until(1)
+    limits[0].reschedule(0)
+    with pytest.raises(TimeoutError):
+        await task
+    assert checked_out(engine) == 0
+    assert await backends.count("PgSleep") == 1
+
+
 async def test_in_a_task_group_a_failure_beside_a_query_that_times_out_leaves_it_running(
     engine: AsyncEngine, backends: Backends
 ) -> None:
@@ -639,6 +658,49 @@ async def test_asyncio_timeout_counts_the_wait_for_a_connection(database_url: st
             async with asyncio.timeout(0.1):
                 await select(engine)
     await engine.dispose()
+
+
+@pytest.mark.parametrize(("limits", "held"), [({}, 1), ({"command_timeout": 0.2}, 0)])
+async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead_line(
+    database_url: str, limits: dict[str, float], held: int
+) -> None:
+    url = make_url(database_url)
+    dead = asyncio.Event()
+    pumps: list[asyncio.Task[None]] = []
+    ends: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not dead.is_set():
+                writer.write(data)
+
+    async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(url.host, url.port)
+        ends.extend((writer, back))
+        pumps.append(asyncio.create_task(pump(reader, back)))
+        pumps.append(asyncio.create_task(pump(there, writer)))
+
+    async with asyncio.timeout(DEADLINE), await asyncio.start_server(admit, "127.0.0.1", 0) as line:
+        address, port = line.sockets[0].getsockname()
+        through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
+        engine = create_async_engine(through, connect_args=limits)
+
+        async def work() -> None:
+            async with asyncio.timeout(0.1), AsyncSession(engine) as session:
+                await session.execute(SELECT)
+                dead.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(work())
+        _, running = await asyncio.wait({task}, timeout=2)
+        assert (len(running), checked_out(engine)) == (held, held)
+        for end in ends:
+            end.transport.abort()
+        with suppress(TimeoutError, DBAPIError):
+            await task
+        assert checked_out(engine) == 0
+        await engine.dispose()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def test_after_a_statement_timeout_in_a_savepoint_the_transaction_goes_on(
