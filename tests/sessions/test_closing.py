@@ -111,6 +111,20 @@ async def test_a_session_used_after_its_block_gives_back_at_its_next_end(
     assert checked_out(engine) == 0
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_session_upon_a_connection_leaves_it_lent_and_rolls_back_its_own_transaction(
+    engine: AsyncEngine, begun: bool
+) -> None:
+    async with engine.connect() as connection:
+        if begun:
+            await connection.execute(SELECT)
+        async with AsyncSession(connection) as session:
+            await session.execute(text("CREATE TABLE tray (drink text)"))
+        assert (checked_out(engine), connection.in_transaction()) == (1, begun)
+        await connection.commit()
+        assert await connection.scalar(text("SELECT to_regclass('tray') IS NOT NULL")) is begun
+
+
 async def test_a_forgotten_session_is_ended_by_the_garbage_collector_with_a_warning(
     engine: AsyncEngine,
 ) -> None:
