@@ -1,6 +1,6 @@
-"""psycopg on Windows needs a SelectorEventLoop; three lines give it one.
+"""psycopg on Windows needs a SelectorEventLoop; two lines give it one.
 
-psycopg 在 Windows 上要用 SelectorEventLoop，写三行就换过去。
+psycopg 在 Windows 上要用 SelectorEventLoop，两行就换过去。
 """
 
 import asyncio
