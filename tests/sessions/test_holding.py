@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 
 import asyncpg  # type: ignore[import-untyped]
@@ -20,9 +20,11 @@ from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
     AsyncSession,
+    async_sessionmaker,
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from tests.pools import checked_out
@@ -237,6 +239,20 @@ async def test_leaving_the_block_expires_nothing(engine: AsyncEngine) -> None:
     async with AsyncSession(engine) as session:
         order = (await session.scalars(select(Order))).one()
     assert (order.drink, order.cups) == ("longjing", 2)
+
+
+async def test_leaving_begin_by_an_exception_expires_as_a_rollback_does(
+    engine: AsyncEngine,
+) -> None:
+    async_session = async_sessionmaker(engine, expire_on_commit=False)
+    async with async_session.begin() as session:
+        session.add(Order(drink="oolong"))
+    with suppress(LookupError):
+        async with async_session.begin() as session:
+            order = (await session.scalars(select(Order))).one()
+            raise LookupError
+    with pytest.raises(DetachedInstanceError):
+        _ = order.drink
 
 
 @pytest.mark.parametrize("eager", [False, True])
