@@ -1,4 +1,4 @@
-# Two commands for everybody: `make serve` and `make test`. The rest is named in CONTRIBUTING.md.
+# Two commands for everybody: `make serve` and `make test`. `make help` lists the rest.
 
 # `make prove SQLALCHEMY=2.0.58` and `make prove PYTHON3=python3.13` have environments of their own,
 # beside the locked one.
@@ -8,50 +8,54 @@ VENV := .venv$(addprefix -,$(SQLALCHEMY))$(addprefix -,$(filter-out python3,$(no
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve test build check prove update agree run older bench speed lock clean
+# What `make help` says of a target stands behind its ##.
+.PHONY: help serve test build check prove update agree run older bench speed lock clean
 
-serve: $(VENV)/ready
-	@$(PYTHON) -m tools.serve
+help: ## Lists these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
 
-test: $(VENV)/ready
+serve: $(VENV)/ready ## Proves changed snippets, serves both languages with live reload; PORT=8001 for another port
+	@$(PYTHON) -m tools serve
+
+test: $(VENV)/ready ## Runs all tests, those in a browser included
 	@$(PYTHON) -m pytest
 
-build: $(VENV)/ready
-	@$(PYTHON) -m tools.prove
+build: $(VENV)/ready ## Builds the site, strict, into site/
+	@$(PYTHON) -m tools prove
 	@$(PYTHON) -m mkdocs --quiet build --strict --site-dir .cache/site
 	@rm -rf site && mv .cache/site site
 
-check: $(VENV)/ready
+check: $(VENV)/ready ## Checks all rules, without a database
 	@$(PYTHON) -m pytest tests/rules
 
-prove: $(VENV)/ready
+prove: $(VENV)/ready ## Runs all snippets and claims; SQLALCHEMY=2.0.58 or PYTHON3=python3.13 for others
 	@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools
 
-update: $(VENV)/ready
-	@$(PYTHON) -m tools.prove --update $(SNIPPET)
+update: $(VENV)/ready ## Writes what a run prints behind #>, in changed snippets or in SNIPPET=...
+	@$(PYTHON) -m tools update $(SNIPPET)
 
-agree: $(VENV)/ready
-	@$(PYTHON) -m tools.twins --agree
+agree: $(VENV)/ready ## Records that both languages agree as they stand
+	@$(PYTHON) -m tools agree
 
-run: $(VENV)/ready
-	@$(PYTHON) -m tools.run $(SNIPPET)
+run: $(VENV)/ready ## Runs one snippet as a reader does: SNIPPET=...
+	@$(PYTHON) -m tools run "$(SNIPPET)"
 
-older: $(VENV)/ready
-	@$(PYTHON) -m tools.older
+older: $(VENV)/ready ## Writes the records of older FastAPI anew; needs the network
+	@$(PYTHON) -m tools older
 
-bench: $(VENV)/ready
-	@$(PYTHON) -m tools.bench
+bench: $(VENV)/ready ## Measures what the charts show; four minutes on a quiet machine
+	@$(PYTHON) -m tools bench
 
-speed: $(VENV)/ready
-	@$(PYTHON) -m tools.speed
+speed: $(VENV)/ready ## Measures how long a newcomer and a writer wait
+	@$(PYTHON) -m tools speed
 
-lock: $(VENV)/ready
+lock: $(VENV)/ready ## Brings requirements.lock up to date; UPGRADE=1 takes the newest of all
 	@$(VENV)/bin/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --group postgres --group prove --group site --group test --group install \
 	    --output-file requirements.lock pyproject.toml
 
-clean:
+clean: ## Deletes what was installed, built and kept
 	rm -rf .venv .venv-* .cache site .mypy_cache .ruff_cache .pytest_cache
 
 # pip installs uv as locked, then uv the rest: a fifth of the time. uv does not read pip's
@@ -61,7 +65,10 @@ $(VENV)/ready: requirements.lock
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is older than 3.11: put a newer one first in PATH")'
 	@$(PYTHON3) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.lock
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock \
+	    2> $(VENV)/pip.log || { grep -q "No matching distribution" $(VENV)/pip.log \
+	    && echo "No package index answers: name one that does, make PIP_INDEX_URL=https://mirror/simple" >&2 \
+	    || cat $(VENV)/pip.log >&2; exit 1; }
 	@index="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}"; \
 	    if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	    $(VENV)/bin/uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock \

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tools.pages import pages
-from tools.prove import snippets, spot
-from tools.rooms import DOCS, PROGRAMS, ROOT
+from tools.paths import DOCS, PROGRAMS, ROOT
+from tools.proof.snippets import list_snippets, location
+from tools.site.pages import pages
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 CODE = re.compile(r"`[^`]+`")
@@ -32,10 +32,10 @@ def _pages() -> Iterator[tuple[str, str]]:
     for page in pages("zh"):
         for number, line in enumerate(page.lines, 1):
             if line.startswith("description:"):
-                yield f"{page.spot}:{number}", line
+                yield f"{page.file}:{number}", line
                 break
         for number, line in page.prose():
-            yield f"{page.spot}:{number}", line
+            yield f"{page.file}:{number}", line
 
 
 def _pictures() -> Iterator[tuple[str, str]]:
@@ -45,9 +45,9 @@ def _pictures() -> Iterator[tuple[str, str]]:
 
 
 def _claims() -> Iterator[tuple[str, str]]:
-    for snippet in (*snippets(), *PROGRAMS):
+    for snippet in (*list_snippets(), *PROGRAMS):
         claim = ast.parse(snippet.read_text("utf-8")).body[0]
         if isinstance(claim, ast.Expr) and isinstance(claim.value, ast.Constant):
             lines = str(claim.value.value).splitlines()
             for number, line in enumerate(lines, claim.lineno):
-                yield spot(snippet, number), line
+                yield location(snippet, number), line

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tools.rooms import DOCS, LANGUAGES
+from tools.paths import DOCS, LANGUAGES
 
 
 def report(findings: Iterable[str]) -> None:

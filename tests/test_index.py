@@ -9,9 +9,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import pages
+from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import LANGUAGES
+from tools.site.pages import pages
 
 BACKEND = text("SELECT pg_backend_pid()")
 

@@ -27,7 +27,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from tools.rooms import ROOT
+from tools.paths import ROOT
 
 Wish = Literal["order", "brew", "commit", "leave", "fail"]
 Moment = Literal["connect", "checkout", "begin", "commit", "rollback", "reset", "checkin", "close"]

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.report import report
-from tools.occupied import OWN, Occupied, occupy
 from tools.postgres import Server
-from tools.prove import Refused, name, prove, prove_as_reader, rerun, snippets, spot
+from tools.proof.judge import Refused, prove, prove_as_reader
+from tools.proof.occupied import OWN, Occupied, occupy
+from tools.proof.rerun import rerun
+from tools.proof.snippets import list_snippets, location, snippet_name
 
-every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)
+every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 
 MAKES = ("CREATE TABLE", "create_all", "CREATE SCHEMA", "CREATE TYPE", "CREATE SEQUENCE")
-MAKERS = [path for path in snippets() if any(how in path.read_text("utf-8") for how in MAKES)]
+MAKERS = [path for path in list_snippets() if any(how in path.read_text("utf-8") for how in MAKES)]
 
 FAILING_DROPS = """
     CREATE FUNCTION public.guide_fail() RETURNS event_trigger LANGUAGE plpgsql
@@ -28,7 +30,7 @@ DROPS_WORK_AGAIN = "DROP EVENT TRIGGER guide_stop; DROP FUNCTION public.guide_fa
 @pytest.fixture(scope="module")
 def occupied(server: Server) -> Iterator[Occupied]:
     """The server, prepared for databases in which every name of a snippet is taken."""
-    with occupy(server.url, snippets()) as prepared:
+    with occupy(server.url, list_snippets()) as prepared:
         yield prepared
 
 
@@ -56,18 +58,20 @@ def test_prints_the_same_under_uvloop_or_what_the_file_beside_it_says(
     report(filter(None, [prove_as_reader(snippet, server, uvloop=True)]))
 
 
-@pytest.mark.parametrize("snippet", MAKERS, ids=name)
+@pytest.mark.parametrize("snippet", MAKERS, ids=snippet_name)
 def test_stopped_before_its_clean_up_it_leaves_only_what_is_unmistakably_its_own(
     snippet: Path, occupied: Occupied
 ) -> None:
     with occupied.database(ordinary=False) as database:
         database.execute(FAILING_DROPS)
-        rerun(snippet, database.url)
+        with rerun(snippet, database.url):
+            pass
         database.execute(DROPS_WORK_AGAIN)
         report(
-            f"{spot(snippet)}: stopped halfway, {what}; give it a name of its own, "
+            f"{location(snippet)}: stopped halfway, {what}; give it a name of its own, "
             'f"guide_orders_{token_hex(4)}"'
             for what in database.changes()
             if not OWN.search(what)
         )
-        report(filter(None, [rerun(snippet, database.url).problem]))
+        with rerun(snippet, database.url) as again:
+            report(filter(None, [again.problem]))

@@ -34,7 +34,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from tools.rooms import SNIPPETS
+from tools.paths import SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
 IS_2_0 = sqlalchemy.__version__.startswith("2.0.")

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.pool import NullPool
 
 from tests.pools import pool_of, record
+from tools.paths import DOCS
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS
 
 
 async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:

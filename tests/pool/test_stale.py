@@ -31,8 +31,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from tools.rooms import SNIPPETS
+from tools.paths import SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")

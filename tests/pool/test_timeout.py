@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import QueuePool
 
 from tests.pools import checked_out
-from tools.rooms import DOCS, LANGUAGES
+from tools.paths import DOCS, LANGUAGES
 
 SELECT = text("SELECT 'oolong'")
 

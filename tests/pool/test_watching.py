@@ -25,7 +25,7 @@ from sqlalchemy.pool import (
 )
 
 from tests.pools import pool_of, record
-from tools.rooms import DOCS, SNIPPETS
+from tools.paths import DOCS, SNIPPETS
 
 SELECT = text("SELECT 'longjing'")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -25,8 +25,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool
 from sqlalchemy.util import get_cls_kwargs
 
 from tests.report import report, require_on
-from tools.pages import Page
-from tools.rooms import DOCS, LANGUAGES, ROOT
+from tools.paths import DOCS, LANGUAGES, ROOT
+from tools.site.pages import Page
 
 URL = "postgresql+asyncpg://guest@127.0.0.1/teahouse"
 HERE = Path(__file__).relative_to(ROOT).as_posix()
@@ -87,7 +87,7 @@ def page(language: str) -> Page:
 def arguments(language: str, *, of_asyncpg: bool = False) -> list[Argument]:
     """The rows of the tables on `create_async_engine`, or of the one on `connect_args`."""
     return [
-        Argument(f"{page(language).spot}:{number}", *row.groups())
+        Argument(f"{page(language).file}:{number}", *row.groups())
         for section in page(language).sections()
         if (section.id == "asyncpg") == of_asyncpg
         for number, line in section.lines
@@ -143,12 +143,12 @@ def test_every_argument_that_concerns_the_pool_is_in_a_table(language: str) -> N
     def findings() -> Iterator[str]:
         for name in sorted(known - listed - NOT_ABOUT_THE_POOL):
             yield (
-                f"{page(language).spot}: SQLAlchemy {sqlalchemy.__version__} takes {name}; give it "
+                f"{page(language).file}: SQLAlchemy {sqlalchemy.__version__} takes {name}; give it "
                 f"a row, or name it in NOT_ABOUT_THE_POOL of {HERE}"
             )
         for name in sorted(listed - known):
             yield (
-                f"{page(language).spot}: SQLAlchemy {sqlalchemy.__version__} knows no {name}; take "
+                f"{page(language).file}: SQLAlchemy {sqlalchemy.__version__} knows no {name}; take "
                 "its row out"
             )
 

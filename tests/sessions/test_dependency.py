@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from tests.pools import checked_out
 from tests.report import require_on
-from tools.rooms import ROOT
+from tools.paths import ROOT
 
 SELECT = text("SELECT 'oolong'")
 

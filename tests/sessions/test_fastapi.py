@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import (
 from tests.pools import checked_out
 from tests.report import require_on
 from tests.serving import DEADLINE, backends, eventually, running, serving
-from tools.rooms import DOCS, LANGUAGES, SNIPPETS
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
 
 PAGE = "sessions/fastapi"
 SELECT = text("SELECT 'oolong'")

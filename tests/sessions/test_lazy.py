@@ -22,7 +22,7 @@ from sqlalchemy.orm import (
 
 from tests.pools import checked_out
 from tests.report import report
-from tools.rooms import DOCS, LANGUAGES
+from tools.paths import DOCS, LANGUAGES
 
 EDITION = (2, 0) if sqlalchemy.__version__.startswith("2.0") else (2, 1)
 CALL = {(2, 0): "await_only()", (2, 1): "await_()"}[EDITION]

@@ -28,7 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.pools import checked_out
 from tests.report import require_on
-from tools.rooms import ROOT
+from tools.paths import ROOT
 
 SNIPPETS = ROOT / "snippets/sessions/leaks"
 SELECT = text("SELECT 'oolong'")

@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.pools import checked_out
 from tests.report import require_on
 from tests.serving import eventually, serving
-from tools.prove import OUTPUT
-from tools.rooms import SNIPPETS
+from tools.paths import SNIPPETS
+from tools.proof.snippets import OUTPUT
 
 PAGE = "sessions/request"
 SELECT = text("SELECT 'oolong'")

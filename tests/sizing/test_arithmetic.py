@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.report import report
-from tools.pages import Page
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS, LANGUAGES, SNIPPETS
+from tools.site.pages import Page
 
 PAGES = [Page(DOCS / language / "sizing" / "arithmetic.md") for language in LANGUAGES]
 PREFLIGHT = SNIPPETS / "sizing" / "rules" / "preflight.py"
@@ -82,7 +82,7 @@ def said(refusal: Exception | None) -> str:
 def require_on_both(*sentences: str) -> None:
     """Fail unless both pages say each sentence, as code."""
     report(
-        f"{page.spot}: does not say `{sentence}`, as the server did; mend the table"
+        f"{page.file}: does not say `{sentence}`, as the server did; mend the table"
         for page in PAGES
         for sentence in sentences
         if f"`{sentence}`" not in page.path.read_text("utf-8")
@@ -245,10 +245,13 @@ async def test_a_role_that_may_not_create_roles_is_told_so_in_one_line() -> None
 
 
 @pytest.mark.parametrize(
-    ("stop", "left"), [(signal.SIGKILL, ["expires"]), (signal.SIGINT, [])], ids=["kill", "ctrl-c"]
+    ("stop", "left"),
+    # Ctrl-C drops the role, unless it cuts the very answer to CREATE ROLE.
+    [(signal.SIGKILL, [["expires"]]), (signal.SIGINT, [[], ["expires"]])],
+    ids=["kill", "ctrl-c"],
 )
 async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
-    stop: signal.Signals, left: list[str]
+    stop: signal.Signals, left: list[list[str]]
 ) -> None:
     left_over = text("""
         SELECT CASE WHEN rolvaliduntil < now() + interval '5 minutes' THEN 'expires' END
@@ -266,7 +269,7 @@ async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
                 pass
             process.send_signal(stop)
             await process.wait()
-            assert (await connection.scalars(left_over)).all() == left
+            assert (await connection.scalars(left_over)).all() in left
         await watcher.dispose()
 
 

@@ -22,8 +22,8 @@ from sqlalchemy.pool import NullPool
 from snippets.sizing.measure.sweep import Row, verdict
 from tests.report import report, require_on
 from tests.serving import DEADLINE, backends
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS, LANGUAGES, SNIPPETS
 
 SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
 SLOW = "SELECT pg_sleep(600)"
@@ -185,13 +185,13 @@ async def test_a_server_that_is_full_is_one_line(tmp_path: Path, own: EmbeddedPo
 
 async def test_a_connection_that_is_cut_is_one_line(tmp_path: Path, database_url: str) -> None:
     async with started(tmp_path, database_url, SLOW, *SMALL, "--seconds", "60") as process:
-        await until(database_url, 1)
-        cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        await scalar(
-            database_url,
-            f"{cut} WHERE datname = current_database() AND state = 'active'"
-            " AND pid <> pg_backend_pid()",
+        cut = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE state = 'active'"
+            " AND datname = current_database() AND pid <> pg_backend_pid()"
         )
+        async with asyncio.timeout(DEADLINE):
+            while not await scalar(database_url, cut):  # connected, and not at its query yet
+                pass
         code, _, complaints = await outcome(process)
     assert code == 1
     assert complaints[0] == "Measuring"

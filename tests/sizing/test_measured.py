@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.report import require_on
-from tools.charts import MEASURED
+from tools.measure.charts import MEASURED
 
 RECORD: dict[str, Any] = json.loads(MEASURED.read_text("utf-8"))
 KINDS = ("waiting", "computing")

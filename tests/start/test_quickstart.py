@@ -27,8 +27,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tools.pages import pages
-from tools.rooms import LANGUAGES, ROOT
+from tools.paths import LANGUAGES, ROOT
+from tools.site.pages import pages
 
 SNIPPETS = ROOT / "snippets" / "start" / "quickstart"
 Mend = Callable[[str], tuple[URL, dict[str, Any]]]

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.pool import NullPool
 
 from tests.pools import checked_out
+from tools.paths import DOCS, ROOT
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS, ROOT
 
 EDITION_2_1 = not sqlalchemy.__version__.startswith("2.0.")
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"

@@ -1,0 +1,164 @@
+"""`make serve` shows an edit at once, a failing snippet as failing, and ends without a trace."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tools.paths import ROOT
+from tools.postgres import Server
+from tools.proof.record import Entry, Record, current_versions
+from tools.proof.snippets import digest, list_snippets, snippet_name
+
+SNIPPET = "index/four_moments.py"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools", "serve"],
+        cwd=folder,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+
+
+def eventually(holds: Callable[[], bool], deadline: float = 60.0) -> None:
+    """Poll until it holds."""
+    end = time.monotonic() + deadline
+    while not holds():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.05)
+
+
+def shown(url: str) -> str:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:  # not there yet, or busy building
+        return ""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, server: Server) -> Path:
+    """A copy of this repository whose snippets all count as proved."""
+    copy = tmp_path / "guide"
+    for part in ("docs", "snippets", "theme", "tools"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("mkdocs.yml", "mkdocs.en.yml"):
+        shutil.copy(ROOT / part, copy)
+    entries = {
+        snippet_name(snippet): Entry(digest(snippet), "2026-01-01", ok=True)
+        for snippet in list_snippets()
+    }
+    Record(current_versions(server), entries).save(copy / ".cache" / "proofs.json")
+    return copy
+
+
+@pytest.fixture
+def preview(checkout: Path, server: Server) -> Iterator[tuple[Path, str]]:
+    """The copy, and the address where it is served."""
+    port = free_port()
+    serving = start(checkout, PORT=str(port), DATABASE_URL=server.url)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: serving.poll() is not None or "<html" in shown(url))
+        assert serving.poll() is None, serving.communicate()[0]
+        yield checkout, url
+    finally:
+        serving.send_signal(signal.SIGINT)
+        said, _ = serving.communicate(timeout=30)
+    assert serving.returncode in (0, 130), said
+    assert "Traceback" not in said
+
+
+def test_an_edit_is_shown_and_a_snippet_that_turned_false_is_shown_as_failing(
+    preview: tuple[Path, str],
+) -> None:
+    folder, url = preview
+    assert "2026-01-01" in shown(f"{url}/en/")
+
+    page = folder / "docs" / "en" / "index.md"
+    page.write_text(page.read_text("utf-8") + "\nA new paragraph.\n", "utf-8")
+    eventually(lambda: "A new paragraph." in shown(f"{url}/en/"))
+
+    snippet = folder / "snippets" / SNIPPET
+    snippet.write_text(re.sub(r"#> .*", "#> false", snippet.read_text("utf-8"), count=1), "utf-8")
+    eventually(lambda: "the file says" in shown(f"{url}/en/"))
+    assert "the file says" in shown(url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_two_signals_leave_no_process_and_no_file(
+    checkout: Path, server: Server, tmp_path: Path, number: signal.Signals
+) -> None:
+    port, temporary = free_port(), tmp_path / "temporary"
+    temporary.mkdir()
+    serving = start(checkout, PORT=str(port), DATABASE_URL=server.url, TMPDIR=str(temporary))
+    eventually(lambda: "<html" in shown(f"http://127.0.0.1:{port}/"))
+    for _ in range(100):
+        if serving.poll() is None:
+            serving.send_signal(number)
+            time.sleep(0.02)
+    said, _ = serving.communicate(timeout=20)
+    assert "Traceback" not in said
+    assert serving.returncode == 128 + number
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+    assert list(temporary.glob("guide-preview-*")) == []
+
+
+def test_a_preview_ends_at_once_though_a_snippet_does_not(preview: tuple[Path, str]) -> None:
+    folder, url = preview
+    snippet = folder / "snippets" / SNIPPET
+    snippet.write_text(f"{snippet.read_text('utf-8')}import time\ntime.sleep(1000)\n", "utf-8")
+    time.sleep(3)  # the run has begun; pages are served meanwhile, and the fixture waits for 30 s
+    assert "<html" in shown(f"{url}/en/")
+
+
+def test_a_port_that_is_taken_is_one_line(checkout: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        serving = start(checkout, PORT=str(port))
+        said, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 2
+    assert said == f"PORT={port}: Address already in use; name a free one: make serve PORT=8001\n"
+
+
+def test_a_port_that_is_no_number_is_one_line(checkout: Path) -> None:
+    serving = start(checkout, PORT="many")
+    said, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 2
+    assert said.startswith("PORT=many: ")
+    assert said.count("\n") == 1
+
+
+def test_an_unreachable_database_is_one_line(checkout: Path) -> None:
+    serving = start(
+        checkout,
+        PORT=str(free_port()),
+        DATABASE_URL=f"postgresql+asyncpg://a:b@127.0.0.1:{free_port()}/c",
+    )
+    said, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 2
+    assert "connection refused" in said
+    assert said.count("\n") == 1

@@ -1,0 +1,1 @@
+"""Measurements: what the pool costs, and how long our own commands take."""

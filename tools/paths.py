@@ -1,0 +1,16 @@
+"""Where things are kept."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SNIPPETS = ROOT / "snippets"
+THEME = ROOT / "theme"
+CACHE = ROOT / ".cache"
+PROGRAMS = (SNIPPETS / "sizing/measure/sweep.py",)
+"""What readers run on their own database: tested, but longer than a snippet, and what it prints
+differs from run to run. So nothing proves it by its output."""
+RECORD = CACHE / "proofs.json"
+"""What `tools.proof` found out last, and the site shows."""
+
+LANGUAGES = ("zh", "en")

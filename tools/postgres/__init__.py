@@ -1,0 +1,17 @@
+"""The PostgreSQL that snippets and tests run against, and a database in it for each of them."""
+
+from tools.postgres.binaries import PostgresError
+from tools.postgres.database import connect, execute, fresh_database, leftovers
+from tools.postgres.embedded import EmbeddedPostgres
+from tools.postgres.find import Server, find_postgres
+
+__all__ = [
+    "EmbeddedPostgres",
+    "PostgresError",
+    "Server",
+    "connect",
+    "execute",
+    "find_postgres",
+    "fresh_database",
+    "leftovers",
+]

@@ -1,0 +1,1 @@
+"""Running a snippet against PostgreSQL, judging the run, and keeping the record."""

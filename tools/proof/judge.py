@@ -1,0 +1,161 @@
+"""A run judged: does it print what the file says, and does it leave the database as it was."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tools.paths import SNIPPETS
+from tools.postgres import Server, fresh_database, leftovers
+from tools.proof.compare import find_difference, normalize_wording
+from tools.proof.occupied import Occupied
+from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
+from tools.proof.snippets import expected_lines, find_encoding_fault, location
+
+LEAVES_CONNECTIONS = frozenset(
+    SNIPPETS / name
+    for name in (
+        "pool/classes/two_loops.py",
+        "pool/dispose/late.py",
+        "pool/drivers/threads.py",
+        "sessions/tasks/drained.py",
+    )
+)
+"""Snippets that show connections which get lost: theirs go with the process, not before."""
+
+
+class Refused(Exception):
+    """A snippet ended at once and said in one line what it needs and has not."""
+
+
+def prove(snippet: Path, server: Server, occupied: Occupied | None = None) -> str:
+    """Run a snippet in a database of its own and judge it.
+
+    Args:
+        snippet: A file below `snippets/`.
+        server: Where to run it.
+        occupied: If given, the database is a reader's, in which every name is taken.
+
+    Returns:
+        The problem as one sentence that says where; empty if the snippet is proved.
+    """
+    if wrong := find_encoding_fault(snippet):
+        return wrong
+    with _database(server, occupied, ordinary=False) as (url, find_harm):
+        with rerun(snippet, url) as result:
+            if result.problem:
+                return result.problem
+            if wrong := find_difference(snippet, snippet.read_text("utf-8"), result.text):
+                return wrong
+            if snippet not in LEAVES_CONNECTIONS:
+                return _describe_harm(snippet, find_harm())
+        return _describe_harm(snippet, find_harm())
+
+
+def prove_as_reader(
+    snippet: Path, server: Server, occupied: Occupied | None = None, *, uvloop: bool = False
+) -> str:
+    """Run `python snippet.py` in an empty folder with nothing but `DATABASE_URL`, and judge it.
+
+    Args:
+        snippet: A file below `snippets/`.
+        server: Where to run it.
+        occupied: If given, the database is a reader's, in which every name is taken, and he is an
+            ordinary role that owns this database only.
+        uvloop: Run it on uvloop's event loop. What it prints there otherwise stands in a file
+            beside it, `default.uvloop.txt`.
+
+    Returns:
+        The problem as one sentence that says where; empty if it ended well, said nothing on
+        stderr, printed the lines of the file and left the server as it was.
+
+    Raises:
+        Refused: It said in one line why this role or server will not do, and left all as it was.
+    """
+    with _database(server, occupied, ordinary=True) as (url, find_harm):
+        try:
+            ran = _run_as_reader(snippet, url, uvloop=uvloop)
+        except subprocess.TimeoutExpired as error:
+            return describe_timeout(snippet, DEADLINE, [_last_line(snippet, error.stderr)])
+        complaint = ran.stderr.strip().splitlines()
+        if ran.returncode and len(complaint) == 1 and not ran.stdout:
+            if wrong := _describe_harm(snippet, find_harm()):
+                return wrong
+            raise Refused(f"{location(snippet)}: refuses to run here: {complaint[0]}")
+        if ran.returncode:
+            return f"{location(snippet)}: exit code {ran.returncode}: {ran.stderr.strip()[-300:]}"
+        if complaint:
+            return f"{location(snippet)}: says on stderr: {complaint[0]}; silence it"
+        expected = Counter(expected_lines(snippet, uvloop=uvloop))
+        printed = Counter(map(normalize_wording, ran.stdout.splitlines()))
+        where = "under uvloop" if uvloop else "run by a reader"
+        if missing := expected - printed:
+            return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`"
+        if surplus := printed - expected:
+            return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`"
+        return _describe_harm(snippet, find_harm())
+
+
+def _run_as_reader(
+    snippet: Path, database_url: str, *, uvloop: bool
+) -> subprocess.CompletedProcess[str]:
+    with (
+        tempfile.TemporaryDirectory(prefix="reader-") as folder,
+        tempfile.TemporaryDirectory(prefix="loop-") as loop,
+    ):
+        Path(folder, snippet.name).write_bytes(snippet.read_bytes())
+        environment = {"DATABASE_URL": database_url, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        if uvloop:
+            Path(loop, "sitecustomize.py").write_text("import uvloop\nuvloop.install()\n", "utf-8")
+            environment["PYTHONPATH"] = loop
+        with subprocess.Popen(
+            # faulthandler: a snippet that is stopped says at which line.
+            [sys.executable, "-X", "faulthandler", snippet.name],
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, encoding="utf-8", process_group=0,
+        ) as program:  # fmt: skip
+            try:
+                stdout, stderr = program.communicate(timeout=DEADLINE)
+            except subprocess.TimeoutExpired:
+                program.send_signal(6)  # SIGABRT, on which faulthandler writes
+                _, stderr = program.communicate()
+                raise subprocess.TimeoutExpired(snippet.name, DEADLINE, stderr=stderr) from None
+            finally:
+                kill_group(program.pid)
+        return subprocess.CompletedProcess(program.args, program.returncode, stdout, stderr)
+
+
+def _last_line(snippet: Path, stderr: object) -> str:
+    """`at snippets/pool/size/default.py:14`, from what faulthandler wrote."""
+    for line in str(stderr).splitlines():
+        _, _, after = line.partition(f'{snippet.name}", line ')
+        if after:
+            return f"at {location(snippet, int(after.split()[0]))}"
+    return "in code that is not its own"
+
+
+@contextlib.contextmanager
+def _database(
+    server: Server, occupied: Occupied | None, *, ordinary: bool
+) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+    """The URL for a snippet, and a function that tells what the snippet did to the database."""
+    if occupied:
+        with occupied.database(ordinary=ordinary) as taken:
+            yield taken.url, taken.changes
+    else:
+        with fresh_database(server.url) as url:
+            yield url, lambda: [f"leaves behind {what}" for what in leftovers(url)]
+
+
+def _describe_harm(snippet: Path, harm: Sequence[str]) -> str:
+    if not harm:
+        return ""
+    more = f" and {len(harm) - 3} more" if len(harm) > 3 else ""
+    return (
+        f"{location(snippet)}: {', '.join(harm[:3])}{more}; dispose at its end, and make nothing "
+        "whose name a reader may have in use"
+    )

@@ -1,0 +1,93 @@
+"""Run snippets with other versions of FastAPI and keep what they print: `make older`.
+
+Each version gets an environment of its own, so this needs the network and is no part of the tests.
+The record stands beside its snippet, `after_yield.txt`, and a page includes it. Run this again
+when such a snippet has changed: a test compares the record's digest with the file.
+"""
+
+import datetime
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from tools.paths import SNIPPETS
+from tools.postgres import Server, fresh_database
+from tools.proof.record import current_versions
+from tools.proof.rerun import DEADLINE
+from tools.proof.snippets import digest
+
+RUNS = {
+    "sessions/request/after_yield.py": ("0.105.0", "0.106.0", "0.117.1", "0.118.0"),
+    "sessions/request/background.py": ("0.120.4", "0.121.0"),
+}
+"""Snippets, and the versions on both sides of each border that their page names."""
+
+PINNED = ("sqlalchemy[asyncio]", "asyncpg", "httpx", "uvicorn")
+"""What else the snippets need; in the versions of this environment."""
+
+
+def write_records(server: Server) -> None:
+    """Write all records anew.
+
+    Raises:
+        click.ClickException: A release could not be installed.
+    """
+    for name, releases in RUNS.items():
+        snippet = SNIPPETS / name
+        try:
+            outcomes = {release: run_with(release, snippet, server) for release in releases}
+        except subprocess.CalledProcessError as error:
+            command = " ".join(map(str, error.cmd))
+            raise click.ClickException(f"{command} failed: {error.stderr.strip()}") from error
+        text = format_record(snippet, outcomes, current_versions(server))
+        snippet.with_suffix(".txt").write_text(text, "utf-8")
+        click.echo(text)
+
+
+def run_with(release: str, snippet: Path, server: Server) -> str:
+    """What a snippet prints with that release of FastAPI, in an environment made for it."""
+    pins = [f"{package}=={version(package.partition('[')[0])}" for package in PINNED]
+    with tempfile.TemporaryDirectory(prefix="older-") as folder:
+        python = Path(folder, "bin", "python")
+        for command in (
+            ["venv", "--python", sys.executable, folder],
+            ["pip", "install", "--python", python, f"fastapi=={release}", *pins],
+        ):
+            subprocess.run(
+                [sys.executable, "-m", "uv", "--quiet", *command],
+                capture_output=True, check=True, encoding="utf-8",
+            )  # fmt: skip
+        return read_outcome(python, snippet, server)
+
+
+def read_outcome(python: Path, snippet: Path, server: Server) -> str:
+    """The lines that a snippet prints; the last line of its traceback if it fails."""
+    with fresh_database(server.url) as url:
+        ran = subprocess.run(
+            [python, snippet],
+            env={"DATABASE_URL": url, "LANG": "C.UTF-8"},
+            capture_output=True, encoding="utf-8", timeout=DEADLINE,
+        )  # fmt: skip
+    return (ran.stderr.strip().splitlines()[-1:] or [ran.stdout.strip()])[0]
+
+
+def format_record(snippet: Path, outcomes: Mapping[str, str], versions: Mapping[str, str]) -> str:
+    """The text to keep: what was run, when and with what, then each outcome once.
+
+    Args:
+        snippet: The file that was run.
+        outcomes: Its outcome, by release of FastAPI.
+        versions: Those of all the rest.
+    """
+    rest = ", ".join(f"{what} {which}" for what, which in versions.items())
+    today = datetime.date.today().isoformat()
+    parts = [f"{snippet.name} {digest(snippet)[:12]}, {today}\n{rest}"]
+    for outcome in dict.fromkeys(outcomes.values()):
+        releases = ", ".join(release for release in outcomes if outcomes[release] == outcome)
+        parts.append(f"FastAPI {releases}\n{outcome}")
+    return "\n\n".join(parts) + "\n"

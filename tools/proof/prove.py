@@ -1,0 +1,152 @@
+"""Prove all snippets, or those that changed, and write what they print into their files."""
+
+import datetime
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+
+from tools.paths import RECORD, SNIPPETS
+from tools.postgres import Server, find_postgres, fresh_database
+from tools.proof.compare import find_difference
+from tools.proof.judge import prove
+from tools.proof.record import Entry, Record, current_versions
+from tools.proof.rerun import Rerun, rerun, stop_running
+from tools.proof.snippets import digest, list_snippets, location, snippet_name
+
+_AFTER_PRINT = re.compile(r"^( *)#> ", re.MULTILINE)
+_FORMATTED = re.compile(r"^( *)# > ", re.MULTILINE)
+
+
+def prove_all(server: Server, wanted: Sequence[Path] | None = None) -> list[str]:
+    """Prove the snippets that are not proved yet with these versions, and keep the record.
+
+    Args:
+        server: Where to run them.
+        wanted: Snippet files; all of them if not given.
+
+    Returns:
+        The problems, one sentence each, in the order of the snippets.
+    """
+    versions, record = current_versions(server), Record.load()
+    if record.versions != versions:
+        record = Record(versions)
+    every = {snippet_name(snippet): snippet for snippet in list_snippets()}
+    record.snippets = {name: entry for name, entry in record.snippets.items() if name in every}
+    todo = record.list_unproved(every.values() if wanted is None else wanted)
+    today = datetime.date.today().isoformat()
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        click.progressbar(length=len(todo), label="Proving snippets", show_pos=True) as bar,
+    ):
+        running = {pool.submit(prove, snippet, server): snippet for snippet in todo}
+        try:
+            for done in as_completed(running):
+                snippet, problem = running[done], done.result()
+                entry = Entry(digest(snippet), today, not problem, problem)
+                record.snippets[snippet_name(snippet)] = entry
+                bar.update(1)
+        except BaseException:  # such as Ctrl-C: wait for no snippet
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_running()
+            raise
+        finally:
+            record.save()
+    asked = set(every) if wanted is None else set(map(snippet_name, wanted))
+    return [
+        entry.problem
+        for name, entry in sorted(record.snippets.items())
+        if name in asked and not entry.ok
+    ]
+
+
+def prove_changed() -> list[str]:
+    """Prove what changed since the record was written; the problems, one sentence each."""
+    record = Record.load()
+    changed = [snippet for snippet in list_snippets() if not record.entry(snippet)]
+    if not changed:
+        return []
+    with find_postgres() as server:
+        return prove_all(server, changed)
+
+
+def select_snippets(names: Iterable[str]) -> list[Path]:
+    """The files of these names, or if there are none, those not proved since they changed.
+
+    Args:
+        names: Paths of snippets or of folders of snippets, from here or below `snippets/`.
+
+    Raises:
+        click.BadParameter: There is no such snippet.
+    """
+    every, found = list_snippets(), list[Path]()
+    for name in names:
+        places = (Path(name).resolve(), SNIPPETS / name)
+        fits = [path for path in every if path in places or set(places) & set(path.parents)]
+        if not fits:
+            raise click.BadParameter(f"{name}: no snippet; name a file or folder below snippets/")
+        found += fits
+    return found or Record.load().list_unproved(every)
+
+
+def update(server: Server, wanted: Sequence[Path]) -> list[str]:
+    """Write the lines that a run prints into the snippets: run twice, and the same both times.
+
+    Returns:
+        What was written and what went wrong, one sentence each, in the order of the snippets.
+    """
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        click.progressbar(length=len(wanted), label="Running snippets", show_pos=True) as bar,
+    ):
+
+        def run_and_write(snippet: Path) -> str:
+            told = _update_one(snippet, server)
+            bar.update(1)
+            return told
+
+        return [told for told in pool.map(run_and_write, wanted) if told]
+
+
+def _update_one(snippet: Path, server: Server) -> str:
+    first, second = (_run(snippet, server) for _ in range(2))
+    if problem := first.problem or second.problem:
+        return problem
+    if first.text != second.text:
+        difference = find_difference(snippet, first.text, second.text)
+        return (
+            f"{difference.split(': the run printed')[0]}: prints something else each time, so "
+            "nothing was written; print what is always so, a letter for a process number, say"
+        )
+    text = format_snippets([first.text])[0]
+    if text == snippet.read_text("utf-8"):
+        return ""
+    snippet.write_text(text, "utf-8")
+    return f"{location(snippet)}: written anew"
+
+
+def _run(snippet: Path, server: Server) -> Rerun:
+    with fresh_database(server.url) as url, rerun(snippet, url) as result:
+        return result
+
+
+def format_snippets(texts: Sequence[str]) -> list[str]:
+    """Snippets' texts as ruff formats them, which must not touch `#>`."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{number}.py") for number in range(len(texts))]
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(_AFTER_PRINT.sub(r"\1# > ", text), "utf-8")
+        ruff = (sys.executable, "-m", "ruff", "format", "--quiet")
+        subprocess.run([*ruff, "--config", SNIPPETS / "ruff.toml", folder], check=True)
+        return [_FORMATTED.sub(r"\1#> ", file.read_text("utf-8")) for file in files]
+
+
+def forget_proofs() -> None:
+    """Let the next run prove everything again."""
+    RECORD.unlink(missing_ok=True)

@@ -1,0 +1,251 @@
+"""One snippet in a process of its own, and what its file should say after that run."""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import re
+import signal
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any, TextIO, cast
+
+from tools.proof.compare import normalize_wording
+from tools.proof.snippets import OUTPUT, location
+from tools.proof.waits import list_waits
+
+DEADLINE = 60.0
+"""Seconds a snippet may take before it is stopped and counts as failed."""
+TO_ANSWER = 5.0
+"""Seconds more in which it may say what it waited for."""
+
+_Answer = multiprocessing.connection.Connection
+
+_running = set[int | None]()
+"""The processes in which snippets run now."""
+
+_process = multiprocessing.get_context("forkserver")
+_process.set_forkserver_preload(["asyncpg", "pytest_examples", "sqlalchemy.ext.asyncio"])
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What one run of a snippet says its file should contain, or why it could not say."""
+
+    text: str = ""
+    problem: str = ""
+
+
+@contextlib.contextmanager
+def rerun(snippet: Path, database_url: str) -> Iterator[Rerun]:
+    """Run a snippet in a new process and write its printed lines under its print() calls.
+
+    The process stays until the block ends: what the snippet did not close is open meanwhile.
+
+    Args:
+        snippet: A file below `snippets/`.
+        database_url: What the snippet finds in `DATABASE_URL`.
+
+    Yields:
+        The file's text with the `#>` lines of this run; or the problem, one sentence.
+    """
+    ours, theirs = _process.Pipe()
+    with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+        child = _process.Process(
+            target=_rerun_here, args=(snippet, database_url, folder, DEADLINE, theirs)
+        )
+        child.start()
+        _running.add(child.pid)
+        theirs.close()
+        try:
+            yield _receive(ours, snippet)
+        finally:
+            ours.close()
+            kill_group(child.pid)
+            _running.discard(child.pid)
+            child.join()
+            child.close()
+
+
+def stop_running() -> None:
+    """End the runs of other threads, which then say that their process died."""
+    for process in list(_running):
+        kill_group(process)
+
+
+def _receive(answer: "_Answer[Any, Rerun]", snippet: Path) -> Rerun:
+    if not answer.poll(DEADLINE + TO_ANSWER):
+        return Rerun(
+            problem=describe_timeout(snippet, DEADLINE, ["in code that no signal reaches"])
+        )
+    try:
+        return answer.recv()
+    except EOFError:
+        alone = f"make run SNIPPET={location(snippet)}"
+        return Rerun(problem=f"{location(snippet)}: its process died; run it alone: {alone}")
+
+
+def describe_timeout(snippet: Path, deadline: float, waits: list[str]) -> str:
+    """One sentence on a snippet that did not end within so many seconds."""
+    waited = " and ".join(dict.fromkeys(waits))
+    return (
+        f"{location(snippet)}: did not end within {deadline:.0f} s; it waited {waited}; "
+        "end that wait, or shorten it"
+    )
+
+
+def kill_group(process: int | None) -> None:
+    """Kill a process that leads a group, with its threads and children."""
+    if process:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)
+
+
+def _rerun_here(
+    snippet: Path,
+    database_url: str,
+    folder: str,
+    deadline: float,
+    parent: "_Answer[Rerun, Any]",
+) -> None:
+    os.setpgid(0, 0)
+    os.environ["DATABASE_URL"] = database_url
+    lines = snippet.read_text("utf-8").splitlines()
+    code = [(number, line) for number, line in enumerate(lines, 1) if not OUTPUT.match(line)]
+    place = _Place(snippet, folder, [number for number, _ in code])
+
+    def give_up(_: int, frame: FrameType | None) -> None:
+        waits = [place.name_lines(wait) for wait in list_waits(frame, (Path(folder),))]
+        parent.send(Rerun(problem=describe_timeout(snippet, deadline, waits)))
+        os._exit(1)
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, deadline)
+    with _silence(Path(folder)):
+        found = _print_lines("\n".join(line for _, line in code) + "\n", place)
+        if not found.problem and (left := place.name_lines(" and ".join(_left_running(folder)))):
+            problem = f"{location(snippet)}: ends while it still waits {left}; end that first"
+            found = Rerun(problem=problem)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        parent.send(found)
+        with contextlib.suppress(EOFError):
+            parent.recv()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The snippet, and the copy without `#>` lines that runs in its place."""
+
+    snippet: Path
+    folder: str
+    numbers: list[int]
+    """The number in the snippet of each line of the copy."""
+
+    def line(self, error: BaseException) -> int:
+        """The line of the snippet that raised an error; 0 if none did."""
+        if isinstance(error, SyntaxError):
+            ran = [error.lineno or 0]
+        else:
+            ran = [
+                frame.lineno or 0
+                for frame in traceback.extract_tb(error.__traceback__)
+                if frame.filename.startswith(self.folder)
+            ]
+        return self.number(ran[-1]) if ran else 0
+
+    def number(self, line: int) -> int:
+        """The number in the snippet of a line of the copy; 0 if it has no such line."""
+        return self.numbers[line - 1] if 0 < line <= len(self.numbers) else 0
+
+    def name_lines(self, phrase: str) -> str:
+        """A phrase about lines of the copy, about those of the snippet."""
+        return re.sub(
+            r"[\w./-]+\.py:(\d+)",
+            lambda found: (
+                location(self.snippet, self.numbers[int(found[1]) - 1])
+                if not found[0].startswith("/") and int(found[1]) <= len(self.numbers)
+                else found[0]
+            ),
+            phrase,
+        )
+
+
+def _print_lines(code: str, place: _Place) -> Rerun:
+    from pytest_examples import CodeExample, EvalExample, run_code
+
+    # pytest-examples 0.0.18 builds a code object for the traceback that Python 3.11 cannot read.
+    # It has no release after 0.0.18; with one that passes tests/tools on 3.11 this line may go.
+    vars(run_code)["create_example_traceback"] = lambda *_: None
+
+    class WholeFile(CodeExample):
+        def in_py_file(self) -> bool:
+            return False  # else it would squeeze the blank lines of a real file
+
+    example = WholeFile.create(code, path=place.snippet)
+    # EvalExample asks pytest for no more than whether to update, and whose test this is.
+    updating = SimpleNamespace(
+        config=SimpleNamespace(getoption=lambda _: True), node=SimpleNamespace(nodeid="")
+    )
+    evaluate = EvalExample(tmp_path=Path(place.folder), pytest_request=cast(Any, updating))
+    evaluate.set_config(line_length=1000)
+    evaluate.print_callback = normalize_wording
+    forgotten = _watch_for_forgotten_awaits()
+    try:
+        evaluate.run_print_update(example, rewrite_assertions=False)
+    except BaseException as error:
+        what = traceback.format_exception_only(error)[-1].splitlines()[0]
+        where = location(place.snippet, place.line(error))
+        return Rerun(problem=f"{where}: raised {what}; mend the snippet")
+    if forgotten:
+        where = location(place.snippet, place.number(forgotten[0]))
+        return Rerun(problem=f"{where}: a coroutine was never awaited; write `await` before it")
+    return Rerun(text=example.source)
+
+
+def _watch_for_forgotten_awaits() -> list[int]:
+    """The lines, filled from now on, at which a coroutine is dropped that nobody awaited."""
+    lines = list[int]()
+
+    def note(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if "was never awaited" in str(message):
+            lines.append(lineno)
+
+    warnings.showwarning = note  # of what a snippet does not catch itself
+    return lines
+
+
+def _left_running(folder: str) -> list[str]:
+    """Threads and children that have not ended when the program has; they get a moment."""
+    end = time.monotonic() + TO_ANSWER
+    while left := list(list_waits(None, (Path(folder),))):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    return left
+
+
+@contextlib.contextmanager
+def _silence(folder: Path) -> Iterator[None]:
+    """Keep logging and warnings of a snippet off our terminal; `prove_as_reader` judges them."""
+    with (folder / "printed").open("w") as printed:
+        saved = os.dup(1), os.dup(2)
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield
+        finally:
+            for number, descriptor in enumerate(saved, 1):
+                os.dup2(descriptor, number)

@@ -1,0 +1,50 @@
+"""What a snippet is: a file below `snippets/`, its name, and the lines it says it prints."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from tools.paths import PROGRAMS, ROOT, SNIPPETS
+
+OUTPUT = re.compile(r"^ *#> ?")
+"""What stands before a printed line."""
+
+
+def list_snippets() -> list[Path]:
+    """All snippet files, in the order of their names."""
+    return sorted(set(SNIPPETS.rglob("*.py")) - set(PROGRAMS))
+
+
+def snippet_name(snippet: Path) -> str:
+    """`pool/size/default.py`: how pages include a snippet and the record knows it."""
+    return snippet.relative_to(SNIPPETS).as_posix()
+
+
+def location(snippet: Path, line: int = 0) -> str:
+    """Where a reader of an error looks, `snippets/pool/size/default.py:14`."""
+    path = snippet.relative_to(ROOT) if snippet.is_relative_to(ROOT) else snippet
+    return f"{path}:{line}" if line else f"{path}"
+
+
+def find_encoding_fault(path: Path) -> str:
+    """Where a file is not UTF-8, as one sentence; empty if it is."""
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"{location(path, line)}: holds a byte that is not UTF-8; save the file as UTF-8"
+    return ""
+
+
+def digest(snippet: Path) -> str:
+    """SHA-256 of a snippet's bytes, in hexadecimal."""
+    return hashlib.sha256(snippet.read_bytes()).hexdigest()
+
+
+def expected_lines(snippet: Path, *, uvloop: bool = False) -> list[str]:
+    """What a snippet prints by its file, or under uvloop by the file beside it if there is one."""
+    other = snippet.with_suffix(".uvloop.txt")
+    if uvloop and other.is_file():
+        return other.read_text("utf-8").splitlines()
+    lines = snippet.read_text("utf-8").splitlines()
+    return [OUTPUT.sub("", line) for line in lines if OUTPUT.match(line)]

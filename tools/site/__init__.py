@@ -1,0 +1,1 @@
+"""Building the site: the MkDocs hook, the pages, the two languages, the preview."""

@@ -1,0 +1,77 @@
+"""The snippet index: every file below `snippets/`, by page, with the section that shows it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tools.paths import SNIPPETS
+from tools.proof.snippets import find_encoding_fault
+from tools.site.pages import INCLUDE, pages
+
+
+def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
+    """What `theme/mkdocstrings` lays out: a group for each folder of snippets.
+
+    Complete by construction: it lists the files, the nav gives only order and titles.
+
+    Args:
+        language: `zh` or `en`.
+        nav: The `nav` of the language's MkDocs config.
+    """
+    shown = dict(_sections(language))
+    titles = {name.removesuffix(".md"): title for title, name in _nav_pages(nav)}
+    order = {name: place for place, name in enumerate(titles)}
+    folders = {path.parent.relative_to(SNIPPETS).as_posix() for path in SNIPPETS.rglob("*.py")}
+    return [
+        {
+            "id": folder.replace("/", "-"),
+            "title": titles.get(folder, folder),
+            "href": _address(f"{folder}.md") if folder in titles else "",
+            "snippets": [
+                {
+                    "module": ".".join([*folder.split("/"), path.stem]),
+                    "file": path.name,
+                    "href": shown.get(f"{folder}/{path.name}", ""),
+                    "has_claim": _has_claim(path),
+                }
+                for path in sorted((SNIPPETS / folder).glob("*.py"))
+            ],
+        }
+        for folder in sorted(folders, key=lambda name: (order.get(name, len(order)), name))
+    ]
+
+
+def _has_claim(snippet: Path) -> bool:
+    """Whether a docstring can be read; a snippet that is being written may have none."""
+    try:
+        return bool(ast.get_docstring(ast.parse(snippet.read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _nav_pages(nav: list[Any]) -> Iterator[tuple[str, str]]:
+    """Title and file of each page, in the order of the nav."""
+    for entry in nav:
+        for title, target in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(target, str):
+                yield title, target
+            elif isinstance(target, list):
+                yield from _nav_pages(target)
+
+
+def _sections(language: str) -> Iterator[tuple[str, str]]:
+    """Name of each included snippet, and the address of the section that includes it."""
+    for page in pages(language):
+        if find_encoding_fault(page.path):
+            continue  # the build stops there, and says so
+        for section in page.sections():
+            for _, line in section.lines:
+                if include := INCLUDE.match(line.strip()):
+                    yield include[2], _address(page.name, section.id)
+
+
+def _address(page: str, section: str = "") -> str:
+    """Where a page is, seen from `/reference/snippets/`."""
+    path = "" if page == "index.md" else page.removesuffix(".md") + "/"
+    return f"../../{path}" + (f"#{section}" if section else "")
