@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from packaging.requirements import Requirement
 
 from tests.report import report
-from tools.pages import Page
-from tools.rooms import DOCS, ROOT
+from tools.paths import DOCS, ROOT
+from tools.site.pages import Page
 
 GUIDE = ROOT / "CONTRIBUTING.md"
 PAGES = [Page(DOCS / language / "contributing.md") for language in ("zh", "en")]
@@ -35,7 +35,7 @@ def test_every_command_that_is_named_exists() -> None:
 
 def sayings() -> Iterator[re.Pattern[str]]:
     """Every message that the tools and the rules can put together, as a pattern."""
-    for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tests" / "rules").glob("*.py")]:
+    for path in [*(ROOT / "tools").rglob("*.py"), *(ROOT / "tests" / "rules").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 fixed = [
@@ -49,7 +49,7 @@ def sayings() -> Iterator[re.Pattern[str]]:
 def test_every_quoted_error_is_one_that_a_tool_can_say() -> None:
     known = list(sayings())
     report(
-        f"{page.spot}:{fence.line + number}: nothing says this; quote what `make check` says"
+        f"{page.file}:{fence.line + number}: nothing says this; quote what `make check` says"
         for page in PAGES
         for fence in page.fences()
         if fence.language == "text"
@@ -80,4 +80,28 @@ def test_every_direct_dependency_has_a_reason() -> None:
     report(
         f"CONTRIBUTING.md: {name} is in its table or in pyproject.toml; give it a reason or drop it"
         for name in sorted(wanted ^ set(first_cells("Why each dependency")))
+    )
+
+
+def test_the_readme_names_what_is_there() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    places = re.findall(r"`([\w./]+/[\w./]+\.\w+|docs/\w+|snippets|tests|tools|theme)`", readme)
+    places += re.findall(r"\]\((?!http)([^)#]+)\)|SNIPPET=(\S+)", readme)
+    flat = {place if isinstance(place, str) else "".join(place) for place in places}
+    report(
+        f"README.md: names {place}, which does not exist; mend the path"
+        for place in sorted(flat)
+        if not (ROOT / place).exists()
+    )
+    report(
+        f"README.md: says {said}, pyproject.toml says {oldest}; say the same"
+        for said in re.findall(r"Python (3\.\d+)", readme)
+        if said != oldest
+    )
+    report(
+        f"README.md: says PostgreSQL {said}, but the embedded server is 18; say the same"
+        for said in re.findall(r"PostgreSQL (\d+)", readme)
+        if said != "18"
     )

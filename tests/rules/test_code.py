@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 from tests.report import report
-from tools.prove import formatted, snippets, spot
-from tools.rooms import PROGRAMS, ROOT
+from tools.paths import PROGRAMS, ROOT
+from tools.proof.prove import format_snippets
+from tools.proof.snippets import list_snippets, location
 
 
 def findings(*command: str) -> list[str]:
@@ -30,9 +31,9 @@ def test_every_type_is_right() -> None:
 
 
 def test_every_snippet_is_formatted() -> None:
-    texts = [snippet.read_text("utf-8") for snippet in snippets()]
+    texts = [snippet.read_text("utf-8") for snippet in list_snippets()]
     report(
-        f"{spot(snippet)}: is not formatted as ruff would; `make update` does it"
-        for snippet, text, right in zip(snippets(), texts, formatted(texts), strict=True)
+        f"{location(snippet)}: is not formatted as ruff would; `make update` does it"
+        for snippet, text, right in zip(list_snippets(), texts, format_snippets(texts), strict=True)
         if text != right
     )

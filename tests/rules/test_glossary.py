@@ -7,8 +7,8 @@ import pytest
 
 from tests.chinese import CODE, Line, chinese
 from tests.report import report
-from tools.pages import Page
-from tools.rooms import DOCS, LANGUAGES
+from tools.paths import DOCS, LANGUAGES
+from tools.site.pages import Page
 
 ZH, EN = (Page(DOCS / language / "reference" / "glossary.md") for language in LANGUAGES)
 ROW = re.compile(r"^\| (.*?) +\| (.*?) \| (.*?) ?\|$")
@@ -64,7 +64,7 @@ def banned() -> list[Banned]:
 def misnomers(lines: list[Line]) -> list[str]:
     """A sentence for each place where a line says what the glossary forbids."""
     return [
-        f"{where}: says “{said}”; write “{word.write}” ({ZH.spot}#never)"
+        f"{where}: says “{said}”; write “{word.write}” ({ZH.file}#never)"
         for where, text in lines
         for word in banned()
         for said in word.found(CODE.sub("", text))
@@ -72,7 +72,7 @@ def misnomers(lines: list[Line]) -> list[str]:
 
 
 def test_chinese_text_keeps_to_the_glossary() -> None:
-    exempt = {f"{ZH.spot}:{number}" for number, _ in rows(ZH, "never")}
+    exempt = {f"{ZH.file}:{number}" for number, _ in rows(ZH, "never")}
     report(misnomers([line for line in chinese() if line.where not in exempt]))
 
 
@@ -98,7 +98,7 @@ def test_a_forbidden_word_is_found_where_it_is_meant(text: str, said: list[str])
 
 def test_both_glossaries_have_the_same_terms() -> None:
     report(
-        f"{ZH.spot}: has {one}, {EN.spot} has {other} in its place; give both the same terms"
+        f"{ZH.file}: has {one}, {EN.file} has {other} in its place; give both the same terms"
         for one, other in zip(terms(ZH), terms(EN), strict=True)
         if one != other
     )
@@ -114,6 +114,6 @@ def test_every_term_has_an_address_of_its_own(page: Page) -> None:
         and not ((term := TERM.fullmatch(cells[0])) and taken.count(term[2]) == 1)
     ]
     report(
-        f"{page.spot}:{number}: {term} has no id, or one that is taken; write **term**{{#some-id}}"
+        f"{page.file}:{number}: {term} has no id, or one that is taken; write **term**{{#some-id}}"
         for number, term in without
     )

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +11,10 @@ import pytest
 from mkdocs.utils.yaml import yaml_load
 
 from tests.report import report
-from tools import twins
-from tools.pages import INCLUDE, Page, Section, pages, pairs
-from tools.rooms import DOCS, LANGUAGES, ROOT
+from tools.paths import DOCS, ROOT
+from tools.site import agreement
+from tools.site.faults import find_heading_faults, find_missing_twins
+from tools.site.pages import INCLUDE, Page, Section, pages, pairs
 
 CODE = re.compile(r"`[^`]+`")
 NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
@@ -35,8 +36,8 @@ class Twins(NamedTuple):
 
 
 def sections(chinese: Page, english: Page) -> Iterator[Twins]:
-    for zh, en in twins.twins(chinese, english).values():
-        yield Twins(zh, en, f"{chinese.spot}:{zh.line}", f"{english.spot}:{en.line}")
+    for zh, en in agreement.pair_sections(chinese, english).values():
+        yield Twins(zh, en, f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
 
 
 def tables(section: Section) -> list[list[list[str]]]:
@@ -68,28 +69,18 @@ def included(section: Section) -> list[str]:
 
 
 def test_every_page_is_there_in_both_languages() -> None:
-    names = {language: {page.name for page in pages(language)} for language in LANGUAGES}
-    report(
-        f"docs/{one}/{name}: has no twin; write docs/{other}/{name}"
-        for one, other in (LANGUAGES, LANGUAGES[::-1])
-        for name in sorted(names[one] - names[other])
-    )
+    report(find_missing_twins())
 
 
 @every_pair
 def test_both_pages_have_the_same_headings(chinese: Page, english: Page) -> None:
-    for zh, en in zip_longest(chinese.sections(), english.sections()):
-        if zh and en and (zh.id, zh.level) == (en.id, en.level):
-            continue
-        said = f"{chinese.spot}:{zh.line}: has {{#{zh.id}}}" if zh else f"{chinese.spot}: ends"
-        other = f"{english.spot}:{en.line} has {{#{en.id}}}" if en else f"{english.spot} ends"
-        report([f"{said} where {other}; give both pages the same headings in the same order"])
+    report(find_heading_faults(chinese, english))
 
 
 @every_pair
 def test_every_heading_but_the_title_has_an_id(chinese: Page, english: Page) -> None:
     report(
-        f"{page.spot}:{section.line}: the heading has no id; end it with {{#some-id}}"
+        f"{page.file}:{section.line}: the heading has no id; end it with {{#some-id}}"
         for page in (chinese, english)
         for section in page.sections()
         if not section.id and section.level > 1
@@ -140,9 +131,9 @@ def test_links_stay_in_their_language(chinese: Page, english: Page) -> None:
                     continue
                 file = (page.path.parent / target.split("#")[0]).resolve()
                 if not file.is_relative_to(DOCS / page.language):
-                    yield f"{page.spot}:{number}: {target} leaves the language; link its twin"
+                    yield f"{page.file}:{number}: {target} leaves the language; link its twin"
                 elif not file.is_file():
-                    yield f"{page.spot}:{number}: {target} is no file; mend the link"
+                    yield f"{page.file}:{number}: {target} is no file; mend the link"
 
     report(findings())
 
@@ -153,16 +144,28 @@ def test_both_pages_link_to_the_same_places(chinese: Page, english: Page) -> Non
         {target for _, target in page.links() if "://" not in target} for page in (chinese, english)
     )
     report(
-        f"{chinese.spot}: {target} is linked here or in {english.spot}; link it in both"
+        f"{chinese.file}: {target} is linked here or in {english.file}; link it in both"
         for target in sorted(mine ^ other)
     )
 
 
 def test_no_section_changed_in_one_language_only() -> None:
-    agreed = twins.read()
-    report(twins.alone(agreed))
-    if "CI" not in os.environ and agreed != twins.now():
-        twins.write(twins.now())  # both twins changed, or a section is new: that is the new state
+    agreed = agreement.read()
+    report(agreement.changed_in_one_language(agreed))
+    now = agreement.current_fingerprints()
+    if "CI" not in os.environ and agreed != now:
+        agreement.write(now)  # both twins changed, or a section is new: that is the new state
+
+
+def test_every_section_was_compared_with_its_twin() -> None:
+    agreed = agreement.read()
+    report(
+        f"docs/agreed.json: knows nothing of docs/*/{page}#{section}; read both languages, then "
+        "`make agree`"
+        for page, sections in agreement.current_fingerprints().items()
+        for section in sections
+        if section not in agreed.get(page, {})
+    )
 
 
 def menu(file: str) -> list[str]:

@@ -3,15 +3,15 @@
 import json
 
 from tests.report import report
-from tools import charts
-from tools.prove import digest, spot
-from tools.rooms import ROOT, SNIPPETS
+from tools.measure import charts
+from tools.paths import ROOT, SNIPPETS
+from tools.proof.snippets import digest, location
 
 
 def test_a_record_is_of_the_snippet_as_it_stands() -> None:
     report(
-        f"{spot(record, 1)}: is of another text of {snippet.name}; `make older` or `make bench` "
-        "runs that again"
+        f"{location(record, 1)}: is of another text of {snippet.name}; `make older` or "
+        "`make bench` runs that again"
         for record in sorted(SNIPPETS.rglob("*.txt"))
         if ".uvloop" not in record.suffixes  # each run checks those
         and (snippet := record.with_suffix(".py"))
@@ -23,7 +23,7 @@ def test_the_charts_show_what_was_measured() -> None:
     record = json.loads(charts.MEASURED.read_text("utf-8"))
     report(
         f"{path.relative_to(ROOT)}: is not what docs/measured.json says; "
-        "`python -m tools.charts` draws it"
-        for path, drawing in charts.drawn(record).items()
+        "`python -m tools charts` draws it"
+        for path, drawing in charts.render_charts(record).items()
         if not path.is_file() or path.read_text("utf-8") != drawing
     )

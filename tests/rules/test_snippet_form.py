@@ -9,18 +9,19 @@ import pytest
 from pytest_examples import find_examples
 
 from tests.report import report
-from tools.pages import INCLUDE, Page, pages
-from tools.prove import OUTPUT, name, snippets, spot
-from tools.rooms import DOCS, LANGUAGES, PROGRAMS, ROOT
+from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
+from tools.proof.snippets import OUTPUT, list_snippets, location, snippet_name
+from tools.site.faults import find_long_snippet
+from tools.site.pages import INCLUDE, Page, pages
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
-LINES, COLUMNS = 60, 80
+COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
-PUBLISHED = [*snippets(), *PROGRAMS]
+PUBLISHED = [*list_snippets(), *PROGRAMS]
 
-every_snippet = pytest.mark.parametrize("snippet", snippets(), ids=name)
-every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=name)
+every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
+every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=snippet_name)
 
 
 def includes(page: Page) -> Iterator[tuple[int, str]]:
@@ -34,13 +35,11 @@ def includes(page: Page) -> Iterator[tuple[int, str]]:
 def test_a_snippet_fits_on_a_screen(snippet: Path) -> None:
     lines = snippet.read_text("utf-8").splitlines()
     report(
-        f"{spot(snippet, number)}: is {len(line)} columns wide; keep code within {COLUMNS}"
+        f"{location(snippet, number)}: is {len(line)} columns wide; keep code within {COLUMNS}"
         for number, line in enumerate(lines, 1)
         if len(line) > COLUMNS and not OUTPUT.match(line)
     )
-    code = [line for line in lines if not OUTPUT.match(line)]
-    if len(code) > LINES:
-        report([f"{spot(snippet)}: has {len(code)} lines of code; {LINES} at most, so split it"])
+    report(find_long_snippet(snippet))
 
 
 @every_file
@@ -49,9 +48,9 @@ def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
     english, _, chinese = claim.partition("\n\n")
     form = "begin it with one English sentence, a blank line and one Chinese sentence"
     if not english.endswith(".") or HAN.search(english) or "\n\n" in chinese:
-        report([f"{spot(snippet, 1)}: the docstring has no English sentence first; {form}"])
+        report([f"{location(snippet, 1)}: the docstring has no English sentence first; {form}"])
     if not chinese.endswith("。") or not HAN.search(chinese):
-        report([f"{spot(snippet, 1)}: the docstring has no Chinese sentence last; {form}"])
+        report([f"{location(snippet, 1)}: the docstring has no Chinese sentence last; {form}"])
 
 
 @every_file
@@ -64,8 +63,8 @@ def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
                 yield from ((node.lineno, alias.name) for alias in node.names)
 
     report(
-        f"{spot(snippet, line)}: imports `{module}` of this repository, which a reader does not "
-        "have; write what it needs into the snippet"
+        f"{location(snippet, line)}: imports `{module}` of this repository, which a reader does "
+        "not have; write what it needs into the snippet"
         for line, module in imports()
         if module.split(".")[0] in {*OURS, ""}
     )
@@ -74,8 +73,8 @@ def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
 @every_snippet
 def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
     report(
-        f"{spot(snippet, number)}: takes advisory lock {key[1]}, which an application may hold; "
-        "draw the number, `secrets.randbits(62)`"
+        f"{location(snippet, number)}: takes advisory lock {key[1]}, which an application may "
+        "hold; draw the number, `secrets.randbits(62)`"
         for number, line in enumerate(snippet.read_text("utf-8").splitlines(), 1)
         if (key := re.search(r"advisory\w*lock\w*\((\d+)", line)) and not OUTPUT.match(line)
     )
@@ -84,17 +83,18 @@ def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
 @every_snippet
 def test_a_snippet_prints_and_shows_what_it_printed(snippet: Path) -> None:
     if not any(OUTPUT.match(line) for line in snippet.read_text("utf-8").splitlines()):
-        report([f"{spot(snippet)}: shows no output; print the fact it proves and `make update`"])
+        report([f"{location(snippet)}: shows no output; print what it proves and `make update`"])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
     shown = {page.name: {file for _, file in includes(page)} for page in pages(language)}
     report(
-        f"{spot(snippet)}: docs/{language}/{home} does not show it; "
-        f'include it there, `--8<-- "{name(snippet)}"`, or delete it'
+        f"{location(snippet)}: docs/{language}/{home} does not show it; "
+        f'include it there, `--8<-- "{snippet_name(snippet)}"`, or delete it'
         for snippet in PUBLISHED
-        if name(snippet) not in shown.get(home := f"{Path(name(snippet)).parent}.md", ())
+        if snippet_name(snippet)
+        not in shown.get(home := f"{Path(snippet_name(snippet)).parent}.md", ())
     )
 
 
@@ -105,14 +105,14 @@ def test_python_on_a_page_is_an_include_of_a_snippet(example: object) -> None:
     match = INCLUDE.match(source)
     if not match:
         report([f"{where}: Python that nobody ran; move it to snippets/ and include the file"])
-    elif match[2] not in map(name, PUBLISHED):
+    elif match[2] not in map(snippet_name, PUBLISHED):
         report([f"{where}: includes {match[2]}, which is no file below snippets/; mend the path"])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_include_exists(language: str) -> None:
     report(
-        f"{page.spot}:{number}: includes {file}, which is in neither snippets/ nor docs/{language}/"
+        f"{page.file}:{number}: includes {file}, which is in neither snippets/ nor docs/{language}/"
         for page in pages(language)
         for number, file in includes(page)
         if not (ROOT / "snippets" / file).is_file() and not (DOCS / language / file).is_file()

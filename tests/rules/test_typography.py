@@ -9,7 +9,7 @@ import pytest
 
 from tests.chinese import CODE, HAN, Line, chinese
 from tests.report import report
-from tools.pages import pages
+from tools.site.pages import pages
 
 every_line = pytest.mark.parametrize("lines", [chinese()], ids=["docs/zh"])
 
@@ -92,7 +92,7 @@ def test_a_paragraph_is_one_line() -> None:
                 continues = before[0] == number - 1 and not STARTS_A_BLOCK.match(line)
                 if continues and before[1].strip() and not before[1].lstrip().startswith("!!!"):
                     yield (
-                        f"{page.spot}:{number}: breaks a paragraph, and readers see a space there; "
+                        f"{page.file}:{number}: breaks a paragraph, and readers see a space there; "
                         f"join it to line {number - 1}"
                     )
                 before = (number, line)

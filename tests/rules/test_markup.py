@@ -1,0 +1,135 @@
+"""Markdown stays Markdown: unique ids, no raw tags, words for pictures, one language a page."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from mkdocs.utils.yaml import yaml_load
+
+from tests.chinese import CODE, HAN
+from tests.report import report
+from tools.paths import LANGUAGES, ROOT
+from tools.site.faults import find_accidental_titles, find_repeated_ids
+from tools.site.pages import Page, pages
+
+TAGS = {"br", "script", "wbr"}
+"""Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
+
+_TAG = re.compile(r"<(\w+)[^>]*>")
+_IMAGE = re.compile(r"!\[([^\]]*)\]\(")
+_SAYS_CHINESE = re.compile(r"\[[^\]]*\]\([^)]*\)|“[^”]*”")
+
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def prose(language: str) -> Iterator[tuple[Page, int, str]]:
+    """The lines outside fences, code spans left out."""
+    for page in pages(language):
+        for number, line in page.prose():
+            yield page, number, CODE.sub("", line)
+
+
+@every_language
+def test_an_id_is_given_once_on_a_page(language: str) -> None:
+    report(fault for page in pages(language) for fault in find_repeated_ids(page))
+
+
+@every_language
+def test_no_line_becomes_a_title_by_accident(language: str) -> None:
+    report(fault for page in pages(language) for fault in find_accidental_titles(page))
+
+
+@every_language
+def test_a_page_has_no_raw_html(language: str) -> None:
+    report(
+        f"{page.file}:{number}: holds <{tag}>; write Markdown, or a picture as an SVG file"
+        for page, number, line in prose(language)
+        for tag in _TAG.findall(line)
+        if tag.lower() not in TAGS
+    )
+
+
+@every_language
+def test_a_script_is_a_file_of_ours(language: str) -> None:
+    ours = re.compile(r'<script src="(\.\./)+assets/\w+\.js"></script>')
+    report(
+        f"{page.file}:{number}: holds a script; keep it in theme/assets and name it by src"
+        for page, number, line in prose(language)
+        if "<script" in line and not ours.fullmatch(line)
+    )
+
+
+@every_language
+def test_a_picture_has_words_for_those_who_do_not_see_it(language: str) -> None:
+    report(
+        f"{page.file}:{number}: shows a picture without a text; write what it shows between the []"
+        for page, number, line in prose(language)
+        for words in _IMAGE.findall(line)
+        if not words.strip()
+    )
+
+
+def test_an_english_page_is_in_english() -> None:
+    # The glossary and the nav name Chinese words on purpose.
+    report(
+        f"{page.file}:{number}: says “{line.strip()[:40]}” in Chinese; translate it"
+        for page, number, line in prose("en")
+        if page.name != "reference/glossary.md"
+        and len(HAN.findall(_SAYS_CHINESE.sub("", line))) > 4
+    )
+
+
+def _titles(entry: object) -> Iterator[tuple[str, str]]:
+    if isinstance(entry, dict):
+        for title, target in entry.items():
+            if isinstance(target, str):
+                yield target, str(title)
+            else:
+                yield from _titles(target)
+    elif isinstance(entry, list):
+        for part in entry:
+            yield from _titles(part)
+
+
+def _chapters(file: str) -> list[list[str]]:
+    """The pages of each entry of a nav, in their order."""
+    nav = yaml_load((ROOT / file).read_text("utf-8"))["nav"]
+    return [[page for page, _ in _titles(entry)] for entry in nav]
+
+
+def test_a_page_stands_in_the_chapter_of_its_folder() -> None:
+    report(
+        f"{file}: nav has {page} in a chapter with pages of {', '.join(sorted(others))}; move it"
+        for file in ("mkdocs.yml", "mkdocs.en.yml")
+        for chapter in _chapters(file)
+        for page in chapter
+        if (others := {other.split("/")[0] for other in chapter} - {page.split("/")[0]})
+    )
+
+
+def test_both_menus_have_the_same_chapters() -> None:
+    if _chapters("mkdocs.yml") != _chapters("mkdocs.en.yml"):
+        report(
+            ["mkdocs.en.yml: its chapters hold other pages than those of mkdocs.yml; align them"]
+        )
+
+
+@every_language
+def test_a_menu_entry_shares_a_word_with_its_page(language: str) -> None:
+    """Two entries that were swapped lead to pages that speak of something else."""
+    file = "mkdocs.yml" if language == "zh" else "mkdocs.en.yml"
+    known = {page.name: page for page in pages(language)}
+    word = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
+    menu = dict(_titles(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
+
+    def words(page: str) -> set[str]:
+        head = page + known[page].sections()[0].title + "\n".join(known[page].lines[:4])
+        return {found.lower()[:4] for found in word.findall(head)}
+
+    report(
+        f"{file}: nav calls {page} “{title}”, and no word of that is in the page's title or "
+        "description; name it so that a reader knows where he is going"
+        for page, title in menu.items()
+        if page in known.keys() - {"index.md"}
+        and not {found.lower()[:4] for found in word.findall(title)} & words(page)
+    )

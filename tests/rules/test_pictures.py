@@ -1,0 +1,139 @@
+"""A picture is a drawing and nothing else, and both languages draw the same."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from tests.report import report
+from tools.paths import DOCS, ROOT
+from tools.site.pages import INCLUDE, pages
+
+_NUMBER = re.compile(r"(?<![\w.-])\d[\d.,]*\d")
+"""Two digits at least: small ones may be words, and letters in the other language."""
+_WIDE = re.compile(r"[ᄀ-￿]")
+
+
+@cache
+def parse(picture: Path) -> Element | None:
+    """The drawing in a file, with its title; nothing where it is no XML."""
+    try:
+        return ElementTree.fromstring(picture.read_text("utf-8").replace("<br>", "<br/>"))
+    except ElementTree.ParseError:
+        return None
+
+
+def drawings() -> Iterator[tuple[Path, str, Element]]:
+    """Each picture that can be parsed, and where it is."""
+    for picture in sorted(DOCS.rglob("*.svg")):
+        if (tree := parse(picture)) is not None:
+            yield picture, picture.relative_to(ROOT).as_posix(), tree
+
+
+def name(element: Element) -> str:
+    """A tag without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def test_every_picture_is_xml() -> None:
+    report(
+        f"{picture.relative_to(ROOT)}: is no XML, so no browser draws it; close every tag"
+        for picture in sorted(DOCS.rglob("*.svg"))
+        if parse(picture) is None
+    )
+
+
+def test_a_picture_runs_and_fetches_nothing() -> None:
+    report(
+        f"{where}: holds {what}; a picture draws, and neither runs nor fetches anything"
+        for _, where, tree in drawings()
+        for element in tree.iter()
+        for what in _active(element)
+    )
+
+
+def _active(element: Element) -> Iterator[str]:
+    if name(element) in ("script", "foreignObject", "image", "iframe", "a", "use"):
+        yield f"<{name(element)}>"
+    for attribute, value in element.attrib.items():
+        plain = attribute.rpartition("}")[2]
+        if plain.startswith("on") or (plain == "href" and not value.startswith("#")):
+            yield f"{plain}={value}"
+        elif "url(" in value and "url(#" not in value:
+            yield value
+
+
+def test_a_picture_has_words_for_those_who_do_not_see_it() -> None:
+    report(
+        f"{where}: has no {part}; write what the picture shows"
+        for _, where, tree in drawings()
+        for svg in tree.iter()
+        if name(svg) == "svg"
+        for part in ("title", "desc")
+        if not any(name(child) == part and (child.text or "").strip() for child in svg)
+    )
+
+
+def test_both_languages_draw_the_same_numbers() -> None:
+    def numbers(tree: Element) -> list[str]:
+        texts = ("".join(text.itertext()) for text in tree.iter() if name(text) == "text")
+        return sorted(number for text in texts for number in _NUMBER.findall(text))
+
+    def findings() -> Iterator[str]:
+        for picture, where, tree in drawings():
+            if picture.relative_to(DOCS).parts[0] != "zh":
+                continue
+            twin = DOCS / "en" / picture.relative_to(DOCS / "zh")
+            other = parse(twin) if twin.is_file() else None
+            if other is None:
+                yield f"{where}: has no twin {twin.relative_to(ROOT)}; draw it in both languages"
+            elif numbers(tree) != numbers(other):
+                yield f"{where}: shows other numbers than {twin.relative_to(ROOT)}; draw the same"
+
+    report(findings())
+
+
+def test_a_text_stays_inside_its_picture() -> None:
+    def findings() -> Iterator[str]:
+        for _, where, tree in drawings():
+            for svg in tree.iter():
+                if name(svg) != "svg" or "viewBox" not in svg.attrib:
+                    continue
+                _, _, width, height = map(float, svg.attrib["viewBox"].split())
+                for text in svg.iter():
+                    if name(text) == "text" and not _fits(text, width, height):
+                        said = "".join(text.itertext()).strip()
+                        yield f"{where}: “{said}” begins outside the viewBox; move it in"
+
+    report(findings())
+
+
+def _fits(text: Element, width: float, height: float) -> bool:
+    try:
+        x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+    except ValueError:
+        return True
+    return -1 <= x <= width + 1 and 0 <= y <= height + 1
+
+
+def test_a_page_shows_pictures_of_its_own_chapter_and_each_is_shown() -> None:
+    shown = {
+        (page.language, match[2])
+        for language in ("zh", "en")
+        for page in pages(language)
+        for match in INCLUDE.finditer(page.path.read_text("utf-8"))
+        if match[2].endswith(".svg")
+    }
+    there = {
+        (
+            picture.relative_to(DOCS).parts[0],
+            picture.relative_to(DOCS / picture.relative_to(DOCS).parts[0]).as_posix(),
+        )
+        for picture in DOCS.rglob("*.svg")
+    }
+    report(
+        f"docs/{language}/{picture}: no page shows it; include it or delete it"
+        for language, picture in sorted(there - shown)
+    )

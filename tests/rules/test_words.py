@@ -1,0 +1,58 @@
+"""What tools and scripts say in both languages has the same keys in both, and the same gaps."""
+
+import re
+from collections.abc import Iterator
+
+from tests.report import report
+from tools import words
+from tools.paths import ROOT, THEME
+
+_GAP = re.compile(r"\{[^}]*\}")
+_SCRIPT_TABLE = re.compile(r"^(\s*)(zh|en): \{(.*?)^\1\}", re.MULTILINE | re.DOTALL)
+_KEY = re.compile(r"^\s*(\w+):", re.MULTILINE)
+
+
+def tables() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """The tables of `tools/words.py`: name, Chinese, English."""
+    for name, table in vars(words).items():
+        if name.isupper():
+            yield f"tools/words.py: {name}", table["zh"], table["en"]
+
+
+def test_both_languages_have_the_same_words() -> None:
+    report(
+        f"{where} has {key!r} in one language only; write it in both"
+        for where, chinese, english in tables()
+        for key in sorted(chinese.keys() ^ english.keys())
+    )
+
+
+def test_both_languages_leave_the_same_gaps() -> None:
+    report(
+        f"{where}[{key!r}] fills other gaps in Chinese than in English; fill the same"
+        for where, chinese, english in tables()
+        for key in sorted(chinese.keys() & english.keys())
+        if sorted(_GAP.findall(chinese[key])) != sorted(_GAP.findall(english[key]))
+    )
+
+
+def test_scripts_have_the_same_words_in_both_languages() -> None:
+    def findings() -> Iterator[str]:
+        for script in sorted((THEME / "assets").rglob("*.js")):
+            if "vendor" in script.parts:
+                continue
+            found = {
+                language: set(_KEY.findall(body))
+                for _, language, body in _SCRIPT_TABLE.findall(script.read_text("utf-8"))
+            }
+            for key in sorted(found.get("zh", set()) ^ found.get("en", set())):
+                where = script.relative_to(ROOT)
+                yield f"{where}: has {key!r} in one language only; write it in both"
+
+    report(findings())
+
+
+def test_the_words_are_found_where_they_stand() -> None:
+    calculator = (THEME / "assets" / "calculator.js").read_text("utf-8")
+    assert {language for _, language, _ in _SCRIPT_TABLE.findall(calculator)} == {"zh", "en"}
+    assert len(list(tables())) == 4
