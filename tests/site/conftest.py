@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.site.chromium import NoBrowser, chromium
 from tests.site.host import build, complaints, serving
-from tools.browser import NoBrowser, chromium
 
 FLAGS = [
     "--no-sandbox",

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tools.rooms import ROOT
+from tools.paths import ROOT
 
 SITE_URL = "https://guide.example/pool/"
 """Not at the root of its host, as most project pages are."""

@@ -6,15 +6,17 @@ import os
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.site.host import build, complaints
-from tools import blocks, prove
-from tools import site as hook
-from tools.rooms import ROOT
+from tools.paths import ROOT
+from tools.proof import snippets
+from tools.proof.record import Record
+from tools.site import cards, preview
+from tools.site.languages import Language
+from tools.site.rendered import Rendered
 
 SNIPPET = '"""One is one.\n\n一就是一。\n"""\n\nprint(1)\n#> 1\n'
 PAGE = """---
@@ -122,21 +124,30 @@ def test_a_page_says_whether_its_snippet_was_proved(guide: Path) -> None:
     ids=["no record", "changed since", "failed"],
 )
 def test_an_output_is_not_passed_off_as_true(
-    tmp_path: Path, record: dict[str, Any], source: str, state: str, chinese: str, english: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record: dict[str, Any],
+    source: str,
+    state: str,
+    chinese: str,
+    english: str,
 ) -> None:
+    monkeypatch.setattr(snippets, "SNIPPETS", tmp_path)
     write(tmp_path / "proofs.json", json.dumps({"versions": {}, "snippets": record}))
     write(tmp_path / "one.py", source)
-    proof = blocks.Proofs(tmp_path / "proofs.json", tmp_path).of("one.py")
+    proof = cards.find_proof(Record.load(tmp_path / "proofs.json"), tmp_path / "one.py")
     assert proof.state == state
-    assert proof.sentence("zh") == chinese
-    assert proof.sentence("en") == english
+    assert proof.describe("zh") == chinese
+    assert proof.describe("en") == english
 
 
 def test_pages_render_without_the_hook(guide: Path) -> None:
     config = guide / "mkdocs.yml"
     write(
         config,
-        config.read_text("utf-8").replace("hooks: [tools/site.py]", "").replace("edit_uri", "#"),
+        config.read_text("utf-8")
+        .replace("hooks: [tools/site/hook.py]", "")
+        .replace("edit_uri", "#"),
     )
     shutil.rmtree(guide / "tools")
     built = build(guide / "site", "--no-strict", root=guide)
@@ -159,19 +170,63 @@ INPUTS = {
 def test_a_preview_builds_only_the_language_that_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, built: str
 ) -> None:
-    for name in (*INPUTS, "mkdocs.yml", "site/en/index.html"):
+    for name in (*INPUTS, "mkdocs.yml"):
         write(tmp_path / name, "x")
     done = list[str]()
-    monkeypatch.setattr(hook, "ROOT", tmp_path)
-    monkeypatch.setattr(blocks, "SNIPPETS", tmp_path / "snippets")
-    monkeypatch.setattr(blocks, "RECORD", tmp_path / ".cache/proofs.json")
-    monkeypatch.setattr(prove, "prove_changed", lambda: None)
-    monkeypatch.setattr(hook, "build_english", lambda _: done.append("en"))
-    server: Any = SimpleNamespace()
-    config: Any = SimpleNamespace(site_dir=str(tmp_path / "site"))
+    monkeypatch.setattr(preview, "ROOT", tmp_path)
+    monkeypatch.setattr(preview, "SNIPPETS", tmp_path / "snippets")
+    monkeypatch.setattr(preview, "RECORD", tmp_path / ".cache/proofs.json")
+    for found in ("prove_changed", "find_faults", "list_snippets"):
+        monkeypatch.setattr(preview, found, list)
 
-    hook.on_serve(server, config, lambda: done.append("zh and en" if hook._english_too else "zh"))
+    def build(language: Language, folder: Path, rendered: Rendered) -> None:
+        done.append(language.code)
+        write(folder / "index.html", "<body></body>")
+
+    live = preview.Preview("127.0.0.1:0", build)
+    live.rebuild()
+    done.clear()
     os.utime(tmp_path / changed, ns=(1, 1))
-    server.builder()
-    assert done == [built]
-    assert (tmp_path / "site/en/index.html").exists()
+    live.rebuild()
+    assert " and ".join(done) == built
+
+
+@pytest.mark.parametrize(
+    ("setting", "lost"),
+    [
+        ("pygments_lang_class: false", "the card of pool/size/one.py"),
+        ("pygments_lang_class: true\n    anchor_linenums: true", "1 of 1 printed lines"),
+        ("pygments_lang_class: true\n    use_pygments: false", "the card of pool/size/one.py"),
+    ],
+)
+def test_a_highlighter_that_writes_otherwise_ends_the_build_in_one_sentence(
+    guide: Path, setting: str, lost: str
+) -> None:
+    config = guide / "mkdocs.yml"
+    text = config.read_text("utf-8")
+    write(config, text.replace("pygments_lang_class: true", setting))
+    built = build(guide / "site", root=guide)
+    assert built.returncode == 1
+    assert f"docs/zh/pool/size.md: {lost} did not get onto" in built.stderr
+
+
+@pytest.mark.parametrize(
+    ("problem", "page", "concerned"),
+    [
+        ("docs/en/pool/size.md:14: no", "en/pool/size/index.html", True),
+        ("docs/en/pool/size.md:14: no", "pool/size/index.html", False),
+        ("docs/zh/index.md:1: no", "index.html", True),
+        ("snippets/pool/size/default.py:3: no", "en/pool/size/index.html", True),
+        ("snippets/pool/size/default.py:3: no", "en/index.html", False),
+        ("snippets/index/hello.py:3: no", "en/index.html", True),
+        ("snippets/index/hello.py:3: no", "pool/size/index.html", False),
+        ("mkdocs.yml is no YAML", "en/index.html", True),
+        ("mkdocs.yml:9: nav lists size.md", "en/index.html", False),
+        ("mkdocs.en.yml:9: nav lists size.md", "index.html", False),
+        ("theme/main.html:9: no", "en/pool/size/index.html", True),
+    ],
+)
+def test_a_problem_stands_on_the_pages_that_it_concerns(
+    problem: str, page: str, concerned: bool
+) -> None:
+    assert preview.concerns(problem, page) == concerned

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.site.conftest import OpenPage
+from tools.paths import DOCS
 from tools.postgres import EmbeddedPostgres
-from tools.rooms import DOCS
 
 PAGE = "sizing/arithmetic/"
 PATHS = {"zh": PAGE, "en": f"en/{PAGE}"}

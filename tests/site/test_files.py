@@ -4,19 +4,21 @@ import hashlib
 import json
 import re
 from html import unescape
+from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 import pytest
+from mkdocs.utils.meta import get_data
 
 from tests.site.conftest import REPOSITORY
 from tests.site.host import PREFIX, SITE_URL
 from tests.site.test_pages import addresses
-from tools.pages import INCLUDE, pages
-from tools.rooms import DOCS, ROOT, SNIPPETS
-from tools.vendor import VENDOR
+from tools.paths import DOCS, ROOT, SNIPPETS
+from tools.site.pages import INCLUDE, pages
+from tools.site.vendor import LIBRARIES, Library
 
 PLACES = {"zh": "", "en": "en/"}
 
@@ -51,10 +53,38 @@ def test_a_page_names_itself_its_twin_and_its_source(site: Path, path: str) -> N
     assert text.startswith(f'\n<!doctype html>\n<html lang="{language}"'), text[:60]
 
 
+class Descriptions(HTMLParser):
+    """The descriptions that a browser reads in a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if tag == "meta" and said.get("name") == "description":
+            self.found.append(said.get("content"))
+
+
+@pytest.mark.parametrize("path", addresses())
+def test_a_page_is_described_by_its_front_matter_whole(site: Path, path: str) -> None:
+    language = "en" if path.startswith("en/") else "zh"
+    source = f"{path.removeprefix('en/').rstrip('/') or 'index'}.md"
+    _, said = get_data((DOCS / language / source).read_text("utf-8"))
+    assert Descriptions(html(site, path)).found == [said["description"]]
+
+
 @pytest.mark.parametrize("path", addresses())
 def test_each_snippet_of_a_page_can_be_downloaded_and_has_its_source(site: Path, path: str) -> None:
     text = html(site, path)
-    for link, name in re.findall(r'<a href="([^"]+)" download[^>]*>([^<]+)</a>', text):
+    source = f"{path.removeprefix('en/').rstrip('/') or 'index'}.md"
+    language = "en" if path.startswith("en/") else "zh"
+    markdown = (DOCS / language / source).read_text("utf-8")
+    links = re.findall(r'<a href="([^"]+)" download[^>]*>([^<]+)</a>', text)
+    included = [name for _, name in INCLUDE.findall(markdown) if name.endswith(".py")]
+    assert [name for _, name in links] == included
+    for link, name in links:
         assert file_of(site, path, link).read_bytes() == (SNIPPETS / name).read_bytes()
         assert f'<a href="{REPOSITORY}/blob/main/snippets/{name}">' in text
 
@@ -139,7 +169,9 @@ def test_our_colors_replace_all_of_materials_dark_ones() -> None:
     assert {name for name in names if f"{name}:" not in ours} == set()
 
 
-def test_the_vendored_library_is_the_published_one() -> None:
-    record = json.loads((VENDOR / "minisearch.json").read_text())
+@pytest.mark.parametrize("library", LIBRARIES.values(), ids=str)
+def test_a_vendored_library_is_the_published_one(library: Library) -> None:
+    record = json.loads(library.record.read_text("utf-8"))
+    assert set(record["sha256"]) == set(library.files.values())
     for name, digest in record["sha256"].items():
-        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((library.folder / name).read_bytes()).hexdigest() == digest

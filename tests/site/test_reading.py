@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.test_pages import addresses
-from tools.rooms import SNIPPETS
+from tools.paths import SNIPPETS
 
 LONG = "pool/size/"
 """A page with several sections and snippets."""

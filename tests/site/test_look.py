@@ -1,0 +1,122 @@
+"""What a page looks like where it is easily forgotten: on a phone, on paper, in forced colors."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site.conftest import OpenPage
+from tests.site.test_pages import addresses
+
+MANY_SNIPPETS = "en/pool/stale/"
+COVERED = """() => [...document.querySelectorAll(".md-code__nav")].flatMap(nav => {
+    const box = nav.getBoundingClientRect()
+    const block = nav.closest(".highlight")
+    const walker = document.createTreeWalker(block, NodeFilter.SHOW_TEXT)
+    const found = []
+    for (let text; (text = walker.nextNode());) {
+        if (!text.data.trim() || nav.contains(text)) continue
+        const range = document.createRange()
+        range.selectNodeContents(text)
+        const clips = text.parentElement.closest("code, .filename a").getBoundingClientRect()
+        for (const part of range.getClientRects())
+            if (part.left < box.right && Math.min(part.right, clips.right) > box.left
+                && part.top < box.bottom && part.bottom > box.top) found.push(text.data.trim())
+    }
+    return found
+})"""
+FREELY = "* { break-inside: auto !important; break-after: auto !important }"
+
+
+@pytest.mark.parametrize("width", [360, 412])
+@pytest.mark.parametrize("path", ["en/start/quickstart/", "start/quickstart/", MANY_SNIPPETS])
+def test_the_copy_button_covers_no_text_on_a_phone(
+    open_page: OpenPage, path: str, width: int
+) -> None:
+    page = open_page(path, viewport={"width": width, "height": 800})
+    page.locator(".md-code__nav").first.wait_for(state="attached")
+    assert page.evaluate(COVERED) == []
+
+
+@pytest.mark.parametrize(("path", "other"), [("pool/size/", "en/pool/size/"), ("en/", "")])
+def test_the_color_scheme_survives_the_switch_of_language(
+    open_page: OpenPage, address: str, path: str, other: str
+) -> None:
+    page = open_page(path, color_scheme="light")
+    for _ in range(2):  # as the system says, light, dark
+        page.locator("[data-md-component=palette] label:visible").click()
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+    page.locator("a.switch").click()
+    expect(page).to_have_url(address + other)
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+
+
+def test_paper_is_filled(open_page: OpenPage) -> None:
+    """Listings may be cut: where each has to stand on one sheet, others stay half empty."""
+    page = open_page(MANY_SNIPPETS)
+
+    def count_sheets() -> int:
+        return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+
+    ours = count_sheets()
+    page.add_style_tag(content=f"@media print {{ {FREELY} }}")
+    assert ours <= count_sheets() + 1
+
+
+def test_paper_is_white_in_dark_mode(open_page: OpenPage) -> None:
+    page = open_page(MANY_SNIPPETS, color_scheme="dark")
+    page.emulate_media(media="print")
+    for element in ("html", "body"):
+        color = page.evaluate(
+            f"getComputedStyle(document.querySelector('{element}')).backgroundColor"
+        )
+        assert color == "rgb(255, 255, 255)", element
+
+
+def test_forced_colors_keep_buttons_and_printed_lines(open_page: OpenPage) -> None:
+    page = open_page(MANY_SNIPPETS, forced_colors="active")
+    button = page.locator(".md-code__button").first
+    button.wait_for(state="attached")
+    icon, behind = button.evaluate(
+        "e => [getComputedStyle(e, '::after').backgroundColor, getComputedStyle(e).backgroundColor]"
+    )
+    assert icon not in (behind, "rgba(0, 0, 0, 0)")
+    printed, comment = page.evaluate("""() => {
+        const style = element => getComputedStyle(element)
+        const printed = document.querySelector(".out")
+        return [style(printed).borderLeftStyle, style(printed.closest("pre")).borderLeftStyle]
+    }""")
+    assert printed == "solid"
+    assert comment != "solid"
+
+
+CUT_TEXTS = """() => [...document.querySelectorAll(".picture svg")].flatMap(svg => {
+    const frame = svg.getBoundingClientRect()
+    return [...svg.querySelectorAll("text")].filter(text => {
+        const box = text.getBoundingClientRect()
+        const room = box.height / 5 // above and below the letters of a line
+        return box.left < frame.left - 1 || box.right > frame.right + 1
+            || box.top < frame.top - room || box.bottom > frame.bottom + room
+    }).map(text => text.textContent)
+})"""
+BROKEN_NAMES = """() => [...document.querySelectorAll("td code")]
+    .filter(code => !/\\s/.test(code.textContent) && code.getClientRects().length > 1)
+    .map(code => code.textContent)"""
+TIGHT_SUMMARIES = """() => [...document.querySelectorAll(".picture summary")].filter(summary => {
+    const range = document.createRange()
+    range.selectNodeContents(summary)
+    const icon = parseFloat(getComputedStyle(summary, "::after").width)
+    return summary.getBoundingClientRect().right - range.getBoundingClientRect().right < icon * 1.2
+}).map(summary => summary.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_text_of_a_picture_is_cut_and_no_name_in_a_table_is_in_two(
+    open_page: OpenPage, address: str, width: int
+) -> None:
+    page = open_page("", viewport={"width": width, "height": 800})
+    found = {}
+    for path in addresses():
+        page.goto(address + path)
+        found[path] = [page.evaluate(ask) for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES)]
+    assert {path: wrong for path, wrong in found.items() if any(wrong)} == {}
