@@ -1,6 +1,6 @@
 """Left in peace, an extra close() changes nothing: the connection returns once.
 
-没有取消打断时，多写的 close() 没有作用：连接只归还一次。
+没有取消时，多写的 close() 没有作用：连接归还一次。
 """
 
 import asyncio

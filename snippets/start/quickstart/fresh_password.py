@@ -1,6 +1,6 @@
 """asyncpg asks a password function once for each connection that it opens.
 
-密码写成函数，asyncpg 每新建一个连接就问它一次。
+密码写成函数，asyncpg 每新建一个连接就调用它一次。
 """
 
 import asyncio

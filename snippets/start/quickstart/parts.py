@@ -1,6 +1,6 @@
 """URL.create() takes the parts as they are and encodes the password itself.
 
-`URL.create()` 直接接受各个部分，密码由它来编码。
+`URL.create()` 按原样接受各个部分，密码由它编码。
 """
 
 from sqlalchemy import URL
