@@ -96,6 +96,21 @@ async def test_who_waits_in_the_old_pool_gets_a_connection_of_the_old_pool(
 # The end
 
 
+async def test_a_second_dispose_closes_what_a_cancelled_one_left(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=3)
+    async with AsyncExitStack() as lent:
+        for _ in range(3):
+            await lent.enter_async_context(engine.connect())
+    disposing = asyncio.create_task(engine.dispose())
+    await asyncio.sleep(0)
+    disposing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await disposing
+    assert await backends(database_url) == 2
+    await engine.dispose()
+    assert await backends(database_url) == 0
+
+
 async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(database_url: str) -> None:
     url, dead = make_url(database_url), asyncio.Event()
     writers: list[asyncio.StreamWriter] = []
