@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -230,6 +231,23 @@ async def test_a_line_that_ends_without_a_word_from_the_server(
                     await use(engine)
                 assert caught.value.connection_invalidated
             await engine.dispose()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
+    database_url: str, reset: bool
+) -> None:
+    async with Line(database_url) as line:
+        engine = engine_for(line.url)
+        async with engine.connect() as connection:
+            query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
+            await until_asleep(database_url)
+            await line.hang_up(reset)
+            with pytest.raises(DBAPIError, match="closed in the middle of operation") as caught:
+                await query
+        said = "".join(traceback.format_exception(caught.value))
+        assert ("ConnectionResetError: [Errno 104] Connection reset by peer" in said) == reset
+        await engine.dispose()
 
 
 async def until_gone(database_url: str, pid: int) -> None:
