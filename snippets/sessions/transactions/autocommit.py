@@ -1,6 +1,6 @@
 """In AUTOCOMMIT every statement is final, whatever the session says.
 
-AUTOCOMMIT 下每条语句立刻生效，会话怎么说都不算。
+AUTOCOMMIT 下每条语句立刻生效，不管会话显示什么。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """An error caught in begin() costs the whole block; in a savepoint, one step.
 
-在 begin() 里捕获错误，整个事务会悄悄作废；用保存点就不会。
+在 begin() 里捕获错误，整个事务都会回滚；用保存点，撤销的是一步。
 """
 
 import asyncio
