@@ -21,6 +21,7 @@ LEAVES_CONNECTIONS = frozenset(
     for name in (
         "pool/classes/two_loops.py",
         "pool/dispose/late.py",
+        "pool/drivers/loops.py",
         "pool/drivers/threads.py",
         "sessions/tasks/drained.py",
     )
