@@ -29,7 +29,7 @@ check: $(VENV)/ready ## Checks all rules, without a database
 	@$(PYTHON) -m pytest tests/rules
 
 prove: $(VENV)/ready ## Runs all snippets and claims; SQLALCHEMY=2.0.58 or PYTHON3=python3.13 for others
-	@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools
+	@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools $(if $(ONLY),-k "$(ONLY)")
 
 update: $(VENV)/ready ## Writes what a run prints behind #>, in changed snippets or in SNIPPET=...
 	@$(PYTHON) -m tools update $(SNIPPET)
