@@ -74,6 +74,20 @@ async def test_the_pool_timeout_error_is_neither_built_in_nor_the_databases(
     await engine.dispose()
 
 
+async def test_a_pool_timeout_of_zero_fails_if_all_are_lent_and_not_if_one_is_idle(
+    database_url: str,
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=1, pool_timeout=0)
+    first, second = await engine.connect(), await engine.connect()
+    with pytest.raises(exc.TimeoutError):
+        await engine.connect()
+    await first.close()  # no room for another, and this one idle
+    async with engine.connect():
+        pass
+    await second.close()
+    await engine.dispose()
+
+
 async def test_without_a_pool_timeout_a_task_waits_on(database_url: str) -> None:
     engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=None)
     async with engine.connect():
@@ -179,6 +193,23 @@ async def test_two_engines_of_one_process_have_two_pools(database_url: str) -> N
         assert one.pool.status() == two.pool.status()
     await one.dispose()
     await two.dispose()
+
+
+async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(database_url: str) -> None:
+    engine = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=0)
+    watcher = create_async_engine(database_url, poolclass=NullPool)
+    count = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    async with AsyncExitStack() as lent:
+        await borrow(engine, 2 + 1, lent)
+        await engine.dispose()
+        await borrow(engine, 2 + 1, lent)
+        async with watcher.connect() as connection:
+            assert await connection.scalar(count) == 2 * (2 + 1)
+    await engine.dispose()
 
 
 def worked_budgets() -> Iterator[tuple[int, ...]]:

@@ -23,7 +23,13 @@ import psycopg
 import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -149,6 +155,45 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
     assert "invalidating all pooled connections prior to current timestamp" in caplog.text
     assert "InvalidatePoolError" in caplog.text
     await engine.dispose()
+
+
+async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    lent = await engine.connect()
+    pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend(engine)]
+    await end(pids[1], watcher)
+    await until_gone(database_url, pids[1])
+    await use(engine)  # the ping fails
+    assert await lent.scalar(text("SELECT pg_backend_pid()")) == pids[0]
+    await lent.close()
+    assert not set(await three_backends(engine)) & set(pids)
+    await engine.dispose()
+
+
+async def test_pre_ping_cannot_renew_while_the_server_is_down() -> None:
+    with EmbeddedPostgres() as server:
+        engine = engine_for(server.url(), pool_pre_ping=True)
+        await use(engine)
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await use(engine)
+        server.start()
+        assert await use(engine) == "oolong"
+        await engine.dispose()
+
+
+async def test_asyncpg_words_the_end_otherwise_for_a_statement_that_it_knows(
+    database_url: str,
+) -> None:
+    async with Line(database_url) as line:
+        engine = engine_for(line.url, isolation_level="AUTOCOMMIT")
+        await use(engine)
+        await line.hang_up(reset=False)
+        with pytest.raises(InterfaceError, match="the underlying connection is closed"):
+            await use(engine)
+        await engine.dispose()
 
 
 async def three_backends(engine: AsyncEngine) -> list[int]:
@@ -283,6 +328,27 @@ async def test_a_lent_connection_is_not_recycled(database_url: str) -> None:
         pid = await session.scalar(text("SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
         assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
     assert await backend(engine) != pid
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
+async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
+    database_url: str, rests: str
+) -> None:
+    old_enough = rests == "longer than the age"
+    engine = create_async_engine(
+        database_url,
+        pool_recycle=1 if old_enough else 60,
+        connect_args={"server_settings": {"idle_session_timeout": "200ms"}},
+    )
+    before = await backend(engine)
+    await until_gone(database_url, before)
+    if old_enough:
+        await asyncio.sleep(1.1)  # dead, and old enough to be renewed unseen
+        assert await use(engine) == "oolong"
+    else:
+        with pytest.raises(InterfaceError, match="connection is closed"):
+            await use(engine)
     await engine.dispose()
 
 
@@ -450,11 +516,16 @@ async def test_statement_timeout_ends_nothing_that_does_not_arrive(database_url:
                 await use(engine)
 
 
-async def test_dispose_waits_on_a_dead_line_too(database_url: str) -> None:
-    async with dead_line(database_url) as engine:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await engine.dispose()
+@pytest.mark.parametrize(("driver", "waits"), [("asyncpg", True), ("psycopg", False)])
+async def test_dispose_waits_on_a_dead_line_with_asyncpg(
+    database_url: str, driver: str, waits: bool
+) -> None:
+    async with dead_line(database_url, driver) as engine:
+        disposing = asyncio.create_task(engine.dispose())
+        await asyncio.wait([disposing], timeout=0.5)
+        assert disposing.done() is not waits
+        disposing.cancel()
+        await asyncio.wait([disposing])
 
 
 def limit_silence(connection: Any, _: object) -> None:
@@ -564,23 +635,29 @@ async def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
         await engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("what", "number"), [("a new statement", 11), ("a known statement", 12), ("BEGIN", 15)]
+)
 async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_lost(
-    database_url: str, watcher: AsyncConnection
+    database_url: str, watcher: AsyncConnection, what: str, number: int
 ) -> None:
     engine = create_async_engine(database_url)
+    pid_of = text("SELECT pg_backend_pid()")
     errors: list[DBAPIError] = []
     for attempt in range(2000):
         try:
             async with engine.connect() as connection:
-                pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+                pid = await connection.scalar(pid_of)
+                if what == "BEGIN":
+                    await connection.rollback()
                 await end(pid or 0, watcher)
                 await asyncio.sleep(attempt % 20 * 0.0001)
-                await connection.execute(SELECT)
+                await connection.execute(SELECT if what == "a new statement" else pid_of)
         except DBAPIError as error:
             errors.append(error)
             if isinstance(error, InternalError):
                 break
-    said = "cannot switch to state 11; another operation (2) is in progress"
+    said = f"cannot switch to state {number}; another operation (2) is in progress"
     assert said in str(errors[-1])
     assert all(error.connection_invalidated for error in errors)
     await engine.dispose()
@@ -643,11 +720,12 @@ def test_the_listener_tested_here_is_the_one_on_the_page(language: str) -> None:
     assert f"{condition.strip()} {then.strip()}" in page
 
 
-async def test_a_listener_declares_a_read_only_server_a_lost_connection() -> None:
+@both_drivers
+async def test_a_listener_declares_a_read_only_server_a_lost_connection(driver: str) -> None:
     insert = text("CREATE TABLE orders (drink text)")
     with EmbeddedPostgres() as server:
         demote(server)
-        engine = engine_for(server.url(), pool_pre_ping=True)
+        engine = engine_for(server.url(), driver, pool_pre_ping=True)
         await fill(engine, 2)
         event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
         watcher = create_async_engine(server.url(), poolclass=NullPool)

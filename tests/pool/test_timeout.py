@@ -116,6 +116,31 @@ async def test_a_failed_attempt_to_connect_wakes_nobody(
     await engine.dispose()
 
 
+async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(database_url: str) -> None:
+    attempts, url = list[str](), database_url.replace("+asyncpg", "")
+
+    async def creator(*_: object) -> object:
+        attempts.append("attempt")
+        if len(attempts) == 1:
+            await asyncio.Event().wait()
+        return await asyncpg.connect(url)
+
+    engine = pool_of_one(database_url, pool_timeout=None, async_creator=creator)
+    first = asyncio.create_task(select(engine))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(select(engine))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert checked_out(engine) == 0
+    _, still = await asyncio.wait([waiting], timeout=0.3)
+    assert still
+    assert attempts == ["attempt"]
+    await select(engine)  # somebody who comes later is served first, and wakes the other
+    await waiting
+    await engine.dispose()
+
+
 # Fairness
 
 Loop = Callable[[AsyncEngine, Callable[[], None]], Coroutine[None, None, None]]
@@ -276,6 +301,27 @@ async def test_a_statement_timeout_is_known_by_its_sqlstate(database_url: str) -
         with pytest.raises(exc.DBAPIError) as caught:
             await connection.execute(text("SELECT pg_sleep(60)"))
     assert getattr(caught.value.orig, "sqlstate", "") == "57014"
+    await engine.dispose()
+
+
+async def test_a_deadline_begins_with_its_dependency(database_url: str) -> None:
+    engine, app = create_async_engine(database_url), FastAPI()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with asyncio.timeout(0.5), AsyncSession(engine) as session:
+            yield session
+
+    async def slow() -> None:
+        await asyncio.sleep(0.7)
+
+    @app.get("/", dependencies=[Depends(slow)])
+    async def order(session: Annotated[AsyncSession, Depends(get_session)]) -> str:
+        return str(await session.scalar(SELECT))
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://teahouse"
+    ) as client:
+        assert (await client.get("/")).status_code == 200
     await engine.dispose()
 
 

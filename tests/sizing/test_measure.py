@@ -183,6 +183,20 @@ async def test_a_server_that_is_full_is_one_line(tmp_path: Path, own: EmbeddedPo
     assert (code, complaints[-2]) == (1, "Error: sorry, too many clients already")
 
 
+async def test_an_ordinary_role_reads_of_reserved_slots(
+    tmp_path: Path, own: EmbeddedPostgres
+) -> None:
+    await scalar(own.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+    url = make_url(own.url()).set(username="guest", password="tea")
+    arguments = ("--size", "20", "--tasks", "20", "--seconds", "10")
+    async with started(
+        tmp_path, url.render_as_string(hide_password=False), "SELECT 1", *arguments
+    ) as process:
+        code, _, complaints = await outcome(process)
+    assert code == 1
+    assert complaints[-2].startswith("Error: remaining connection slots are reserved")
+
+
 async def test_a_connection_that_is_cut_is_one_line(tmp_path: Path, database_url: str) -> None:
     async with started(tmp_path, database_url, SLOW, *SMALL, "--seconds", "60") as process:
         cut = (
@@ -240,6 +254,22 @@ async def test_nor_does_it_write_by_a_way_round(
     assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
 
 
+async def test_read_only_lets_locks_and_the_end_of_other_sessions_through(
+    tmp_path: Path, database_url: str
+) -> None:
+    await scalar(database_url, "CREATE TABLE orders (id int)")
+    victim, ended = await asyncpg.connect(database_url.replace("+asyncpg", "")), asyncio.Event()
+    victim.add_termination_listener(lambda _: ended.set())
+    for query in (
+        "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
+        f"SELECT pg_terminate_backend({victim.get_server_pid()})",
+    ):
+        async with started(tmp_path, database_url, query, *SMALL) as process:
+            code, _, complaints = await outcome(process)
+        assert code == 0, complaints
+    await asyncio.wait_for(ended.wait(), DEADLINE)
+
+
 async def test_read_only_lets_settings_and_notifications_through(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -254,11 +284,19 @@ async def test_read_only_lets_settings_and_notifications_through(
     await listener.close()
 
 
-@pytest.mark.parametrize("query", ["SELECT nextval('tickets')", "CREATE TABLE cups (id int)"])
-async def test_read_only_refuses_sequences_and_ddl(
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT nextval('tickets')",
+        "CREATE TABLE cups (id int)",
+        "SELECT * FROM orders FOR UPDATE",
+    ],
+)
+async def test_read_only_refuses_sequences_ddl_and_row_locks(
     tmp_path: Path, database_url: str, query: str
 ) -> None:
     await scalar(database_url, "CREATE SEQUENCE tickets")
+    await scalar(database_url, "CREATE TABLE orders (id int)")
     async with started(tmp_path, database_url, query, *SMALL) as process:
         code, _, complaints = await outcome(process)
     assert code == 1

@@ -1,6 +1,6 @@
 """`pool_timeout` does not limit connecting, and who connects has a place.
 
-`pool_timeout` 管不到建连接，正在建的连接也占着池的名额。
+`pool_timeout` 管不到建连接，正在建的连接也算借出。
 """
 
 import asyncio
