@@ -68,6 +68,11 @@ def plain(connection: Any, _: object) -> None:
     connection.cursor().execute(SET)
 
 
+def committed(connection: Any, _: object) -> None:
+    connection.cursor().execute(SET)
+    connection.commit()
+
+
 async def settings(engine: AsyncEngine, listener: Callable[..., None]) -> list[str]:
     """What two sessions find, one after another."""
     event.listen(engine.sync_engine, "connect", listener)
@@ -88,6 +93,19 @@ async def test_a_set_in_a_connect_event_stays_if_the_first_session_commits(
         await session.commit()
     async with AsyncSession(engine) as session:
         assert await session.scalar(SHOW) == "5s"
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_set_by_pool_events_is_lost_on_the_first_connection_of_the_engine(
+    database_url: str, driver: str
+) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    for listener, found in ((plain, ["0", "5s"]), (committed, ["5s", "5s"])):
+        engine = create_async_engine(url, pool_events=[(listener, "connect")])
+        async with AsyncSession(engine) as first, AsyncSession(engine) as second:
+            assert [await first.scalar(SHOW), await second.scalar(SHOW)] == found
+            await first.commit()
+        await engine.dispose()
 
 
 async def test_the_driver_of_psycopg_begins_a_transaction_for_the_set_and_loses_it(

@@ -88,6 +88,7 @@ def test_chinese_text_keeps_to_the_glossary() -> None:
         ("这只表先响，池满了就释放，账是平的。", ["只表", "池满", "释放", "账"]),
         ("连接池满了；说的是连接全部借出", []),
         ("description: 连接泄露、没释放", []),
+        ("服务端的名额用完了，它们另有名额；池里的名额空出来了", ["池里的名额"]),
     ],
 )
 def test_a_forbidden_word_is_found_where_it_is_meant(text: str, said: list[str]) -> None:

@@ -15,6 +15,10 @@ every_line = pytest.mark.parametrize("lines", [chinese()], ids=["docs/zh"])
 
 ITALICS = re.compile(r"(?<![*\w])(\*|_)(?![*_\s])[^*_]+(?<!\s)\1(?![*\w])")
 STARTS_A_BLOCK = re.compile(r" *([#>|<:!]|[-*+] |\d+\. |`{3}|--8<--|$)")
+LONGEST = 150
+"""Characters of a paragraph: code, targets of links, markup and spaces do not count."""
+_NOT_READ = re.compile(rf"{CODE.pattern}|(?<=\])\([^)]*\)|<[^>]*>|^ *([-*+]|\d+\.) |[\[\]*\s]")
+_NO_PARAGRAPH = re.compile(r" *([#>|<:!]|--8<--)")
 
 # Code becomes one character of the first range; what is no text at all, one of the second.
 _HIDDEN = re.compile(rf"({CODE.pattern})|(?<=\])\([^)]*\)|<[^>]*>| *\{{#[^}}]*\}}|^ *!!! .*")
@@ -98,6 +102,35 @@ def test_a_paragraph_is_one_line() -> None:
                 before = (number, line)
 
     report(findings())
+
+
+def length(line: str) -> int:
+    """How many characters of a paragraph a reader has to read; 0 for what is none."""
+    return 0 if _NO_PARAGRAPH.match(line) else len(_NOT_READ.sub("", line))
+
+
+def test_a_paragraph_has_at_most_150_characters_without_its_code() -> None:
+    report(
+        f"{page.file}:{number}: {long} characters, code not counted; "
+        f"split the paragraph, the limit is {LONGEST}"
+        for page in pages("zh")
+        for number, line in page.prose()
+        if (long := length(line)) > LONGEST
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "characters"),
+    [
+        ("池" * 151, 151),
+        ("- **池**的 `pool_size`，见[另一页](pool/size.md#default)。", 8),
+        ("1. 池 15 个", 4),
+        ("| " + "池" * 151 + " |", 0),
+        ("## " + "池" * 151 + " {#pool}", 0),
+    ],
+)
+def test_code_does_not_count_in_the_length_of_a_paragraph(line: str, characters: int) -> None:
+    assert length(line) == characters
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A cancelled query stops, and costs its connection, but not its slot.
 
-查询被取消：服务端停下，连接作废，名额还在。
+查询被取消：服务端停下，连接作废，池的上限不变。
 """
 
 import asyncio

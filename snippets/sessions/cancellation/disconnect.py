@@ -1,6 +1,6 @@
 """A client leaves a streaming response: its slot is free, its query runs on.
 
-流式响应的客户端走了：名额空了出来，查询却还在服务端跑。
+流式响应的客户端走了：池里的位置空了出来，查询却还在服务端跑。
 """
 
 import asyncio
