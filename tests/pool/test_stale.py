@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from inspect import getsource, signature
@@ -21,6 +21,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
+import uvloop
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
@@ -620,19 +621,25 @@ def offered() -> dict[str, Any]:
 ping = offered()["ping"]
 
 
-async def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
-    database_url: str, watcher: AsyncConnection
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
+    database_url: str, run: Callable[[Coroutine[None, None, None]], None]
 ) -> None:
-    engines = [create_async_engine(database_url) for _ in range(2)]
-    for engine in engines:
-        event.listen(engine.sync_engine, "checkout", ping)
-    for attempt in range(150):
+    async def cut_again_and_again() -> None:
+        watcher = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
+        engines = [create_async_engine(database_url) for _ in range(2)]
         for engine in engines:
-            await end(await backend(engine), watcher)
-            await asyncio.sleep(attempt % 10 * 0.0001)
-            assert await use(engine) == "oolong"
-    for engine in engines:
-        await engine.dispose()
+            event.listen(engine.sync_engine, "checkout", ping)
+        async with watcher.connect() as connection:
+            for attempt in range(50):
+                for engine in engines:
+                    await end(await backend(engine), connection)
+                    await asyncio.sleep(attempt % 10 * 0.0001)
+                    assert await use(engine) == "oolong"
+        for engine in (*engines, watcher):
+            await engine.dispose()
+
+    run(cut_again_and_again())
 
 
 @pytest.mark.parametrize(
