@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tests.programs import parse
 from tools.paths import DOCS, PROGRAMS, ROOT
 from tools.proof.snippets import list_snippets, location
 from tools.site.pages import pages
@@ -40,14 +41,14 @@ def _pages() -> Iterator[tuple[str, str]]:
 
 def _pictures() -> Iterator[tuple[str, str]]:
     for picture in sorted((DOCS / "zh").rglob("*.svg")):
-        for number, line in enumerate(picture.read_text("utf-8").splitlines(), 1):
+        text = picture.read_text("utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
             yield f"{picture.relative_to(ROOT).as_posix()}:{number}", _TAG.sub("\n", line)
 
 
 def _claims() -> Iterator[tuple[str, str]]:
     for snippet in (*list_snippets(), *PROGRAMS):
-        claim = ast.parse(snippet.read_text("utf-8")).body[0]
-        if isinstance(claim, ast.Expr) and isinstance(claim.value, ast.Constant):
-            lines = str(claim.value.value).splitlines()
-            for number, line in enumerate(lines, claim.lineno):
-                yield location(snippet, number), line
+        match getattr(parse(snippet), "body", ()):
+            case [ast.Expr(ast.Constant(str(said))) as claim, *_]:
+                for number, line in enumerate(said.splitlines(), claim.lineno):
+                    yield location(snippet, number), line

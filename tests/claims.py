@@ -25,14 +25,26 @@ def claims_file(page: Page) -> Path:
     return ROOT / "tests" / Path(page.name).with_suffix(".claims.toml")
 
 
-@cache
 def registered(page: Page) -> dict[str, str]:
-    """Words of sentences, and what proves them."""
+    """Words of sentences, and what proves them; nothing where the file cannot be read."""
+    return {words: str(proof) for words, proof in (_read(page) or {}).items()}
+
+
+def is_readable(page: Page) -> bool:
+    """Whether the proofs of a page can be read; another rule names the file that cannot."""
+    return _read(page) is not None
+
+
+@cache
+def _read(page: Page) -> dict[str, object] | None:
     file = claims_file(page)
     if not file.is_file():
         return {}
-    found = tomllib.loads(file.read_text("utf-8")).get(page.language, {})
-    return {words: str(proof) for words, proof in found.items()}
+    try:
+        found = tomllib.loads(file.read_text("utf-8")).get(page.language, {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else {}
 
 
 def absolutes(page: Page) -> Iterator[tuple[int, str]]:
@@ -48,7 +60,7 @@ def is_proof(page: Page, proof: str) -> bool:
     if proof in WORDS_PROVE_NOTHING:
         return True
     if proof.startswith("https://"):
-        return proof in page.path.read_text("utf-8")
+        return proof in page.text
     if proof.endswith(".py"):
         home = SNIPPETS / Path(page.name).with_suffix("")
         return (home / proof).is_file() or (SNIPPETS / proof).is_file()

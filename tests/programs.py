@@ -13,8 +13,13 @@ def parse(snippet: Path) -> ast.Module | None:
     """The program; nothing where its syntax is wrong, which one rule reports for all."""
     try:
         return ast.parse(snippet.read_text("utf-8"))
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # ValueError: a null byte, a byte that is not UTF-8
         return None
+
+
+def read(snippet: Path) -> str:
+    """The text; a byte that is not UTF-8 is another rule's finding."""
+    return snippet.read_text("utf-8", errors="replace")
 
 
 def list_programs() -> Iterator[tuple[Path, ast.Module]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from packaging.requirements import Requirement
 
+from tests.programs import parse
 from tests.report import report
 from tools.paths import DOCS, ROOT
 from tools.site.pages import Page
@@ -36,7 +37,7 @@ def test_every_command_that_is_named_exists() -> None:
 def sayings() -> Iterator[re.Pattern[str]]:
     """Every message that the tools and the rules can put together, as a pattern."""
     for path in [*(ROOT / "tools").rglob("*.py"), *(ROOT / "tests" / "rules").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parse(path) or ast.Module([], [])):
             if isinstance(node, ast.JoinedStr):
                 fixed = [
                     str(part.value) if isinstance(part, ast.Constant) else ""

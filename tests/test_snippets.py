@@ -15,7 +15,9 @@ from tools.proof.snippets import list_snippets, location, snippet_name
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 
 MAKES = ("CREATE TABLE", "create_all", "CREATE SCHEMA", "CREATE TYPE", "CREATE SEQUENCE")
-MAKERS = [path for path in list_snippets() if any(how in path.read_text("utf-8") for how in MAKES)]
+MAKERS = [
+    path for path in list_snippets() if any(how.encode() in path.read_bytes() for how in MAKES)
+]
 
 FAILING_DROPS = """
     CREATE FUNCTION public.guide_fail() RETURNS event_trigger LANGUAGE plpgsql

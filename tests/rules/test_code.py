@@ -3,10 +3,11 @@
 import subprocess
 import sys
 
+from tests.programs import list_programs
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT
 from tools.proof.prove import format_snippets
-from tools.proof.snippets import list_snippets, location
+from tools.proof.snippets import location
 
 
 def findings(*command: str) -> list[str]:
@@ -31,9 +32,10 @@ def test_every_type_is_right() -> None:
 
 
 def test_every_snippet_is_formatted() -> None:
-    texts = [snippet.read_text("utf-8") for snippet in list_snippets()]
+    snippets = [snippet for snippet, _ in list_programs()]
+    texts = [snippet.read_text("utf-8") for snippet in snippets]
     report(
         f"{location(snippet)}: is not formatted as ruff would; `make update` does it"
-        for snippet, text, right in zip(list_snippets(), texts, format_snippets(texts), strict=True)
+        for snippet, text, right in zip(snippets, texts, format_snippets(texts), strict=True)
         if text != right
     )

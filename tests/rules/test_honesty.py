@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.programs import calls, list_programs, parse, prints
+from tests.programs import calls, list_programs, prints
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT, SNIPPETS
 from tools.proof.snippets import list_snippets, location, snippet_name
@@ -27,14 +27,6 @@ NO_DATABASE = {
 SETTINGS = ("pool_size", "max_overflow", "pool_timeout", "pool_recycle", "pool_pre_ping")
 
 _LABEL = re.compile(rf"\b({'|'.join(SETTINGS)})=([\w.]+)")
-
-
-def test_every_snippet_is_python() -> None:
-    report(
-        f"{location(snippet)}: is no Python; run it, and mend the line that Python names"
-        for snippet in list_snippets()
-        if not parse(snippet)
-    )
 
 
 def test_a_snippet_hides_no_module_of_python() -> None:

@@ -13,7 +13,7 @@ from tools.site.pages import INCLUDE, pages
 
 _NUMBER = re.compile(r"(?<![\w.-])\d[\d.,]*\d")
 """Two digits at least: small ones may be words, and letters in the other language."""
-_WIDE = re.compile(r"[ᄀ-￿]")
+_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @cache
@@ -21,7 +21,7 @@ def parse(picture: Path) -> Element | None:
     """The drawing in a file, with its title; nothing where it is no XML."""
     try:
         return ElementTree.fromstring(picture.read_text("utf-8").replace("<br>", "<br/>"))
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, UnicodeDecodeError):
         return None
 
 
@@ -101,7 +101,10 @@ def test_a_text_stays_inside_its_picture() -> None:
             for svg in tree.iter():
                 if name(svg) != "svg" or "viewBox" not in svg.attrib:
                     continue
-                _, _, width, height = map(float, svg.attrib["viewBox"].split())
+                if len(box := _NUMBERS.findall(svg.attrib["viewBox"])) != 4:
+                    yield f"{where}: has the viewBox {svg.attrib['viewBox']}; write four numbers"
+                    continue
+                width, height = float(box[2]), float(box[3])
                 for text in svg.iter():
                     if name(text) == "text" and not _fits(text, width, height):
                         said = "".join(text.itertext()).strip()
@@ -123,7 +126,7 @@ def test_a_page_shows_pictures_of_its_own_chapter_and_each_is_shown() -> None:
         (page.language, match[2])
         for language in ("zh", "en")
         for page in pages(language)
-        for match in INCLUDE.finditer(page.path.read_text("utf-8"))
+        for match in INCLUDE.finditer(page.text)
         if match[2].endswith(".svg")
     }
     there = {

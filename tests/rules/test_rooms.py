@@ -7,6 +7,7 @@ from statistics import median
 
 import pytest
 
+from tests.programs import parse
 from tests.report import report
 from tools.paths import ROOT
 
@@ -25,7 +26,7 @@ FILES = sorted((ROOT / "tools").rglob("*.py"))
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
     """The rooms and modules of `tools` that a file imports, with the numbers of the lines."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in ast.walk(parse(file) or ast.Module([], [])):
         if isinstance(node, ast.ImportFrom) and node.module == "tools":
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tools."):
@@ -50,7 +51,7 @@ def test_a_room_uses_only_what_is_below_it(room: str) -> None:
 
 def test_every_file_is_in_a_room_and_short() -> None:
     beside = {"__init__.py", "__main__.py", "paths.py", "words.py"}
-    lengths = {file: len(file.read_text("utf-8").splitlines()) for file in FILES}
+    lengths = {file: len(file.read_bytes().splitlines()) for file in FILES}
     report(
         [
             f"{file.relative_to(ROOT)}: is in no room; move it into one of {', '.join(USES)}"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_examples import find_examples
 
+from tests.programs import parse, read
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
 from tools.proof.snippets import OUTPUT, list_snippets, location, snippet_name
@@ -33,7 +33,7 @@ def includes(page: Page) -> Iterator[tuple[int, str]]:
 
 @every_snippet
 def test_a_snippet_fits_on_a_screen(snippet: Path) -> None:
-    lines = snippet.read_text("utf-8").splitlines()
+    lines = read(snippet).splitlines()
     report(
         f"{location(snippet, number)}: is {len(line)} columns wide; keep code within {COLUMNS}"
         for number, line in enumerate(lines, 1)
@@ -44,7 +44,9 @@ def test_a_snippet_fits_on_a_screen(snippet: Path) -> None:
 
 @every_file
 def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
-    claim = ast.get_docstring(ast.parse(snippet.read_text("utf-8"))) or ""
+    if not (tree := parse(snippet)):
+        return
+    claim = ast.get_docstring(tree) or ""
     english, _, chinese = claim.partition("\n\n")
     form = "begin it with one English sentence, a blank line and one Chinese sentence"
     if not english.endswith(".") or HAN.search(english) or "\n\n" in chinese:
@@ -56,7 +58,7 @@ def test_a_snippet_states_its_claim_in_both_languages(snippet: Path) -> None:
 @every_file
 def test_a_snippet_needs_nothing_of_this_repository(snippet: Path) -> None:
     def imports() -> Iterator[tuple[int, str]]:
-        for node in ast.walk(ast.parse(snippet.read_text("utf-8"))):
+        for node in ast.walk(parse(snippet) or ast.Module([], [])):
             if isinstance(node, ast.ImportFrom):
                 yield node.lineno, "." * node.level + (node.module or "")
             elif isinstance(node, ast.Import):
@@ -75,14 +77,14 @@ def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
     report(
         f"{location(snippet, number)}: takes advisory lock {key[1]}, which an application may "
         "hold; draw the number, `secrets.randbits(62)`"
-        for number, line in enumerate(snippet.read_text("utf-8").splitlines(), 1)
+        for number, line in enumerate(read(snippet).splitlines(), 1)
         if (key := re.search(r"advisory\w*lock\w*\((\d+)", line)) and not OUTPUT.match(line)
     )
 
 
 @every_snippet
 def test_a_snippet_prints_and_shows_what_it_printed(snippet: Path) -> None:
-    if not any(OUTPUT.match(line) for line in snippet.read_text("utf-8").splitlines()):
+    if not any(OUTPUT.match(line) for line in read(snippet).splitlines()):
         report([f"{location(snippet)}: shows no output; print what it proves and `make update`"])
 
 
@@ -98,15 +100,29 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
     )
 
 
-@pytest.mark.parametrize("example", list(find_examples(DOCS)), ids=str)
-def test_python_on_a_page_is_an_include_of_a_snippet(example: object) -> None:
-    source, path = example.source.strip(), example.path.relative_to(ROOT)  # type: ignore[attr-defined]
-    where = f"{path}:{example.start_line + 1}"  # type: ignore[attr-defined]
-    match = INCLUDE.match(source)
-    if not match:
-        report([f"{where}: Python that nobody ran; move it to snippets/ and include the file"])
-    elif match[2] not in map(snippet_name, PUBLISHED):
-        report([f"{where}: includes {match[2]}, which is no file below snippets/; mend the path"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_python_on_a_page_is_an_include_of_a_snippet(language: str) -> None:
+    known = set(map(snippet_name, PUBLISHED))
+
+    def findings() -> Iterator[str]:
+        for page in pages(language):
+            for fence in page.fences():
+                if fence.language not in ("python", "py", "python3", "pycon"):
+                    continue
+                where = f"{page.file}:{fence.line + 1}"
+                match = INCLUDE.match("\n".join(fence.lines).strip())
+                if not match:
+                    yield (
+                        f"{where}: Python that nobody ran; move it to snippets/ and include the "
+                        "file"
+                    )
+                elif match[2] not in known:
+                    yield (
+                        f"{where}: includes {match[2]}, which is no file below snippets/; "
+                        "mend the path"
+                    )
+
+    report(findings())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -11,7 +11,12 @@ from tests.chinese import CODE, HAN, Line, chinese
 from tests.report import report
 from tools.site.pages import pages
 
-every_line = pytest.mark.parametrize("lines", [chinese()], ids=["docs/zh"])
+
+@pytest.fixture(scope="module")
+def lines() -> list[Line]:
+    """All Chinese lines."""
+    return chinese()
+
 
 ITALICS = re.compile(r"(?<![*\w])(\*|_)(?![*_\s])[^*_]+(?<!\s)\1(?![*\w])")
 STARTS_A_BLOCK = re.compile(r" *([#>|<:!]|[-*+] |\d+\. |`{3}|--8<--|$)")
@@ -72,14 +77,12 @@ def finding(where: str, wrong: str, right: str) -> str:
     )
 
 
-@every_line
 def test_punctuation_and_spaces_are_chinese(lines: list[Line]) -> None:
     report(
         finding(where, text, better) for where, text in lines if (better := well_set(text)) != text
     )
 
 
-@every_line
 def test_nothing_is_in_italics(lines: list[Line]) -> None:
     report(
         f"{where}: sets {match[0]} in italics, which Chinese type lacks; write “…” or **…**"

@@ -77,6 +77,8 @@ def prove_as_reader(
     Raises:
         Refused: It said in one line why this role or server will not do, and left all as it was.
     """
+    if wrong := find_encoding_fault(snippet):
+        return wrong
     with _database(server, occupied, ordinary=True) as (url, find_harm):
         try:
             ran = _run_as_reader(snippet, url, uvloop=uvloop)

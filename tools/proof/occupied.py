@@ -116,13 +116,22 @@ def names_and_numbers(snippets: Iterable[Path]) -> tuple[frozenset[str], frozens
     """The words and whole numbers of the snippets' SQL and short strings, and the usual names."""
     names, numbers = set(USUAL), {1, 7, 42}
     for snippet in snippets:
-        for value in _constants(ast.parse(snippet.read_text("utf-8"))):
+        for value in _read_constants(snippet):
             if isinstance(value, str) and (_SQL.search(value) or _NAME.fullmatch(value)):
                 names |= set(_NAME.findall(value.lower()))
                 numbers |= set(map(int, _NUMBER.findall(value)))
             elif type(value) is int and 0 <= value < 2**31:
                 numbers.add(value)
     return frozenset(names), frozenset(numbers)
+
+
+def _read_constants(snippet: Path) -> Iterator[object]:
+    """The constants of a snippet; none where it is no Python, which its own run says."""
+    try:
+        tree = ast.parse(snippet.read_text("utf-8"))
+    except (SyntaxError, ValueError):
+        return iter(())
+    return _constants(tree)
 
 
 def _constants(tree: ast.Module) -> Iterator[object]:

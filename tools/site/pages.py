@@ -72,7 +72,12 @@ class Page:
     @property
     def lines(self) -> list[str]:
         """The file's lines."""
-        return self.path.read_text("utf-8").splitlines()
+        return self.text.splitlines()
+
+    @property
+    def text(self) -> str:
+        """The file's text; a byte that is not UTF-8 is left for `find_encoding_fault` to name."""
+        return self.path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
 
     def sections(self) -> list[Section]:
         """The page cut at its headings; front matter belongs to none."""
