@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.programs import calls, list_programs, prints
+import pytest
+
+from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT, SNIPPETS
 from tools.proof.snippets import list_snippets, location, snippet_name
@@ -18,15 +20,18 @@ WORK = {
     "pool/stale/lifo.py": "a quiet hour, in short",
 }
 """Snippets that sleep for what they show, not to win a race."""
-NO_DATABASE = {
-    "start/quickstart/mend_url.py": "turns URLs into URLs",
-    "start/quickstart/parts.py": "makes a URL of parts",
-    "start/quickstart/wrong_scheme.py": "fails before there is an engine",
+EXAMPLE_URLS = {
+    "pool/timeout/connecting.py": "a server that never answers",
+    "start/quickstart/mend_url.py": "URLs as hosting companies give them",
+    "start/quickstart/parts.py": "a URL of parts",
+    "start/quickstart/refused.py": "a port at which nobody listens",
+    "start/quickstart/wrong_scheme.py": "a URL that is refused",
 }
-"""Snippets whose subject is no run of a pool."""
-SETTINGS = ("pool_size", "max_overflow", "pool_timeout", "pool_recycle", "pool_pre_ping")
+"""Snippets that show a URL which is no reader's."""
 
-_LABEL = re.compile(rf"\b({'|'.join(SETTINGS)})=([\w.]+)")
+_URL = re.compile(r"postgres\w*(\+\w+)?://.")
+_LABEL = re.compile(r"\b([a-z]+(?:_[a-z]+)+)(?: ?= ?|: )([\d.]+)\b")
+_NEVER_SET = re.compile(r"\b(Event|Future|create_future)\(\)")
 
 
 def test_a_snippet_hides_no_module_of_python() -> None:
@@ -44,65 +49,41 @@ def test_a_snippet_sleeps_only_where_that_is_its_subject() -> None:
         "a barrier, an event or a polled condition"
         for snippet, tree in list_programs()
         if snippet_name(snippet) not in WORK
-        for name, call in calls(tree)
-        if name in ("asyncio.sleep", "time.sleep", "sleep", "anyio.sleep")
-        and not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0)
-        and not _polls(tree, call)
+        for call in sleeps(tree)
     )
+
+
+def sleeps(tree: ast.Module) -> Iterator[ast.Call]:
+    """Calls that let time go by: sleeps by any name, and the wait for what nobody sets."""
+    names = {"sleep"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or "" for alias in node.names if alias.name == "sleep"}
+    for name, call in calls(tree):
+        first = call.args[0] if call.args else None
+        zero = isinstance(first, ast.Constant) and first.value == 0
+        if name.split(".")[-1] in names:
+            if not zero and not _polls(tree, call):
+                yield call
+        elif (
+            name.split(".")[-1] in ("wait_for", "to_thread")
+            and first
+            and _NEVER_SET.search(ast.unparse(first))
+        ):
+            yield call
 
 
 def _polls(tree: ast.Module, call: ast.Call) -> bool:
     """Whether a sleep is the pause of a loop that asks again."""
     return any(
-        isinstance(node, ast.While) and call in ast.walk(node) and not _is_true(node.test)
+        isinstance(node, ast.While) and call in ast.walk(node) and _asks(node.test)
         for node in ast.walk(tree)
     )
 
 
-def _is_true(test: ast.expr) -> bool:
-    return isinstance(test, ast.Constant) and bool(test.value)
-
-
-def test_a_snippet_asks_a_pool() -> None:
-    ways = {"create_async_engine", "create_engine", "async_engine_from_config", "app"}
-    report(
-        f"{location(snippet)}: makes no engine, so it proves nothing about one; ask a pool"
-        for snippet, tree in list_programs()
-        if snippet_name(snippet) not in NO_DATABASE
-        and not ways & {name.split(".")[-1] for name, _ in calls(tree)}
-    )
-
-
-def test_a_snippet_prints_what_it_found_and_no_constant() -> None:
-    report(
-        f"{location(snippet, call.lineno)}: prints a constant, which it would print whatever "
-        "happened; print what the run found"
-        for snippet, tree in list_programs()
-        for call in prints(tree)
-        if call.args
-        and all(_is_constant(argument) for argument in call.args)
-        and not _depends_on_run(tree, call)
-    )
-
-
-def _is_constant(argument: ast.expr) -> bool:
-    return isinstance(argument, ast.Constant) or (
-        isinstance(argument, ast.JoinedStr)
-        and all(isinstance(part, ast.Constant) for part in argument.values)
-    )
-
-
-def _depends_on_run(tree: ast.Module, call: ast.Call) -> bool:
-    """Whether a print runs only if something happened: in an except, an if, a listener."""
-    inside = (ast.ExceptHandler, ast.If, ast.Match, ast.FunctionDef, ast.AsyncFunctionDef)
-    holders = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, inside)
-        and call in ast.walk(node)
-        and getattr(node, "name", "") != "main"
-    ]
-    return bool(holders)
+def _asks(test: ast.expr) -> bool:
+    """Whether a condition is looked up anew each time."""
+    return any(isinstance(part, ast.Call | ast.Await | ast.Attribute) for part in ast.walk(test))
 
 
 def test_a_label_says_what_the_engine_was_given() -> None:
@@ -143,14 +124,31 @@ def _values(tree: ast.Module, setting: str) -> set[str]:
 
 def test_a_snippet_takes_its_database_from_the_reader() -> None:
     report(
-        f"{location(snippet, node.lineno)}: holds a URL of its own as a default; take "
+        f"{location(snippet, line)}: names a database of its own, {what[:50]}; take "
         'os.environ["DATABASE_URL"], which says what is missing'
         for snippet, tree in list_programs()
-        for name, call in calls(tree)
-        if name in ("os.environ.get", "os.getenv", "environ.get", "getenv")
-        for node in call.args[1:]
-        if isinstance(node, ast.Constant) and "://" in str(node.value)
+        if snippet_name(snippet) not in EXAMPLE_URLS
+        for line, what in own_urls(tree)
     )
+
+
+def own_urls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a program names a database itself, and what it says there."""
+    sentences = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and id(node) not in sentences
+            and _URL.match(str(node.value))
+        ):
+            yield node.lineno, str(node.value)
+    for name, call in calls(tree):
+        last = name.split(".")[-1]
+        if (last == "create" and any(keyword.arg == "host" for keyword in call.keywords)) or (
+            last in ("get", "getenv", "setdefault")
+            and [*map(ast.unparse, call.args)][:-1] == ["'DATABASE_URL'"]
+        ):
+            yield call.lineno, ast.unparse(call)
 
 
 def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
@@ -158,11 +156,15 @@ def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
         module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
         page = program.parent.relative_to(SNIPPETS)
         tests = ROOT / "tests" / page.parent / f"test_{page.name}.py"
-        return tests.is_file() and module in tests.read_text("utf-8")
+        tree = parse(tests) if tests.is_file() else None
+        return any(
+            isinstance(node, ast.ImportFrom) and node.module == module
+            for node in ast.walk(tree or ast.Module([], []))
+        )
 
     report(
-        f"tools/paths.py: PROGRAMS names {program.relative_to(ROOT)}, which no test imports; test "
-        "it, or make it a snippet"
+        f"tools/paths.py: PROGRAMS names {program.relative_to(ROOT)}, which no test imports; "
+        "test it, or make it a snippet"
         for program in PROGRAMS
         if not is_tested(program)
     )
@@ -172,10 +174,39 @@ def test_every_file_below_snippets_is_a_snippet_or_a_record() -> None:
     known = {*list_snippets(), *PROGRAMS}
     report(
         f"{path.relative_to(ROOT)}: is neither a snippet nor the record of one; move it away"
-        for path in sorted(SNIPPETS.rglob("*.*"))
+        for path in sorted(SNIPPETS.rglob("*"))
         if path.is_file()
         and not {"__pycache__", ".ruff_cache"} & set(path.parts)
         and path not in known
         and path != SNIPPETS / "ruff.toml"
         and not (path.suffix == ".txt" and path.parent / f"{path.name.split('.')[0]}.py" in known)
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "sleeping"),
+    [
+        ("await asyncio.sleep(0.1)", True),
+        ("await asyncio.sleep(0)", False),
+        ("from time import sleep as nap; nap(1)", True),
+        ("await asyncio.wait_for(asyncio.Event().wait(), 1)", True),
+        ("while await count() > 5: await asyncio.sleep(0.1)", False),
+        ("while not done: await asyncio.sleep(0.1)", True),
+    ],
+)
+def test_a_sleep_is_told_from_a_question(program: str, sleeping: bool) -> None:
+    assert bool(list(sleeps(ast.parse(f"async def main():\n    {program}")))) == sleeping
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("os.environ.get('X') or 'postgresql+asyncpg://a@b/c'", 1),
+        ("os.environ.setdefault('DATABASE_URL', url)", 1),
+        ("URL.create('postgresql', host='localhost')", 1),
+        ("url.replace('postgresql://', 'postgresql+asyncpg://')", 0),
+        ("'postgresql://a is what a docstring may say'", 0),
+    ],
+)
+def test_a_url_of_its_own_is_found(program: str, found: int) -> None:
+    assert len(list(own_urls(ast.parse(program)))) == found
