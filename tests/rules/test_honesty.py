@@ -143,12 +143,11 @@ def own_urls(tree: ast.Module) -> Iterator[tuple[int, str]]:
         ):
             yield node.lineno, str(node.value)
     for name, call in calls(tree):
-        last = name.split(".")[-1]
-        if (last == "create" and any(keyword.arg == "host" for keyword in call.keywords)) or (
-            last in ("get", "getenv", "setdefault")
-            and [*map(ast.unparse, call.args)][:-1] == ["'DATABASE_URL'"]
-        ):
-            yield call.lineno, ast.unparse(call)
+        match name.split(".")[-1], [ast.unparse(argument) for argument in call.args]:
+            case "create", _ if any(keyword.arg == "host" for keyword in call.keywords):
+                yield call.lineno, ast.unparse(call)
+            case "get" | "getenv" | "setdefault", ["'DATABASE_URL'", _]:
+                yield call.lineno, ast.unparse(call)
 
 
 def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ PRE_COMMIT = ROOT / ".pre-commit-config.yaml"
 TESTS = ROOT / ".github" / "workflows" / "test.yml"
 
 
+@cache
 def content(file: Path) -> Any:
     """A YAML file; its mappings and lists know their lines."""
     return YAML().load(file)
@@ -128,83 +130,6 @@ def test_a_checkout_forgets_its_token(workflow: Path) -> None:
         for index, step in enumerate(job.get("steps", ()))
         if step.get("uses", "").startswith("actions/checkout")
         and step.get("with", {}).get("persist-credentials") is not False
-    )
-
-
-# What the workflows have to do
-
-
-REQUIRED = {
-    ("test.yml", "test"): ["make test"],
-    ("test.yml", "prove"): ["make prove"],
-    ("pages.yml", "build"): ["make build"],
-}
-"""The commands of each job, in their order."""
-MATRIX = {
-    ("test", "python"): {"3.11", "3.12", "3.13", "3.14"},
-    ("prove", "postgres"): {"14", "15", "16", "17", "18"},
-    ("prove", "sqlalchemy"): {"2.0.58", "2.1.9"},
-}
-"""What the README and the pages promise to hold for."""
-MAY_FAIL = {("test.yml", "prove"): "${{ matrix.python == '3.15' }}"}
-
-
-def test_each_job_runs_the_commands_of_the_readme() -> None:
-    found = {
-        (workflow.name, name): [step["run"] for step in job.get("steps", ()) if "run" in step]
-        for workflow in WORKFLOWS
-        for name, job in content(workflow)["jobs"].items()
-    }
-    report(
-        f".github/workflows/{file}: job {job} runs {found.get((file, job))}; let it run {commands}"
-        for (file, job), commands in REQUIRED.items()
-        if found.get((file, job)) != commands
-    )
-
-
-def test_the_matrix_has_every_version_that_is_promised() -> None:
-    jobs = content(TESTS)["jobs"]
-    report(
-        f"{spot(TESTS, 'jobs', job, 'strategy', 'matrix', axis)}: lacks "
-        f"{', '.join(sorted(lacking))}; the pages promise it"
-        for (job, axis), promised in MATRIX.items()
-        if (lacking := promised - set(jobs[job]["strategy"]["matrix"][axis]))
-    )
-
-
-def test_no_job_may_fail_unseen() -> None:
-    allowed = {
-        (workflow.name, name): job["continue-on-error"]
-        for workflow in WORKFLOWS
-        for name, job in content(workflow)["jobs"].items()
-        if "continue-on-error" in job
-    }
-    steps = [
-        f"{workflow.name} {name}"
-        for workflow in WORKFLOWS
-        for name, job in content(workflow)["jobs"].items()
-        for step in job.get("steps", ())
-        if "continue-on-error" in step
-    ]
-    assert allowed == MAY_FAIL
-    assert steps == []
-
-
-def test_what_is_published_was_tested() -> None:
-    jobs = content(ROOT / ".github/workflows/pages.yml")["jobs"]
-    assert jobs["test"]["uses"] == "./.github/workflows/test.yml"
-    assert (jobs["build"]["needs"], jobs["deploy"]["needs"]) == ("test", "build")
-
-
-def test_ci_runs_the_test_command_of_the_readme_and_nothing_less() -> None:
-    lines = (ROOT / ".ci/run").read_text("utf-8").splitlines()
-    assert "make test" in lines
-    prove = 'make prove PYTHON3="$python" ONLY="not owns_only and not stopped_before"'
-    assert any(line.strip() == prove for line in lines)
-    assert lines[3] == "set -euo pipefail"
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert re.search(
-        r"^test: \$\(VENV\)/ready.*\n\t@\$\(PYTHON\) -m pytest$", makefile, re.MULTILINE
     )
 
 
