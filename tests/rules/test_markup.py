@@ -15,9 +15,12 @@ from tools.site.pages import Page, pages
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
 
-_TAG = re.compile(r"<(\w+)[^>]*>")
+_TAG = re.compile(r"<(\w+|!--)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(")
-_SAYS_CHINESE = re.compile(r"\[[^\]]*\]\([^)]*\)|“[^”]*”")
+_SAYS_CHINESE = re.compile(r"(?<!!)\[[^\]]*\]\([^)]*\)|“[^”]*”")
+_ATTRIBUTES = re.compile(r"\{ *(?!#[\w-]+ *\})[:.#]?[^{}]*(?:=|\.\w)[^{}]*\}|\{: *[^}]*\}")
+_BRITISH = re.compile(r"\b\w*(?:haviour|olour|avour|ialis|ptimise|ecognis|rganis|ynchronis)\w*")
+_EASY = re.compile(r"\b(?:easy|easily|simply|obviously|of course)\b", re.IGNORECASE)
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -69,6 +72,44 @@ def test_a_picture_has_words_for_those_who_do_not_see_it(language: str) -> None:
     )
 
 
+@every_language
+def test_a_page_gives_ids_and_no_other_attributes(language: str) -> None:
+    report(
+        f"{page.file}:{number}: gives {said}; write {{#some-id}} or nothing, and keep looks in "
+        "theme/assets/extra.css"
+        for page, number, line in prose(language)
+        for said in _ATTRIBUTES.findall(line)
+    )
+
+
+def test_an_english_page_is_plain_and_american() -> None:
+    report(
+        f"{page.file}:{number}: says “{said}”; write American English, and no word that tells the "
+        "reader how hard it is"
+        for page, number, line in prose("en")
+        for said in [*_BRITISH.findall(line), *_EASY.findall(line)]
+    )
+
+
+def test_a_chinese_page_is_in_chinese() -> None:
+    report(
+        f"{page.file}:{number}: says “{line.strip()[:40]}” in English; translate it"
+        for page, number, line in prose("zh")
+        if not HAN.search(line)
+        and len(re.findall(r"\b[a-z]{2,}\b", re.sub(r"<[^>]*>|\([^)]*\)", "", line))) > 4
+    )
+
+
+def test_a_description_is_in_the_language_of_its_page() -> None:
+    report(
+        f"{page.file}:2: its description is in the other language; write it in this one"
+        for language in LANGUAGES
+        for page in pages(language)
+        for line in page.lines[1:2]
+        if line.startswith("description:") and bool(HAN.search(line)) != (language == "zh")
+    )
+
+
 def test_an_english_page_is_in_english() -> None:
     # The glossary and the nav name Chinese words on purpose.
     report(
@@ -79,22 +120,23 @@ def test_an_english_page_is_in_english() -> None:
     )
 
 
-def _titles(entry: object) -> Iterator[tuple[str, str]]:
+def titles(entry: object) -> Iterator[tuple[str, str]]:
+    """Page and title of each entry below a part of `nav`."""
     if isinstance(entry, dict):
         for title, target in entry.items():
             if isinstance(target, str):
                 yield target, str(title)
             else:
-                yield from _titles(target)
+                yield from titles(target)
     elif isinstance(entry, list):
         for part in entry:
-            yield from _titles(part)
+            yield from titles(part)
 
 
 def _chapters(file: str) -> list[list[str]]:
     """The pages of each entry of a nav, in their order."""
     nav = yaml_load((ROOT / file).read_text("utf-8"))["nav"]
-    return [[page for page, _ in _titles(entry)] for entry in nav]
+    return [[page for page, _ in titles(entry)] for entry in nav]
 
 
 def test_a_page_stands_in_the_chapter_of_its_folder() -> None:
@@ -120,7 +162,7 @@ def test_a_menu_entry_shares_a_word_with_its_page(language: str) -> None:
     file = "mkdocs.yml" if language == "zh" else "mkdocs.en.yml"
     known = {page.name: page for page in pages(language)}
     word = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
-    menu = dict(_titles(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
+    menu = dict(titles(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
 
     def words(page: str) -> set[str]:
         head = page + known[page].sections()[0].title + "\n".join(known[page].lines[:4])

@@ -23,7 +23,7 @@ LINES = 60
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(\n|\Z)", re.DOTALL)
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*)$")
 _NUMBERED = re.compile(r"^ *(?:[-*+] +|\d+\. +)?(#\d+)")
-_ID = re.compile(r"^#+ .*\{ *#([\w-]+) *\}$")
+_ID = re.compile(r"`[^`]*`|\{ *#([\w-]+)[^}]*\}")
 
 
 def find_unbuildable(language: str) -> Iterator[str]:
@@ -128,14 +128,14 @@ def _find_open_fence(lines: list[str]) -> int:
 
 
 def find_repeated_ids(page: Page) -> Iterator[str]:
-    """Heading ids that a page gives twice, each at its second place."""
+    """Ids that a page gives twice, to a heading or a term, each at its second place."""
     seen = Counter[str]()
     for number, line in page.prose():
-        if found := _ID.match(line.rstrip()):
-            seen[found[1]] += 1
-            if seen[found[1]] == 2:
+        for name in filter(None, _ID.findall(line)):
+            seen[name] += 1
+            if seen[name] == 2:
                 yield (
-                    f"{page.file}:{number}: gives {{#{found[1]}}} a second time; links reach the "
+                    f"{page.file}:{number}: gives {{#{name}}} a second time; links reach the "
                     "first only, so rename it"
                 )
 

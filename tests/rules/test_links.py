@@ -1,0 +1,70 @@
+"""A link says where it leads, and leads there: found without a build."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chinese import CODE
+from tests.report import report
+from tools.paths import DOCS, LANGUAGES
+from tools.site.pages import Page, pages
+
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+
+_ID = re.compile(r"\{ *#([\w-]+)[^}]*\}")
+_REFERENCE = re.compile(r"\]\[|^ *\[[^\]]+\]: ")
+_EMPTY = re.compile(r"\[(here|this|link|this page|这里|此处|这页|链接)\]\(", re.IGNORECASE)
+
+
+def prose(language: str) -> Iterator[tuple[Page, int, str]]:
+    """The lines outside fences, code spans left out."""
+    for page in pages(language):
+        for number, line in page.prose():
+            yield page, number, CODE.sub("", line)
+
+
+@every_language
+def test_an_anchor_is_on_the_page_that_a_link_names(language: str) -> None:
+    known = {page.path: set(_ID.findall(page.text)) for page in pages(language)}
+
+    def findings() -> Iterator[str]:
+        for page in pages(language):
+            for number, target in page.links():
+                name, mark, anchor = target.partition("#")
+                there = (page.path.parent / name).resolve() if name else page.path
+                if "://" not in target and mark and anchor not in known.get(there, {anchor}):
+                    yield (
+                        f"{page.file}:{number}: links to #{anchor}, which "
+                        f"{there.relative_to(DOCS.parent)} does not have; mend the link"
+                    )
+
+    report(findings())
+
+
+@every_language
+def test_a_link_has_its_target_beside_it(language: str) -> None:
+    report(
+        f"{page.file}:{number}: links by a reference; write the target behind it, [text](target)"
+        for page, number, line in prose(language)
+        if _REFERENCE.search(line)
+    )
+
+
+@every_language
+def test_a_link_leaves_the_guide_encrypted(language: str) -> None:
+    report(
+        f"{page.file}:{number}: links to {target}; write https"
+        for page in pages(language)
+        for number, target in page.links()
+        if target.startswith("http:")
+    )
+
+
+@every_language
+def test_the_words_of_a_link_say_where_it_leads(language: str) -> None:
+    report(
+        f"{page.file}:{number}: calls a link “{words}”; name what is there"
+        for page, number, line in prose(language)
+        for words in _EMPTY.findall(line)
+    )

@@ -1,0 +1,93 @@
+"""The menus lead to each page once, by a name that fits that page and no other."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from mkdocs.utils.yaml import yaml_load
+
+from tests.report import report
+from tests.rules.test_markup import titles
+from tools.paths import LANGUAGES, ROOT
+from tools.site.pages import pages
+from tools.site.problems import find_line
+
+FILES = {"zh": "mkdocs.yml", "en": "mkdocs.en.yml"}
+CHAPTERS = {
+    "start": ("入门", "Start"),
+    "concepts": ("原理", "Concepts"),
+    "sessions": ("会话", "Sessions"),
+    "pool": ("连接池", "Pool"),
+    "sizing": ("连接池容量规划", "Pool sizing"),
+    "troubleshooting": ("故障排查", "Troubleshooting"),
+    "reference": ("参考", "Reference"),
+}
+"""The title of each folder's chapter."""
+
+_WORD = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
+
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+def menu(language: str) -> list[tuple[str, str]]:
+    """Page and title of each entry."""
+    return list(titles(yaml_load((ROOT / FILES[language]).read_text("utf-8"))["nav"]))
+
+
+@every_language
+def test_a_page_is_listed_once_and_so_is_a_title(language: str) -> None:
+    entries, file = menu(language), FILES[language]
+    for kind, found in zip(("page", "title"), zip(*entries, strict=True), strict=True):
+        report(
+            f"{file}:{find_line(file, name)}: nav has the {kind} {name} twice; take one out"
+            for name, times in Counter(found).items()
+            if times > 1
+        )
+
+
+@every_language
+def test_a_chapter_is_called_what_its_folder_is(language: str) -> None:
+    file = FILES[language]
+
+    def findings() -> Iterator[str]:
+        for entry in yaml_load((ROOT / file).read_text("utf-8"))["nav"]:
+            for title, below in entry.items():
+                if isinstance(below, list) and (page := next(titles(below), None)):
+                    folder = page[0].split("/")[0]
+                    right = CHAPTERS.get(folder, (title, title))[LANGUAGES.index(language)]
+                    if title != right:
+                        yield (
+                            f"{file}:{find_line(file, page[0]) - 1}: nav calls the chapter of "
+                            f"{folder}/ {title}; write {right}, or change CHAPTERS in "
+                            "tests/rules/test_menu.py"
+                        )
+
+    report(findings())
+
+
+def test_an_english_entry_fits_its_page_best() -> None:
+    """Of two entries that were swapped, one has more words in common with the other's page."""
+    known = {page.name: page for page in pages("en")}
+
+    def words(text: str) -> set[str]:
+        return {found.lower()[:5] for found in _WORD.findall(text)}
+
+    heads = {
+        name: words(f"{name} {page.sections()[0].title} {' '.join(page.lines[:4])}")
+        for name, page in known.items()
+        if page.sections()
+    }
+    entries = [(name, title) for name, title in menu("en") if name in heads]
+
+    def findings() -> Iterator[str]:
+        for name, title in entries:
+            score = {page: len(words(title) & head) for page, head in heads.items()}
+            best = max(score, key=score.__getitem__)
+            if score[best] > score[name]:
+                yield (
+                    f"mkdocs.en.yml:{find_line('mkdocs.en.yml', f': {name}')}: nav calls {name} "
+                    f"“{title}”, which fits {best} better; name the page by its own words"
+                )
+
+    report(findings())
