@@ -71,6 +71,17 @@ def test_every_room_is_in_the_table() -> None:
     )
 
 
+def test_every_place_that_contributing_names_is_there() -> None:
+    text = GUIDE.read_text("utf-8")
+    places = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    places += re.findall(r"`((?:docs|snippets|tests|theme|tools)/[\w./-]+)`", text)
+    report(
+        f"CONTRIBUTING.md: names {place}, which does not exist; mend the path"
+        for place in sorted(set(places))
+        if not (ROOT / place).exists()
+    )
+
+
 def test_every_direct_dependency_has_a_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = {

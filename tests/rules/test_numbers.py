@@ -20,7 +20,8 @@ def numbered(words: str, first: int, step: int = 1) -> dict[str, int]:
 
 
 UNITS = numbered("one two three four five six seven eight nine", 1)
-TEENS = numbered("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen", 10)
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+TEENS = numbered(_TEENS, 10)
 TENS = numbered("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
 ENGLISH = UNITS | TEENS | TENS
 ENGLISH |= {f"{ten}-{unit}": TENS[ten] + UNITS[unit] for ten, unit in product(TENS, UNITS)}

@@ -1,6 +1,7 @@
 """A picture is a drawing and nothing else, and both languages draw the same."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from tools.site.pages import INCLUDE, pages
 
 _NUMBER = re.compile(r"(?<![\w.-])\d[\d.,]*\d")
 """Two digits at least: small ones may be words, and letters in the other language."""
+_LIVE = {"script", "foreignObject", "image", "iframe", "a", "use", "set", "style"}
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -55,11 +57,15 @@ def test_a_picture_runs_and_fetches_nothing() -> None:
 
 
 def _active(element: Element) -> Iterator[str]:
-    if name(element) in ("script", "foreignObject", "image", "iframe", "a", "use"):
+    if name(element) in _LIVE or name(element).startswith("animate"):
         yield f"<{name(element)}>"
     for attribute, value in element.attrib.items():
         plain = attribute.rpartition("}")[2]
-        if plain.startswith("on") or (plain == "href" and not value.startswith("#")):
+        if (
+            plain.startswith("on")
+            or (plain == "href" and not value.startswith("#"))
+            or plain in ("visibility", "display", "opacity")
+        ):
             yield f"{plain}={value}"
         elif "url(" in value and "url(#" not in value:
             yield value
@@ -119,6 +125,71 @@ def _fits(text: Element, width: float, height: float) -> bool:
     except ValueError:
         return True
     return -1 <= x <= width + 1 and 0 <= y <= height + 1
+
+
+_HAN = re.compile(r"[一-鿿]")
+_ENGLISH_TERMS = re.compile(r"idle ?in ?transaction|pg_stat_activity|active")
+
+
+def texts(tree: Element) -> list[str]:
+    """What a picture says, its title and description included."""
+    named = (each for each in tree.iter() if name(each) in ("text", "title", "desc"))
+    return ["".join(each.itertext()).strip() for each in named]
+
+
+def test_a_picture_speaks_the_language_of_its_page() -> None:
+    def is_foreign(language: str, text: str) -> bool:
+        if language == "en":
+            return bool(_HAN.search(text))
+        plain = _ENGLISH_TERMS.sub("", text)
+        return not _HAN.search(text) and bool(re.search(r"[a-z]{3,} [a-z]{3,}", plain))
+
+    report(
+        f"{where}: says “{text}”; write it in the language of its page"
+        for picture, where, tree in drawings()
+        for text in texts(tree)
+        if is_foreign(picture.relative_to(DOCS).parts[0], text)
+    )
+
+
+def test_both_languages_draw_the_same_shapes() -> None:
+    def shapes(tree: Element) -> Counter[str]:
+        return Counter(name(each) for each in tree.iter() if name(each) != "tspan")
+
+    def small_numbers(tree: Element) -> list[str]:
+        return sorted(text for text in texts(tree) if text.isdecimal())
+
+    report(
+        f"{where}: draws other shapes or numbers than docs/en/{file}; draw the same in both"
+        for picture, where, tree in drawings()
+        if picture.is_relative_to(DOCS / "zh")
+        and (file := picture.relative_to(DOCS / "zh").as_posix())
+        and (DOCS / "en" / file).is_file()
+        and (twin := parse(DOCS / "en" / file)) is not None
+        and (shapes(tree), small_numbers(tree)) != (shapes(twin), small_numbers(twin))
+    )
+
+
+def test_the_ids_of_a_picture_begin_with_its_name() -> None:
+    report(
+        f"{where}: gives the id {element.get('id')}; begin it with {picture.stem}, or this is "
+        "another page's picture"
+        for picture, where, tree in drawings()
+        for element in tree.iter()
+        if element.get("id")
+        and not str(element.get("id")).replace("-", "_").startswith(picture.stem.replace("-", "_"))
+    )
+
+
+def test_a_page_shows_pictures_of_its_folder() -> None:
+    report(
+        f"{page.file}: shows {match[2]} of another chapter; draw its own, or link that page"
+        for language in ("zh", "en")
+        for page in pages(language)
+        for match in INCLUDE.finditer(page.text)
+        if match[2].endswith(".svg")
+        and Path(match[2]).parent.as_posix() not in (Path(page.name).parent.as_posix(), "index")
+    )
 
 
 def test_a_page_shows_pictures_of_its_own_chapter_and_each_is_shown() -> None:

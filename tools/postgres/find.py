@@ -49,6 +49,11 @@ def find_postgres(major: int | None = None) -> Iterator[Server]:
                 f"DATABASE_URL: role {about.role} may not create databases, and every snippet gets "
                 f'one of its own: run ALTER ROLE "{about.role}" CREATEDB, or name another role.'
             )
+        if about.reads_only:
+            raise PostgresError(
+                f"DATABASE_URL: role {about.role} may only read there, and every snippet makes a "
+                "database: name the primary and a role without default_transaction_read_only."
+            )
         yield Server(given, "DATABASE_URL", about.version)
     elif version := _compose_version():
         yield Server(COMPOSE_URL, "docker compose", version)
@@ -64,6 +69,7 @@ class _About:
     cluster_name: str
     role: str
     may_create_databases: bool
+    reads_only: bool
 
 
 async def _ask(server: URL) -> _About:
@@ -120,6 +126,7 @@ def _major() -> int:
 
 _ABOUT = """
     SELECT split_part(current_setting('server_version'), ' ', 1),
-           current_setting('cluster_name'), rolname, rolcreatedb OR rolsuper
+           current_setting('cluster_name'), rolname, rolcreatedb OR rolsuper,
+           current_setting('transaction_read_only')::bool
     FROM pg_roles WHERE rolname = current_user
 """

@@ -23,6 +23,7 @@ from tools.postgres import (
     leftovers,
 )
 from tools.postgres import find as postgres
+from tools.postgres.database import execute
 
 SECRET = "longjing%2F42"
 
@@ -171,6 +172,17 @@ def test_a_server_that_refuses_is_one_sentence_without_its_password(
     assert said in refused
     assert SECRET not in refused
     assert str(make_url(own).password) not in refused
+
+
+def test_a_server_that_may_only_be_read_is_one_sentence(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fresh_database(own) as url:
+        name = make_url(url).database
+        reads = f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'
+        asyncio.run(execute(make_url(own), reads))
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert "may only read there" in refusal()
 
 
 def test_a_server_that_is_not_there_is_named(
