@@ -23,7 +23,6 @@ from tools.postgres import (
     leftovers,
 )
 from tools.postgres import find as postgres
-from tools.postgres.database import execute
 
 SECRET = "longjing%2F42"
 
@@ -180,7 +179,7 @@ def test_a_server_that_may_only_be_read_is_one_sentence(
     with fresh_database(own) as url:
         name = make_url(url).database
         reads = f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'
-        asyncio.run(execute(make_url(own), reads))
+        execute(own, reads)
         monkeypatch.setenv("DATABASE_URL", url)
         assert "may only read there" in refusal()
 
