@@ -47,8 +47,10 @@ USED = {
 RECIPES = {
     "test": ["@$(PYTHON) -m pytest"],
     "check": ["@$(PYTHON) -m pytest tests/rules"],
-    "prove": ["@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools "
-        '$(if $(ONLY),-k "$(ONLY)")'],
+    "prove": [
+        "@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools "
+        '$(if $(ONLY),-k "$(ONLY)")'
+    ],
     "build": [
         "@$(PYTHON) -m tools prove",
         "@$(PYTHON) -m mkdocs --quiet build --strict --site-dir .cache/site",
