@@ -5,9 +5,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,6 +215,55 @@ async def test_a_request_without_sql_takes_no_connection(
         assert await backends(database_url) == 0
 
 
+async def test_lru_cache_in_a_def_dependency_can_make_two_engines(database_url: str) -> None:
+    both = threading.Barrier(2, timeout=DEADLINE)
+
+    @lru_cache
+    def get_engine() -> AsyncEngine:
+        both.wait()
+        return create_async_engine(database_url)
+
+    app, given = FastAPI(), set[int]()
+
+    @app.get("/")
+    async def pour(engine: Annotated[AsyncEngine, Depends(get_engine)]) -> None:
+        given.add(id(engine))
+        kept.append(engine)
+
+    kept: list[AsyncEngine] = []
+    async with serving(app) as client:
+        await asyncio.gather(client.get("/"), client.get("/"))
+        assert len(given) == 2
+        given.clear()
+        await asyncio.gather(client.get("/"), client.get("/"))
+        assert len(given) == 1, "once it has been called, it is one"
+
+
+async def test_a_request_that_runs_no_sql_leaves_no_connection_of_its_own_engine(
+    database_url: str,
+) -> None:
+    kept: list[AsyncEngine] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        kept.append(create_async_engine(database_url))
+        async with AsyncSession(kept[-1]) as session:
+            yield session
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)], sql: bool) -> None:
+        if sql:
+            await session.execute(SELECT)
+
+    async with serving(app) as client:
+        for sql in (False, True):
+            await client.get("/", params={"sql": sql})
+            assert await backends(database_url) == sql
+    for engine in kept:
+        await engine.dispose()
+
+
 async def test_running_requests_end_before_dispose(database_url: str, engine: AsyncEngine) -> None:
     arrived, served = asyncio.Event(), asyncio.Event()
     out: list[int] = []
@@ -355,12 +406,14 @@ async def test_only_finally_runs_after_a_second_ctrl_c(database_url: str, tmp_pa
     assert lines == ["finally, out: 1"]
 
 
-async def test_from_python_3_12_on_a_second_ctrl_c_waits_for_the_running_request(
-    database_url: str, tmp_path: Path
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_from_python_3_12_on_a_second_ctrl_c_waits_on_asyncios_own_loop(
+    database_url: str, tmp_path: Path, loop: str
 ) -> None:
     (tmp_path / "app.py").write_text(SLOW)
+    waits = sys.version_info >= (3, 12) and loop == "asyncio"
     async with (
-        started(database_url, "--loop", "asyncio", folder=tmp_path) as (url, process),
+        started(database_url, "--loop", loop, folder=tmp_path) as (url, process),
         client_of(url) as client,
     ):
         asking = asyncio.create_task(client.get("/"))
@@ -371,13 +424,62 @@ async def test_from_python_3_12_on_a_second_ctrl_c_waits_for_the_running_request
             process.send_signal(signal.SIGINT)
             await asyncio.sleep(0.3)  # so that uvicorn sees them one by one
         waiting = asyncio.create_task(process.wait())
-        patience = 1 if sys.version_info >= (3, 12) else DEADLINE
-        await asyncio.wait([waiting], timeout=patience)
-        assert waiting.done() == (sys.version_info < (3, 12))
+        await asyncio.wait([waiting], timeout=1 if waits else DEADLINE)
+        assert waiting.done() != waits
         if not waiting.done():
             process.kill()
         with suppress(httpx.HTTPError):
             await asking
+
+
+ENDLESS = """
+@app.get("/endless")
+async def endless() -> StreamingResponse:
+    async def brew():
+        print("arrived", flush=True)
+        while True:
+            yield "oolong"
+            await asyncio.sleep(0.05)
+
+    return StreamingResponse(brew())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ((), []),
+        (("--timeout-graceful-shutdown", "1"), ["after yield", "finally, out: 0"]),
+    ],
+)
+async def test_the_server_waits_for_an_endless_stream_before_it_disposes(
+    database_url: str, tmp_path: Path, options: tuple[str, ...], lines: list[str]
+) -> None:
+    head = "from fastapi.responses import StreamingResponse\n"
+    (tmp_path / "app.py").write_text(head + SLOW + ENDLESS)
+
+    async def listen(client: httpx.AsyncClient) -> None:
+        async with client.stream("GET", "/endless") as response:
+            async for _ in response.aiter_text():
+                pass
+
+    async with (
+        started(database_url, *options, folder=tmp_path) as (url, process),
+        client_of(url) as client,
+    ):
+        listening = asyncio.create_task(listen(client))
+        assert process.stdout
+        async with asyncio.timeout(DEADLINE):
+            assert await process.stdout.readline() == b"arrived\n"
+        process.send_signal(signal.SIGTERM)
+        ending = asyncio.create_task(ended(process))
+        await asyncio.wait([ending], timeout=DEADLINE if lines else 2)
+        assert ending.done() == bool(lines)
+        if not ending.done():
+            process.kill()
+        assert (await ending)[0] == lines
+        with suppress(httpx.HTTPError):
+            await listening
 
 
 def test_an_engine_that_was_disposed_of_works_in_the_next_event_loop(database_url: str) -> None:

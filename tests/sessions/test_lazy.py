@@ -8,12 +8,24 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Computed, FetchedValue, ForeignKey, event, func, make_url, select, text
-from sqlalchemy.exc import InvalidRequestError, MissingGreenlet, StatementError
+from sqlalchemy import (
+    Computed,
+    DateTime,
+    FetchedValue,
+    ForeignKey,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, MissingGreenlet, StatementError
 from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
+    joinedload,
     mapped_column,
     raiseload,
     relationship,
@@ -105,6 +117,27 @@ async def test_the_connection_left_out_comes_back_with_the_end_of_the_transactio
         assert checked_out(engine) == 1
         await end(session)
         assert checked_out(engine) == 0
+
+
+@pytest.mark.parametrize(("cold", "pre_ping"), [(True, False), (False, True)])
+async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
+    engine: AsyncEngine, cold: bool, pre_ping: bool
+) -> None:
+    url = make_url(engine.url).set(drivername="postgresql+psycopg")
+    with_psycopg = create_async_engine(url, pool_pre_ping=pre_ping)
+    async with AsyncSession(with_psycopg) as session:
+        guest = await session.get_one(Guest, 1)
+        await session.commit()
+        if cold:
+            await with_psycopg.dispose()
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            with pytest.raises(MissingGreenlet):
+                print(guest.orders)
+            gc.collect()
+        said = [str(warning.message) for warning in caught]
+        never_awaited = "coroutine 'AsyncConnection.connect' was never awaited"
+        assert (never_awaited in said) == (cold and EDITION == (2, 1))
+    await with_psycopg.dispose()
 
 
 async def test_psycopg_on_2_1_wraps_the_error(engine: AsyncEngine) -> None:
@@ -221,6 +254,58 @@ async def test_a_value_of_the_server_is_expired_by_an_update(
         assert not isinstance(pot, Eager) or pot.upper == "LONGJING"
 
 
+class Aware(Pots):
+    __tablename__ = "aware"
+    found: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), onupdate=lambda: datetime.now(UTC)
+    )
+
+
+class Unaware(Pots):
+    __tablename__ = "unaware"
+    found: Mapped[datetime] = mapped_column(
+        server_default=func.now(), onupdate=lambda: datetime.now(UTC)
+    )
+
+
+async def test_an_aware_time_needs_a_column_with_a_time_zone(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Pots.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.add_all([aware := Aware(drink="oolong"), unaware := Unaware(drink="oolong")])
+        await session.commit()
+        aware.drink = "longjing"
+        await session.commit()
+        assert aware.found.tzinfo is UTC
+        unaware.drink = "longjing"
+        with pytest.raises(DBAPIError, match="offset-naive and offset-aware"):
+            await session.commit()
+
+
+@pytest.mark.parametrize("kind", [Changed, Eager])
+@pytest.mark.parametrize("returning", [False, True])
+async def test_an_update_that_you_write_expires_the_value_unless_it_returns_the_object(
+    engine: AsyncEngine, kind: Any, returning: bool
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Pots.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.add(pot := kind(drink="oolong"))
+        await session.commit()
+        before = pot.found
+        statement = update(kind).values(drink="longjing")
+        if returning:
+            await session.scalars(statement.returning(kind))
+        else:
+            await session.execute(statement)
+        await session.commit()
+        if returning:
+            assert pot.found > before
+        else:
+            with pytest.raises(MissingGreenlet):
+                print(pot.found)
+
+
 # Loading
 
 
@@ -262,13 +347,65 @@ async def test_loading_later_queries_for_each_object_and_takes_no_second_connect
     assert len(sent) == queries * len(guests)
 
 
-async def test_selectinload_takes_two_statements_for_any_number_of_objects(
-    engine: AsyncEngine,
+@pytest.mark.parametrize(("guests", "statements"), [(500, 2), (501, 3)])
+async def test_selectinload_takes_one_more_statement_for_each_500_objects(
+    engine: AsyncEngine, guests: int, statements: int
 ) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        session.add_all(Guest(orders=[Order()]) for _ in range(guests))
     sent: list[None] = []
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: sent.append(None))
     async with AsyncSession(engine) as session:
-        query = select(Guest).options(selectinload(Guest.orders))
-        guests = (await session.scalars(query)).all()
+        query = select(Guest).options(selectinload(Guest.orders)).limit(guests)
+        loaded = (await session.scalars(query)).all()
+    assert {len(guest.orders) for guest in loaded} <= {1, 2}
+    assert len(sent) == statements
+
+
+async def test_joinedload_of_a_collection_needs_unique(engine: AsyncEngine) -> None:
+    query = select(Guest).options(joinedload(Guest.orders))
+    async with AsyncSession(engine) as session:
+        found = await session.scalars(query)
+        with pytest.raises(InvalidRequestError, match=r"unique\(\)"):
+            found.all()
+        guests = (await session.scalars(query)).unique().all()
     assert [len(guest.orders) for guest in guests] == [2, 2]
-    assert len(sent) == 2
+
+
+class Menu(DeclarativeBase):
+    """Drinks and what goes with them; the second class guards its attributes."""
+
+
+class Drink(Menu):
+    __tablename__ = "drinks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Snack(Menu):
+    __tablename__ = "snacks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink_id: Mapped[int] = mapped_column(ForeignKey(Drink.id))
+    price: Mapped[int | None] = mapped_column(deferred=True, deferred_raiseload=True)
+    drink: Mapped[Drink] = relationship()
+    guarded: Mapped[Drink] = relationship(lazy="raise", viewonly=True)
+
+
+async def test_raise_needs_no_luck_and_does_not_cover_expired_columns(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Menu.metadata.create_all)
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Snack(id=1, drink=Drink(id=1)))
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        drink, snack = await session.get_one(Drink, 1), await session.get_one(Snack, 1)
+        await session.commit()
+        assert snack.drink is drink, "in the session already, so no query"
+        for read in (lambda: snack.guarded, lambda: snack.price):
+            with pytest.raises(InvalidRequestError, match="is not available due to"):
+                read()
+        assert checked_out(engine) == 0
+        session.expire(snack)
+        for read in (lambda: snack.guarded, lambda: snack.price):
+            with pytest.raises(InvalidRequestError, match="is not available due to"):
+                read()
+        with pytest.raises(MissingGreenlet):
+            print(snack.drink_id)

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import sys
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,9 +15,10 @@ from typing import Any
 import greenlet  # type: ignore[import-untyped]
 import httpx
 import pytest
+import sqlalchemy
 from fastapi import FastAPI
 from sqlalchemy import Engine, Pool, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, SAWarning
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -29,6 +32,7 @@ from sqlalchemy.pool import NullPool
 from tests.pools import checked_out
 from tests.report import require_on
 from tools.paths import ROOT
+from tools.proof.snippets import OUTPUT
 
 SNIPPETS = ROOT / "snippets/sessions/leaks"
 SELECT = text("SELECT 'oolong'")
@@ -182,15 +186,18 @@ async def test_a_forgotten_engine_keeps_its_connections_open(database_url: str) 
         async with create_async_engine(database_url, poolclass=NullPool).connect() as connection:
             return int(await connection.scalar(BACKENDS) or 0)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
+    with warnings.catch_warnings(record=True, action="always") as caught:
         for _ in range(3):
             await request()
         assert await backends() == 3
+        caught.clear()
         gc.collect()
+        said = {(w.category, str(w.message).partition(" <")[0]) for w in caught}
         async with asyncio.timeout(30):
             while await backends():
                 continue
+    assert (ResourceWarning, "unclosed connection") in said, "asyncpg's"
+    assert not any(issubclass(category, SAWarning) for category, _ in said)
 
 
 # Third parties
@@ -359,6 +366,28 @@ async def test_the_finder_knows_an_application_that_is_itself_an_installed_packa
     stop_listening(package)
 
 
+@pytest.mark.parametrize("snippet", ["finder.py", "blamed.py"])
+async def test_libraries_are_left_out_where_sqlalchemy_is_installed_beside_the_environment(
+    engine: AsyncEngine, tmp_path: Path, snippet: str
+) -> None:
+    (tmp_path / "sqlalchemy").symlink_to(Path(sqlalchemy.__file__).parent)
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        SNIPPETS / snippet,
+        env={
+            **os.environ,
+            "DATABASE_URL": engine.url.render_as_string(hide_password=False),
+            "PYTHONPATH": str(tmp_path),  # as after pip install --target
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await program.communicate()
+    source = (SNIPPETS / snippet).read_text("utf-8")
+    assert printed.decode().splitlines() == [
+        OUTPUT.sub("", line) for line in source.splitlines() if OUTPUT.match(line)
+    ]
+
+
 async def test_the_finder_forgets_a_connection_that_the_server_cut(
     engine: AsyncEngine, finder: dict[str, Any]
 ) -> None:
@@ -452,9 +481,40 @@ async def test_the_helper_sees_a_leak_that_was_collected_already(
             async with AsyncSession(engine) as session:
                 await session.execute(SELECT)
 
-    with pytest.raises(AssertionError, match="1 of 2 connections lost"):
+    with pytest.raises(AssertionError, match="connections lost: 1"):
         await leaking_test()
     with no_leaks(engine):
         await session.execute(SELECT)
         await session.close()
     await engine.dispose()
+
+
+async def test_a_connection_taken_before_the_test_and_returned_in_it_is_no_leak(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
+    before = AsyncSession(engine)
+    await before.execute(SELECT)
+    with no_leaks(engine):
+        await before.close()
+    await before.execute(SELECT)
+
+    async def leaking_test() -> None:
+        with no_leaks(engine):
+            await before.close()
+            await before.execute(SELECT)
+
+    with pytest.raises(AssertionError, match="connections lost: 1"):
+        await leaking_test()
+    await before.close()
+
+
+async def test_a_detached_connection_counts_as_a_leak(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
+    with pytest.raises(AssertionError, match="connections lost: 1"), no_leaks(engine):
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda connection: connection.detach())

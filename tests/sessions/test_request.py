@@ -3,11 +3,12 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import Depends, FastAPI, Request, Response, WebSocket
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from sqlalchemy import text
@@ -19,11 +20,12 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.pools import checked_out
 from tests.report import require_on
-from tests.serving import eventually, serving
+from tests.serving import DEADLINE, eventually, serving
 from tools.paths import SNIPPETS
 from tools.proof.snippets import OUTPUT
 
@@ -277,6 +279,73 @@ async def test_a_client_that_leaves_a_stream_has_its_half_committed(engine: Asyn
     assert checked_out(engine) == 0
 
 
+@pytest.mark.parametrize(
+    ("announced", "seen"),
+    [
+        ("2.3", ["cancelled", "committed"]),
+        ("2.4", ["went on", "ClientDisconnect"]),
+    ],
+)
+async def test_under_asgi_2_4_the_dependency_of_a_stream_hears_that_the_client_has_left(
+    engine: AsyncEngine, announced: str, seen: list[str]
+) -> None:
+    app = FastAPI()
+    happened: list[str] = []
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            try:
+                yield session
+            except ClientDisconnect as error:
+                happened.append(type(error).__name__)
+                raise
+            await session.commit()
+            happened.append("committed")
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)]) -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            yield str(await session.scalar(SELECT))
+            begun.set()
+            try:
+                await left.wait()
+                if announced == "2.3":
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                happened.append("cancelled")
+                raise
+            happened.append("went on")
+            yield "the second half"
+
+        return StreamingResponse(brew())
+
+    asked = asyncio.Event()
+
+    async def receive() -> Message:
+        if not asked.is_set():
+            asked.set()
+            return {"type": "http.request"}
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message.get("body") == b"the second half":
+            raise OSError("the client has left")
+        if message.get("body"):
+            left.set()
+
+    call: Scope = {
+        "type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b"",
+        "asgi": {"version": "3.0", "spec_version": announced},
+    }  # fmt: skip
+    async with asyncio.timeout(DEADLINE):
+        with suppress(ClientDisconnect):
+            await app(call, receive, send)
+    assert happened == seen
+    assert checked_out(engine) == 0
+
+
 async def test_an_endpoint_runs_on_when_its_client_has_left(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
@@ -346,6 +415,29 @@ async def test_a_stream_that_uses_a_session_of_the_function_leaks(
 
     async with serving(app) as client:
         assert "oolong" in (await client.get(f"/{way}")).text
+    assert checked_out(engine) == left_out
+
+
+@pytest.mark.parametrize(("commit", "left_out"), [(False, 1), (True, 0)])
+async def test_a_background_task_that_commits_returns_the_connection(
+    engine: AsyncEngine, sessions: Sessions, commit: bool, left_out: int
+) -> None:
+    app = FastAPI()
+
+    async def note(session: AsyncSession) -> None:
+        await session.execute(SELECT)
+        if commit:
+            await session.commit()
+
+    @app.get("/")
+    async def pour(
+        session: Annotated[AsyncSession, Depends(sessions.yielded, scope="function")],
+        background: BackgroundTasks,
+    ) -> None:
+        background.add_task(note, session)
+
+    async with serving(app) as client:
+        await client.get("/")
     assert checked_out(engine) == left_out
 
 
@@ -438,5 +530,26 @@ async def test_remove_in_a_middleware_works_only_in_the_task_of_the_endpoint(
         assert [(await client.get("/")).status_code for _ in range(16)] == statuses
     gc.collect()
     assert checked_out(engine) == left_out
+    for left in session.registry.registry.values():
+        await left.close()
+
+
+async def test_a_stream_has_a_task_of_its_own_where_remove_does_not_find_its_session(
+    engine: AsyncEngine,
+) -> None:
+    app = FastAPI()
+    session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+    with_class(app, session)
+
+    @app.get("/")
+    async def pour() -> StreamingResponse:
+        async def brew() -> AsyncIterator[str]:
+            yield str(await session.scalar(SELECT))
+
+        return StreamingResponse(brew())
+
+    async with serving(app) as client:
+        assert (await client.get("/")).text == "oolong"
+    assert checked_out(engine) == 1
     for left in session.registry.registry.values():
         await left.close()

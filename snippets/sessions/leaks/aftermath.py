@@ -1,6 +1,6 @@
 """After the collection: the slot is back, connection and work are gone.
 
-回收之后：池里的位置空出来了，连接和没提交的数据都没了。
+回收之后：连接池里的位置空了出来，连接和没提交的数据都没了。
 """
 
 import asyncio

@@ -10,15 +10,18 @@ import os
 import sys
 import sysconfig
 import warnings
+from os.path import dirname
 from traceback import StackSummary, walk_stack
 
 import greenlet  # type: ignore[import-untyped]
+import sqlalchemy
 from sqlalchemy import Pool, PoolResetState, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry as Entry
 
 PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
-LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
+LIBRARIES = (*PATHS, dirname(dirname(sqlalchemy.__file__)), "<")
+OURS = __name__.partition(".")[0]
 
 
 @event.listens_for(Pool, "checkout")

@@ -7,15 +7,18 @@ import asyncio
 import os
 import sys
 import sysconfig
+from os.path import dirname
 from time import monotonic
 from traceback import StackSummary, walk_stack
 
 import greenlet  # type: ignore[import-untyped]
+import sqlalchemy
 from sqlalchemy import Pool, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
-LIBRARIES, OURS = (*PATHS, "<"), __name__.partition(".")[0]
+LIBRARIES = (*PATHS, dirname(dirname(sqlalchemy.__file__)), "<")
+OURS = __name__.partition(".")[0]
 lent: dict[object, tuple[float, StackSummary]] = {}
 
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,23 +23,22 @@ ORDER = text("SELECT 'longjing'")
 
 @contextmanager
 def no_leaks(engine: AsyncEngine) -> Iterator[None]:
-    counts = {"checkout": 0, "checkin": 0}
+    out: Counter[object] = Counter()
 
-    def count_checkout(*_: object) -> None:
-        counts["checkout"] += 1
+    def borrow(_: object, entry: object, proxy: object) -> None:
+        out[entry] += 1
 
-    def count_checkin(*_: object) -> None:
-        counts["checkin"] += 1
+    def give_back(_: object, entry: object) -> None:
+        out[entry] -= out[entry] > 0  # 0 if it was taken before the `with`
 
-    event.listen(engine.sync_engine, "checkout", count_checkout)
-    event.listen(engine.sync_engine, "checkin", count_checkin)
+    event.listen(engine.sync_engine, "checkout", borrow)
+    event.listen(engine.sync_engine, "checkin", give_back)
     try:
         yield
     finally:
-        event.remove(engine.sync_engine, "checkout", count_checkout)
-        event.remove(engine.sync_engine, "checkin", count_checkin)
-    lost = counts["checkout"] - counts["checkin"]
-    assert not lost, "{} of {checkout} connections lost".format(lost, **counts)
+        event.remove(engine.sync_engine, "checkout", borrow)
+        event.remove(engine.sync_engine, "checkin", give_back)
+    assert not out.total(), f"connections lost: {out.total()}"
 
 
 async def main() -> None:
@@ -50,7 +50,7 @@ async def main() -> None:
             await session.execute(ORDER)
     except AssertionError as error:
         print(error)
-        #> 1 of 1 connections lost
+        #> connections lost: 1
     await session.close()
     await engine.dispose()
 
