@@ -8,20 +8,17 @@ import gc
 import logging
 import os
 import sys
-import sysconfig
 import warnings
-from os.path import dirname
+from sysconfig import get_path
 from traceback import StackSummary, walk_stack
 
 import greenlet  # type: ignore[import-untyped]
-import sqlalchemy
 from sqlalchemy import Pool, PoolResetState, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry as Entry
 
-PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
-LIBRARIES = (*PATHS, dirname(dirname(sqlalchemy.__file__)), "<")
-OURS = __name__.partition(".")[0]
+HOME, OURS = event.__file__.rsplit("sqlalchemy", 1)[0], __name__.split(".")[0]
+LIBRARIES = (HOME, "<", *map(get_path, ("stdlib", "purelib", "scripts")))
 
 
 @event.listens_for(Pool, "checkout")
@@ -32,7 +29,7 @@ def borrow(_: object, entry: Entry, proxy: object) -> None:
     ours = [
         (frame, line)
         for frame, line in frames
-        if frame.f_globals.get("__name__", "").partition(".")[0] == OURS
+        if frame.f_globals.get("__name__", "").split(".")[0] == OURS
         or not frame.f_code.co_filename.startswith(LIBRARIES)
     ]
     entry.info["taken"] = StackSummary.extract(ours[:1])

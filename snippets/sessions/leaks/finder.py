@@ -6,19 +6,16 @@
 import asyncio
 import os
 import sys
-import sysconfig
-from os.path import dirname
+from sysconfig import get_path
 from time import monotonic
 from traceback import StackSummary, walk_stack
 
 import greenlet  # type: ignore[import-untyped]
-import sqlalchemy
 from sqlalchemy import Pool, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-PATHS = map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts"))
-LIBRARIES = (*PATHS, dirname(dirname(sqlalchemy.__file__)), "<")
-OURS = __name__.partition(".")[0]
+HOME, OURS = event.__file__.rsplit("sqlalchemy", 1)[0], __name__.split(".")[0]
+LIBRARIES = (HOME, "<", *map(get_path, ("stdlib", "purelib", "scripts")))
 lent: dict[object, tuple[float, StackSummary]] = {}
 
 
@@ -30,7 +27,7 @@ def borrow(_: object, entry: object, proxy: object) -> None:
     ours = [
         (frame, line)
         for frame, line in frames
-        if frame.f_globals.get("__name__", "").partition(".")[0] == OURS
+        if frame.f_globals.get("__name__", "").split(".")[0] == OURS
         or not frame.f_code.co_filename.startswith(LIBRARIES)
     ]
     lent[entry] = monotonic(), StackSummary.extract(ours[:2])
