@@ -28,6 +28,31 @@ CARD: Words = {
     },
 }
 
+FOLD: Words = {
+    "zh": {
+        "lines": "{what} · {count} 行",
+        "and": "、",
+        "imports": "导入",
+        "variables": "变量",
+        "setup": "准备",
+        "wait": "等服务端",
+        "cleanup": "清理",
+        "printed": "其余输出",
+        "docstring": "说明",
+    },
+    "en": {
+        "lines": "{what} · {count} lines",
+        "and": ", ",
+        "imports": "imports",
+        "variables": "variables",
+        "setup": "set-up",
+        "wait": "waiting for the server",
+        "cleanup": "clean-up",
+        "printed": "more output",
+        "docstring": "docstring",
+    },
+}
+
 CHART: Words = {
     "zh": {
         "cores": "{} 核",

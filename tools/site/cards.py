@@ -1,5 +1,6 @@
-"""How a snippet looks on a page: file name, download, output lines, proof."""
+"""How a snippet looks on a page: claim, file name, download, code, proof."""
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 from tools.paths import PROGRAMS, SNIPPETS
 from tools.proof.record import Record
 from tools.proof.snippets import OUTPUT
+from tools.site.folding import Fold, find_folds
+from tools.site.listing import render_code
 from tools.site.pages import INCLUDE
+from tools.site.shown import load_shown
 from tools.words import CARD
 
 _FENCE = re.compile(r'^([ \t]*)```python\n(?=\1--8<-- "([^"]+\.py)"\n\1```$)', re.MULTILINE)
@@ -19,12 +23,8 @@ _BLOCK = re.compile(
     r"(<pre>.*?</pre>)</div>",
     re.DOTALL,
 )
-_TAG = re.compile(r"<[^>]+>")
 _CODE = re.compile(r"(?<=<code>).*?(?=</code></pre>)", re.DOTALL)
 _PLAIN = re.compile(r'<span class="(?:[npow]|n[abinvx]|bp|v[cgimc]|g[opr]|err|esc)">(.*?)</span>')
-_DOCSTRING = re.compile(r'\A(?:<span class="sd">.*?</span>\s*?\n|\n)+')
-_OUTPUT = re.compile(r'^( *)<span class="c1">(#&gt;.*?)</span>$', re.MULTILINE)
-
 
 BEYOND_THE_TWO = {
     "anyio": "anyio",
@@ -99,7 +99,7 @@ def render_snippet_cards(
         download: Address of the folder of snippets, seen from the page.
         source: The same in the repository; empty where the repository is unknown.
     """
-    words = CARD[language]
+    words, shown = CARD[language], load_shown()
 
     def render(match: re.Match[str]) -> str:
         name, code = match.groups()
@@ -107,15 +107,34 @@ def render_snippet_cards(
         links = f'<a href="{download}{name}" download title="{words["download"]}">{name}</a>'
         if source:
             links += f'<a href="{escape(source + name)}">{words["source"]}</a>'
+        folds = _list_folds(name, shown)
         return (
-            f'<div class="snippet {proof.state}"><div class="language-python highlight">'
+            f'<div class="snippet {proof.state}">{_render_claim(name, language)}'
+            '<div class="language-python highlight">'
             f'<span class="filename" data-search-exclude>{links}</span>'
-            f"{_CODE.sub(_style_program, code)}</div>"
+            f"{_CODE.sub(lambda text: render_code(text[0], folds, language), code)}</div>"
             f'<p class="proof" data-search-exclude>{escape(proof.describe(language))}'
             f"{_describe_needs(name, language)}</p></div>"
         )
 
     return _BLOCK.sub(render, _PLAIN.sub(r"\1", html))
+
+
+def _list_folds(name: str, shown: dict[str, list[str]]) -> list[Fold]:
+    text = (SNIPPETS / name).read_text("utf-8")
+    return find_folds(text, tuple(shown.get(name, ())))
+
+
+def _render_claim(name: str, language: str) -> str:
+    """The claim of a snippet in the page's language, as the caption of its code."""
+    try:
+        said = ast.get_docstring(ast.parse((SNIPPETS / name).read_bytes())) or ""
+    except (SyntaxError, ValueError):
+        return ""
+    english, _, chinese = said.partition("\n\n")
+    claim = escape((chinese if language == "zh" else english).replace("\n", " "))
+    marked = re.sub("`([^`]+)`", r"<code>\1</code>", claim)
+    return f'<div class="claim" data-search-exclude>{marked}</div>' if claim else ""
 
 
 def _describe_needs(name: str, language: str) -> str:
@@ -139,20 +158,11 @@ def find_lost_cards(markdown: str, html: str) -> Iterator[str]:
     )
     if (shown := html.count('<span class="out"')) != lines:
         yield f"{lines - shown} of {lines} printed lines"
+    table = load_shown()
+    folds = sum(number * len(_list_folds(name, table)) for name, number in wanted.items())
+    if (shown := html.count('<span class="fold"')) != folds:
+        yield f"{folds - shown} of {folds} folds"
 
 
 def _read_lines(name: str) -> list[str]:
     return (SNIPPETS / name).read_text("utf-8").splitlines()
-
-
-def _style_program(code: re.Match[str]) -> str:
-    # The docstring says the claim in both languages: the search of one must not find the other.
-    text = _DOCSTRING.sub(
-        lambda doc: f'<span class="sd" data-search-exclude>{_TAG.sub("", doc[0])}</span>', code[0]
-    )
-    return _OUTPUT.sub(_style_output, text)
-
-
-def _style_output(line: re.Match[str]) -> str:
-    hang = len(line[1]) + len("#> ")
-    return f'<span class="out" style="--hang:{hang}ch">{line[1]}{line[2]}</span>'

@@ -16,6 +16,7 @@ from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.proof.snippets import OUTPUT, find_encoding_fault, list_snippets, location
 from tools.site.includes import find_included
 from tools.site.pages import INCLUDE, Page, pages, pairs
+from tools.site.shown import find_shown_faults
 
 LINES = 60
 """How many lines of code a snippet may have."""
@@ -85,6 +86,7 @@ def find_faults() -> Iterator[str]:
     for snippet in list_snippets():
         if not find_encoding_fault(snippet):
             yield from find_long_snippet(snippet)
+    yield from find_shown_faults()
 
 
 def _find_page_faults(page: Page) -> Iterator[str]:

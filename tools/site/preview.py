@@ -35,7 +35,13 @@ def list_modified(root: Path) -> dict[str, dict[Path, int]]:
     folders = {
         "zh": [root / "docs" / "zh"],
         "en": [root / "docs" / "en", root / "mkdocs.en.yml"],
-        "both": [root / "mkdocs.yml", root / "theme", SNIPPETS, RECORD],
+        "both": [
+            root / "mkdocs.yml",
+            root / "docs" / "shown.toml",
+            root / "theme",
+            SNIPPETS,
+            RECORD,
+        ],
     }
     return {
         part: {
