@@ -13,6 +13,7 @@ from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
 from tools.proof.snippets import OUTPUT, list_snippets, location, snippet_name
 from tools.site.faults import find_long_snippet
 from tools.site.pages import INCLUDE, Page, pages
+from tools.site.shown import find_shown_faults
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 COLUMNS = 80
@@ -98,6 +99,10 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
         if snippet_name(snippet)
         not in shown.get(home := f"{Path(snippet_name(snippet)).parent}.md", ())
     )
+
+
+def test_every_name_that_a_listing_shows_is_there() -> None:
+    report(find_shown_faults())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

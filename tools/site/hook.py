@@ -49,7 +49,7 @@ _ICON = re.compile(
     r"--md-(?:admonition|annotation|footnotes|path|post|source|status|tabbed|tag|tasklist|version)"
     r"-?[\w-]*:url\([^)]*\);?"
 )
-"""Pictures in Material's style sheet for what no page has: a tenth of it, and in front of the text."""
+"""Pictures in Material's style sheet for what no page has: a tenth of its weight."""
 
 _COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _SPACE = re.compile(r"\s+")
