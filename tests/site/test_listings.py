@@ -1,4 +1,4 @@
-"""Listings as a reader meets them: the answer first, the point in sight, the rest one click away."""
+"""Listings as a reader meets them: answer first, the point in sight, the rest one click away."""
 
 from statistics import median
 from typing import Any
@@ -20,8 +20,9 @@ PROSE = {"zh": 60, "en": 120}
 LONG = "pool/size/"
 
 LISTINGS = """() => [...document.querySelectorAll(".snippet")].map(card => {
-    const code = card.querySelector("code"), style = getComputedStyle(code)
-    const inside = code.getBoundingClientRect().height - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom)
+    const code = card.querySelector("pre > code"), style = getComputedStyle(code)
+    const around = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom)
+    const inside = code.getBoundingClientRect().height - around
     return {
         name: card.querySelector("[download]").textContent,
         text: code.textContent,
@@ -38,7 +39,8 @@ PART_OF_CODE = """() => {
 HEADINGS = """() => {
     const found = new Set()
     let heading = ""
-    for (const each of document.querySelectorAll("article :is(h1, h2, h3)[id], article .highlight")) {
+    const all = document.querySelectorAll("article :is(h1, h2, h3)[id], article .highlight")
+    for (const each of all) {
         if (/^H[123]$/.test(each.tagName)) heading = each.id
         else if (heading) found.add(heading)
     }
@@ -46,15 +48,18 @@ HEADINGS = """() => {
 }"""
 PROSE_BEFORE_CODE = """id => {
     let count = 0, inside = false
-    for (const each of document.querySelectorAll("article :is(h1, h2, h3, p, li, td, th, .highlight)")) {
+    const all = "article :is(h1, h2, h3, p, li, td, th, .highlight)"
+    for (const each of document.querySelectorAll(all)) {
         if (each.id === id) inside = true
         else if (!inside) continue
         else if (each.matches("h1, h2, h3, .highlight")) break
-        else if (each.getBoundingClientRect().top < innerHeight) count += each.textContent.trim().length
+        else if (each.getBoundingClientRect().top < innerHeight)
+            count += each.textContent.trim().length
     }
     return count
 }"""
-HIDDEN = """() => [...document.querySelectorAll(".fold")].filter(fold => fold.getBoundingClientRect().height < 10).length"""
+HIDDEN = """() => [...document.querySelectorAll(".fold")]
+    .filter(fold => fold.getBoundingClientRect().height < 10).length"""
 
 
 def language(path: str) -> str:
@@ -133,7 +138,7 @@ def test_a_fold_opens_in_place_and_closes_again(
 
 
 def test_the_browsers_own_search_opens_a_fold(open_page: OpenPage) -> None:
-    page = open_page(f"en/{LONG}#:~:text=application_name")
+    page = open_page(f"en/{LONG}#:~:text=token_hex")
     button, fold = page.locator(".unfold").first, page.locator(".fold").first
     expect(button).to_have_attribute("aria-expanded", "true")
     assert fold.bounding_box()["height"] > 100  # type: ignore[index]
@@ -170,7 +175,7 @@ def test_a_whole_listing_can_be_selected_and_copied_by_hand(open_page: OpenPage)
     page.evaluate("document.querySelectorAll('.unfold').forEach(button => button.click())")
     name, copied = page.evaluate("""() => {
         const card = document.querySelector(".snippet")
-        getSelection().selectAllChildren(card.querySelector("code"))
+        getSelection().selectAllChildren(card.querySelector("pre > code"))
         return [card.querySelector("[download]").textContent, getSelection().toString()]
     }""")
     assert copied.strip() == (SNIPPETS / name).read_text("utf-8").strip()

@@ -1,6 +1,7 @@
 """What a listing folds: by its structure, and by the names that its author chose."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ def test_a_listing_folds_whole_lines_and_no_printed_one(snippet: Path) -> None:
     text = snippet.read_text("utf-8")
     lines = text.splitlines()
     folds = find_folds(text, tuple(shown.load_shown().get(snippet_name(snippet), ())))
-    assert all(one.end < other.start for one, other in zip(folds, folds[1:], strict=False))
+    assert all(one.end < other.start for one, other in pairwise(folds))
     assert all(1 <= fold.start < fold.end <= len(lines) for fold in folds)
     assert all(fold.names for fold in folds)
     report(
