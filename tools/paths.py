@@ -12,5 +12,7 @@ PROGRAMS = (SNIPPETS / "sizing/measure/sweep.py",)
 differs from run to run. So nothing proves it by its output."""
 RECORD = CACHE / "proofs.json"
 """What `tools.proof` found out last, and the site shows."""
+RECORDINGS = CACHE / "recordings"
+"""A file for each snippet: its run, step by step."""
 
 LANGUAGES = ("zh", "en")

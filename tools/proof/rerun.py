@@ -10,13 +10,14 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, TextIO, cast
 
 from tools.proof.compare import normalize_wording
+from tools.proof.recording import Recording
 from tools.proof.snippets import OUTPUT, location
 from tools.proof.waits import list_waits
 
@@ -40,10 +41,14 @@ class Rerun:
 
     text: str = ""
     problem: str = ""
+    recording: Recording | None = None
+    """If it was asked for."""
 
 
 @contextlib.contextmanager
-def rerun(snippet: Path, database_url: str) -> Iterator[Rerun]:
+def rerun(
+    snippet: Path, database_url: str, recorded_from: str = "", change: Callable[[], None] | None = None
+) -> Iterator[Rerun]:
     """Run a snippet in a new process and write its printed lines under its print() calls.
 
     The process stays until the block ends: what the snippet did not close is open meanwhile.
@@ -51,6 +56,9 @@ def rerun(snippet: Path, database_url: str) -> Iterator[Rerun]:
     Args:
         snippet: A file below `snippets/`.
         database_url: What the snippet finds in `DATABASE_URL`.
+        recorded_from: Another database of the server, from which a recorder looks on. Without it
+            there is none, and nothing of SQLAlchemy is touched.
+        change: What to do to SQLAlchemy before, for the tests.
 
     Yields:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
@@ -58,7 +66,8 @@ def rerun(snippet: Path, database_url: str) -> Iterator[Rerun]:
     ours, theirs = _process.Pipe()
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
         child = _process.Process(
-            target=_rerun_here, args=(snippet, database_url, folder, DEADLINE, theirs)
+            target=_rerun_here,
+            args=(snippet, database_url, folder, DEADLINE, theirs, recorded_from, change),
         )
         child.start()
         _running.add(child.pid)
@@ -113,6 +122,8 @@ def _rerun_here(
     folder: str,
     deadline: float,
     parent: "_Answer[Rerun, Any]",
+    recorded_from: str,
+    change: Callable[[], None] | None,
 ) -> None:
     os.setpgid(0, 0)
     os.environ["DATABASE_URL"] = database_url
@@ -127,8 +138,11 @@ def _rerun_here(
 
     signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, deadline)
+    if change:
+        change()
     with _silence(Path(folder)):
-        found = _print_lines("\n".join(line for _, line in code) + "\n", place)
+        text = "\n".join(line for _, line in code) + "\n"
+        found = _record(text, place, recorded_from) if recorded_from else _print_lines(text, place)
         if not found.problem and (left := place.name_lines(" and ".join(_left_running(folder)))):
             problem = f"{location(snippet)}: ends while it still waits {left}; end that first"
             found = Rerun(problem=problem)
@@ -206,6 +220,19 @@ def _print_lines(code: str, place: _Place) -> Rerun:
         where = location(place.snippet, place.number(forgotten[0]))
         return Rerun(problem=f"{where}: a coroutine was never awaited; write `await` before it")
     return Rerun(text=example.source)
+
+
+def _record(code: str, place: _Place, server_url: str) -> Rerun:
+    from tools.proof.hooks import install
+    from tools.proof.joining import make_recording
+    from tools.proof.observed import Eye
+    from tools.proof.recorder import Recorder
+
+    recorder = Recorder(place.folder, Eye(server_url, os.environ["DATABASE_URL"]))
+    install(recorder)
+    found = _print_lines(code, place)
+    recorder.tell("end", None)
+    return replace(found, recording=make_recording(recorder, place.snippet, place.number))
 
 
 def _watch_for_forgotten_awaits() -> list[int]:

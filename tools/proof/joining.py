@@ -1,0 +1,296 @@
+"""What a recorder kept, made into the steps that a reader watches: few, and each shows something."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tools.proof.observed import PoolSeen
+from tools.proof.recorder import LONGEST_TEXT, Connection, Moment, Recorder
+from tools.proof.recording import MOST_STEPS, Recording, Step
+from tools.proof.snippets import OUTPUT, digest
+from tools.proof.whereabouts import Actor
+
+TOLD = frozenset({"print", "wait", "timeout", "error", "kill", "invalidate", "detach", "end"})
+"""Events that are steps even where the picture stays."""
+
+
+def make_recording(
+    recorder: Recorder, snippet: Path, number: Callable[[int], int]
+) -> Recording:
+    """The recording of a run that has ended.
+
+    Args:
+        recorder: What followed it.
+        snippet: The file below `snippets/`.
+        number: Tells the line of the snippet by that of the copy that ran.
+    """
+    moments = recorder.moments
+    letters = _give_letters(recorder)
+    places = [place for place in recorder.places if _is_used(place, moments)]
+    actors = _list_actors(recorder, places)
+    steps = [_make_step(moment, places, actors, letters, number) for moment in moments]
+    _take_printed_lines(steps, snippet.read_text("utf-8").splitlines())
+    return Recording(
+        sha256=digest(snippet),
+        engines=[
+            {"name": each.name, "size": each.size, "overflow": each.overflow, "pool": each.kind}
+            for each in places
+        ],
+        tasks=_name(list(dict.fromkeys(actors.values()))),
+        steps=join(steps),
+    )
+
+
+def _is_used(place: PoolSeen, moments: Iterable[Moment]) -> bool:
+    return any(
+        now.place is place and (now.lent or now.free or now.waiting)
+        for moment in moments
+        for now in moment.pools
+    )
+
+
+def _list_actors(recorder: Recorder, places: list[PoolSeen]) -> dict[Actor, Actor]:
+    """Those who did anything that is shown; what runs outside of tasks is `main` like its task."""
+    used = set[Actor]()
+    for moment in recorder.moments:
+        used.update(moment.actors)
+        for now in moment.pools:
+            if now.place in places:
+                used.update(now.waiting, (actor for _, actor in now.lent))
+    found = {actor: actor for actor in recorder.where.actors if actor in used}
+    program = recorder.where.program
+    if program in found:
+        same = [actor for actor in found if actor.base == program.base]
+        found[program] = same[0] if same[0] is not program else same[-1]
+    return found
+
+
+def _give_letters(recorder: Recorder) -> dict[str | Connection, str]:
+    """A letter for each connection of a pool, then one for each other backend."""
+    known = [each for each in recorder.connections if not each.place.observer]
+    letters: dict[str | Connection, str] = {
+        connection: letter(at) for at, connection in enumerate(known)
+    }
+    by_process = {connection.pid: connection for connection in known}
+    for moment in recorder.moments:
+        for key, pid, _, _ in moment.backends:
+            if key not in letters:
+                connection = by_process.get(pid)
+                letters[key] = (
+                    letters[connection] if connection else letter(len(set(letters.values())))
+                )
+    return letters
+
+
+def letter(number: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    return (letter(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
+
+
+def _make_step(
+    moment: Moment,
+    places: list[PoolSeen],
+    actors: dict[Actor, Actor],
+    letters: dict[str | Connection, str],
+    number: Callable[[int], int],
+) -> Step:
+    known = list(dict.fromkeys(actors.values()))
+
+    def task(actor: Actor) -> int:
+        return known.index(actors[actor])
+
+    seen = {id(now.place): now for now in moment.pools}
+    pools: list[dict[str, list[Any]]] = []
+    counters = []
+    tasks = [task(actor) for actor in moment.actors]
+    for place in places:
+        now = seen.get(id(place))
+        counters.append(now.counters if now else None)
+        pools.append({
+            "lent": [[letters[c] if c else "", task(who)] for c, who in now.lent] if now else [],
+            "free": [letters[c] if c else "" for c in now.free] if now else [],
+            "waiting": [task(who) for who in now.waiting] if now else [],
+        })  # fmt: skip
+    return Step(
+        line=number(moment.line),
+        event=moment.event,
+        tasks=tasks,
+        letters=[letters[connection] for connection in moment.connections],
+        text=moment.text,
+        engine=places.index(moment.place) if moment.place in places else None,
+        pools=pools,
+        backends=[
+            [letters[key], state, " ".join(query.split())[:LONGEST_TEXT]]
+            for key, _, state, query in moment.backends
+        ],
+        counters=counters,
+        gone=sorted({letters[key] for key, pid, _, _ in moment.backends if pid in moment.closed}),
+    )
+
+
+def _name(actors: list[Actor]) -> list[str]:
+    """Their names, `guest 3` where there are several of one name."""
+    several, seen, names = Counter(actor.base for actor in actors), Counter[str](), []
+    for actor in actors:
+        seen[actor.base] += 1
+        names.append(f"{actor.base} {seen[actor.base]}" if several[actor.base] > 1 else actor.base)
+    return names
+
+
+def _take_printed_lines(steps: list[Step], lines: list[str]) -> None:
+    """Say of each print what stands under it in the file."""
+    printed = Counter[int]()
+    for step in steps:
+        if step.event != "print":
+            continue
+        at = step.line
+        while at < len(lines) and not OUTPUT.match(lines[at]):
+            at += 1
+        at += printed[step.line]
+        printed[step.line] += 1
+        if at < len(lines) and OUTPUT.match(lines[at]):
+            step.text = OUTPUT.sub("", lines[at])
+
+
+def join(steps: list[Step]) -> list[Step]:
+    """Fewer steps that tell the same: those that say the same join, those that show nothing go."""
+    steps = _join_equal(_shorten_taking(_shorten_returning(_drop_connects(steps))))
+    steps = _join_equal(_drop_unseen(steps))
+    for shorten in (_drop_ends, _take_with_statement, _thin):
+        if len(steps) <= MOST_STEPS:
+            break
+        steps = _join_equal(shorten(steps))
+    return steps
+
+
+def _drop_connects(steps: list[Step]) -> list[Step]:
+    """A connection that is lent as soon as it is open is seen when it is lent."""
+    return [
+        step for step, after in zip(steps, [*steps[1:], None], strict=True)
+        if not (step.event == "connect" and _follows(step, after, "checkout"))
+    ]  # fmt: skip
+
+
+def _follows(step: Step, after: Step | None, *events: str) -> bool:
+    return bool(
+        after and after.event in events
+        and (after.tasks, after.letters) == (step.tasks, step.letters)
+    )  # fmt: skip
+
+
+def _runs(steps: list[Step], events: Iterable[str]) -> list[list[Step]]:
+    """The steps, cut so that those of these events which follow each other are together."""
+    wanted = frozenset(events)
+    cut: list[list[Step]] = []
+    for step in steps:
+        if cut and step.event in wanted and cut[-1][-1].event in wanted:
+            cut[-1].append(step)
+        else:
+            cut.append([step])
+    return cut
+
+
+def _shorten_returning(steps: list[Step]) -> list[Step]:
+    """Where several tasks return connections, the end of a transaction is seen at the return."""
+    kept = []
+    for run in _runs(steps, ("rollback", "commit", "checkin", "close")):
+        many = len({step.tasks[0] for step in run}) > 1
+        kept += _drop_ends(run) if many else run
+    return kept
+
+
+def _drop_ends(steps: list[Step]) -> list[Step]:
+    """Without those ends of transactions after which the next of the connection is its return."""
+    kept = []
+    for at, step in enumerate(steps):
+        if step.event in ("rollback", "commit"):
+            after = _next_of(steps, at)
+            if after and after.event in ("checkin", "close") and after.tasks == step.tasks:
+                continue
+        kept.append(step)
+    return kept
+
+
+def _next_of(steps: list[Step], at: int) -> Step | None:
+    """The next step that concerns the same connections."""
+    for step in steps[at + 1 :]:
+        if set(step.letters) & set(steps[at].letters):
+            return step
+    return None
+
+
+def _shorten_taking(steps: list[Step]) -> list[Step]:
+    """Where several tasks take a connection and run a statement, that is one step of each."""
+    kept = []
+    for run in _runs(steps, ("open", "connect", "checkout", "sql")):
+        many = len({step.tasks[0] for step in run}) > 1
+        kept += _take_with_statement(run) if many else run
+    return kept
+
+
+def _take_with_statement(steps: list[Step]) -> list[Step]:
+    """A connection on which its task runs a statement next is lent when that has run."""
+    kept: list[Step] = []
+    taken = set[str]()
+    for at, step in enumerate(steps):
+        if step.event == "checkout" and not step.text:
+            after = _next_of(steps, at)
+            if after and after.event == "sql" and after.tasks == step.tasks:
+                taken.update(step.letters)
+                continue
+        if step.event == "sql" and taken & set(step.letters):
+            taken.difference_update(step.letters)
+            step = replace(step, event="checkout")
+        kept.append(step)
+    return kept
+
+
+def _drop_unseen(steps: list[Step]) -> list[Step]:
+    kept: list[Step] = []
+    for step in steps:
+        if step.event in TOLD or not kept or _picture(kept[-1]) != _picture(step):
+            kept.append(step)
+    return kept
+
+
+def _picture(step: Step) -> object:
+    return step.pools, step.backends
+
+
+def _thin(steps: list[Step]) -> list[Step]:
+    """Without every second of those steps whose like stands beside them, until few are left."""
+    while len(steps) > MOST_STEPS:
+        kept = [
+            step for at, step in enumerate(steps)
+            if step.event in TOLD or at % 2 == 0 or not _is_like(step, steps[at - 1])
+        ]  # fmt: skip
+        if len(kept) == len(steps):
+            break
+        steps = kept
+    return steps
+
+
+def _is_like(step: Step, other: Step) -> bool:
+    return (step.event, step.line) == (other.event, other.line)
+
+
+def _join_equal(steps: list[Step]) -> list[Step]:
+    """Steps in a row that say the same, of several tasks or of one, are one step."""
+    joined: list[Step] = []
+    for step in steps:
+        last = joined[-1] if joined else None
+        if last and step.event not in ("print", "end") and _says(last) == _says(step):
+            joined[-1] = replace(
+                step,
+                tasks=list(dict.fromkeys(last.tasks + step.tasks)),
+                letters=list(dict.fromkeys(last.letters + step.letters)),
+            )
+        else:
+            joined.append(step)
+    return joined
+
+
+def _says(step: Step) -> object:
+    return step.event, step.line, step.engine, step.text

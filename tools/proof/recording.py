@@ -1,0 +1,100 @@
+"""A recorded run: what pools, tasks and backends did, step by step, as the page replays it."""
+
+import gzip
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tools.paths import RECORDINGS
+from tools.proof.snippets import digest, snippet_name
+
+MOST_STEPS = 60
+"""What somebody watches to the end."""
+MOST_BYTES = 10 * 1024
+"""Gzipped."""
+
+
+@dataclass
+class Step:
+    """One step, and all that is to be seen after it."""
+
+    line: int
+    """Of the snippet's file; 0 if unknown."""
+    event: str
+    tasks: list[int]
+    """Who did it; several where steps were joined."""
+    letters: list[str] = field(default_factory=list)
+    """The connections concerned."""
+    text: str = ""
+    engine: int | None = None
+    pools: list[dict[str, list[Any]]] = field(default_factory=list)
+    """One for each engine: `lent`, pairs of letter and task; `free`, letters; `waiting`, tasks."""
+    backends: list[list[str]] = field(default_factory=list)
+    """Letter, state, last statement."""
+    counters: list[dict[str, int] | None] = field(default_factory=list)
+    """What each pool itself counted at that moment; kept for the tests, not published."""
+    gone: list[str] = field(default_factory=list)
+    """Letters of connections that the client has closed; kept for the tests, not published."""
+
+
+@dataclass
+class Recording:
+    """The run of one snippet."""
+
+    sha256: str = ""
+    """Of the snippet's file."""
+    versions: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    """Why there is nothing to be published, one sentence; else empty."""
+    engines: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """The recording in a file; nothing where none can be read."""
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            found["steps"] = [Step(**step) for step in found["steps"]]
+            return cls(**found)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def save(self, path: Path) -> None:
+        """Write it; whoever reads meanwhile sees the old one or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.new")
+        beside.write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
+        os.replace(beside, path)
+
+    def publish(self) -> str:
+        """What the browser gets."""
+        steps = []
+        for step in self.steps:
+            told = {
+                key: value
+                for key, value in asdict(step).items()
+                if key not in ("counters", "gone") and value is not None and value != ""
+            }
+            steps.append(told)
+        whole = {"engines": self.engines, "tasks": self.tasks, "steps": steps}
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+
+    def weight(self) -> int:
+        """Bytes of what is published, gzipped."""
+        return len(gzip.compress(self.publish().encode("utf-8"), mtime=0))
+
+
+def recording_path(snippet: Path) -> Path:
+    """Where the recording of a snippet is kept."""
+    return RECORDINGS / Path(snippet_name(snippet)).with_suffix(".json")
+
+
+def find_recording(snippet: Path) -> Recording | None:
+    """What was recorded of a snippet as it stands, if it may be published."""
+    found = Recording.load(recording_path(snippet))
+    if found and not found.problem and found.sha256 == digest(snippet):
+        return found
+    return None

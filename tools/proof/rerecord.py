@@ -1,0 +1,94 @@
+"""Record the runs of snippets, so that readers can watch them: `tools record`."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+
+from tools.paths import SNIPPETS
+from tools.postgres import Server, find_postgres, fresh_database
+from tools.proof.compare import find_difference
+from tools.proof.record import current_versions
+from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, recording_path
+from tools.proof.rerun import rerun, stop_running
+from tools.proof.snippets import digest, list_snippets, location, snippet_name
+
+UNFOLLOWED: dict[str, str] = {}
+"""Snippets that nobody can watch, and why."""
+
+
+def record(
+    snippet: Path, server: Server, change: Callable[[], None] | None = None
+) -> Recording:
+    """Run a snippet once more, in a database of its own, with a recorder.
+
+    Args:
+        snippet: A file below `snippets/`.
+        server: Where to run it.
+        change: What to do to SQLAlchemy before, for the tests.
+
+    Returns:
+        The recording; or one that says in a sentence why there is none.
+    """
+    with fresh_database(server.url) as url, rerun(snippet, url, server.url, change) as result:
+        found = result.recording or Recording()
+        found.sha256, found.versions = digest(snippet), current_versions(server)
+        found.problem = result.problem or find_difference(
+            snippet, snippet.read_text("utf-8"), result.text
+        )
+    if not found.problem and len(found.steps) > MOST_STEPS:
+        found.problem = f"{location(snippet)}: takes {len(found.steps)} steps, {MOST_STEPS} at most"
+    if not found.problem and found.weight() > MOST_BYTES:
+        found.problem = f"{location(snippet)}: its recording has {found.weight()} bytes gzipped"
+    return found
+
+
+def record_all(server: Server, wanted: Iterable[Path] | None = None) -> list[str]:
+    """Record the snippets that are not recorded yet as they stand, with these versions.
+
+    Args:
+        server: Where to run them.
+        wanted: Snippet files; all of them if not given.
+
+    Returns:
+        Why some cannot be published, one sentence each.
+    """
+    versions = current_versions(server)
+    asked = [each for each in wanted or list_snippets() if snippet_name(each) not in UNFOLLOWED]
+    todo = [each for each in asked if not _is_recorded(each, versions)]
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        click.progressbar(length=len(todo), label="Recording runs", show_pos=True) as bar,
+    ):
+        running = {pool.submit(record, snippet, server): snippet for snippet in todo}
+        try:
+            for done in as_completed(running):
+                done.result().save(recording_path(running[done]))
+                bar.update(1)
+        except BaseException:  # such as Ctrl-C: wait for no snippet
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_running()
+            raise
+    found = [Recording.load(recording_path(snippet)) for snippet in asked]
+    return [recording.problem for recording in found if recording and recording.problem]
+
+
+def _is_recorded(snippet: Path, versions: dict[str, str]) -> bool:
+    found = Recording.load(recording_path(snippet))
+    return bool(found and (found.sha256, found.versions) == (digest(snippet), versions))
+
+
+def record_changed() -> list[str]:
+    """Record what changed since it was recorded; the problems, one sentence each."""
+    changed = [
+        each
+        for each in list_snippets()
+        if snippet_name(each) not in UNFOLLOWED
+        and not ((found := Recording.load(recording_path(each))) and found.sha256 == digest(each))
+    ]
+    if not changed:
+        return []
+    with find_postgres() as server:
+        return record_all(server, changed)
