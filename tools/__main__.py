@@ -47,8 +47,9 @@ def _leave(number: int, frame: object) -> None:
 @click.option("--fresh", is_flag=True, help="Run again what is proved already.")
 @names
 def prove(snippets: tuple[str, ...], fresh: bool) -> None:
-    """Prove the named snippets, or all that are not proved as they stand."""
+    """Prove the named snippets, or all that are not proved as they stand, and record them."""
     from tools.proof.prove import forget_proofs, prove_all, select_snippets
+    from tools.proof.rerecord import record_all
 
     if fresh:
         forget_proofs()
@@ -56,6 +57,27 @@ def prove(snippets: tuple[str, ...], fresh: bool) -> None:
     with find_postgres() as server:
         click.echo(f"PostgreSQL {server.version}, {server.origin}", err=True)
         problems = prove_all(server, wanted)
+        told = record_all(server, wanted)
+    for problem in told:  # a run that cannot be watched is no fault of the snippet
+        click.echo(problem, err=True)
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(bool(problems))
+
+
+@main.command()
+@names
+def record(snippets: tuple[str, ...]) -> None:
+    """Record the runs of the named snippets anew, or of all that changed."""
+    from tools.proof.prove import select_snippets
+    from tools.proof.recording import recording_path
+    from tools.proof.rerecord import record_all
+
+    wanted = select_snippets(snippets) if snippets else None
+    for snippet in wanted or ():
+        recording_path(snippet).unlink(missing_ok=True)
+    with find_postgres() as server:
+        problems = record_all(server, wanted)
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(bool(problems))

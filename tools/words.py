@@ -15,6 +15,7 @@ CARD: Words = {
         "unproved": "本次构建未验证",
         "program": "每次跑出的数都不一样，所以没有输出可核对；它有自己的测试",
         "failed": "✗ 最近一次运行没有通过：{problem}",
+        "watch": "看它运行",
         "needs": "另需 pip install {packages}",
     },
     "en": {
@@ -24,6 +25,7 @@ CARD: Words = {
         "unproved": "Not proved in this build",
         "program": "Prints other numbers each time, so there is no output to prove; it has tests",
         "failed": "✗ The last run failed: {problem}",
+        "watch": "Watch it run",
         "needs": "also needs pip install {packages}",
     },
 }

@@ -61,6 +61,9 @@ def install(recorder: Recorder) -> None:
         original = vars(owner)[name]
         inner = original.__func__ if isinstance(original, classmethod) else original
         replaced = functools.wraps(inner)(around(recorder, inner))
+        # A snippet that looks who called it passes over what is SQLAlchemy's.
+        file = inner.__code__.co_filename
+        replaced.__code__ = replaced.__code__.replace(co_filename=file)
         setattr(owner, name, classmethod(replaced) if inner is not original else replaced)
     _listen(recorder)
 

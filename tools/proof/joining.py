@@ -16,6 +16,12 @@ TOLD = frozenset({"print", "wait", "timeout", "error", "kill", "invalidate", "de
 """Events that are steps even where the picture stays."""
 
 
+LANDMARKS = frozenset({"print", "error", "timeout", "kill", "end"})
+"""Events that are never skipped."""
+LONGEST_ROUND = 12
+"""Steps."""
+
+
 def make_recording(
     recorder: Recorder, snippet: Path, number: Callable[[int], int]
 ) -> Recording:
@@ -70,13 +76,14 @@ def _list_actors(recorder: Recorder, places: list[PoolSeen]) -> dict[Actor, Acto
 def _give_letters(recorder: Recorder) -> dict[str | Connection, str]:
     """A letter for each connection of a pool, then one for each other backend."""
     known = [each for each in recorder.connections if not each.place.observer]
+    watched = {each.pid for each in recorder.connections if each.place.observer}
     letters: dict[str | Connection, str] = {
         connection: letter(at) for at, connection in enumerate(known)
     }
     by_process = {connection.pid: connection for connection in known}
     for moment in recorder.moments:
         for key, pid, _, _ in moment.backends:
-            if key not in letters:
+            if key not in letters and pid not in watched:
                 connection = by_process.get(pid)
                 letters[key] = (
                     letters[connection] if connection else letter(len(set(letters.values())))
@@ -124,9 +131,10 @@ def _make_step(
         backends=[
             [letters[key], state, " ".join(query.split())[:LONGEST_TEXT]]
             for key, _, state, query in moment.backends
+            if key in letters
         ],
         counters=counters,
-        gone=sorted({letters[key] for key, pid, _, _ in moment.backends if pid in moment.closed}),
+        gone=sorted({letters[key] for key, pid, _, _ in moment.backends if pid in moment.closed and key in letters}),
     )
 
 
@@ -158,7 +166,7 @@ def join(steps: list[Step]) -> list[Step]:
     """Fewer steps that tell the same: those that say the same join, those that show nothing go."""
     steps = _join_equal(_shorten_taking(_shorten_returning(_drop_connects(steps))))
     steps = _join_equal(_drop_unseen(steps))
-    for shorten in (_drop_ends, _take_with_statement, _thin):
+    for shorten in (_skip_rounds, _drop_ends, _take_with_statement, _skip_rounds, _thin):
         if len(steps) <= MOST_STEPS:
             break
         steps = _join_equal(shorten(steps))
@@ -259,21 +267,52 @@ def _picture(step: Step) -> object:
     return step.pools, step.backends
 
 
+def _skip_rounds(steps: list[Step]) -> list[Step]:
+    """Of rounds that are alike, such as those of a loop, the first two and the last."""
+    kept: list[Step] = []
+    at = 0
+    while at < len(steps):
+        length, rounds = _find_rounds(steps, at)
+        kept += steps[at : at + 2 * length]
+        kept += steps[at + max(2, rounds - 1) * length : at + rounds * length]
+        at += rounds * length
+    return kept
+
+
+def _find_rounds(steps: list[Step], at: int) -> tuple[int, int]:
+    """How many steps a round has that begins here, and how many rounds there are."""
+    best = 1, 1
+    for length in range(1, LONGEST_ROUND + 1):
+        first = [_kind(step) for step in steps[at : at + length]]
+        if len(first) < length or any(step.event in LANDMARKS for step in steps[at : at + length]):
+            break
+        rounds = 1
+        while [
+            _kind(step) for step in steps[at + rounds * length : at + (rounds + 1) * length]
+        ] == first:
+            rounds += 1
+        if rounds > 2 and rounds * length > best[0] * best[1]:
+            best = length, rounds
+    return best
+
+
+def _kind(step: Step) -> object:
+    return step.event, step.line, step.engine
+
+
 def _thin(steps: list[Step]) -> list[Step]:
-    """Without every second of those steps whose like stands beside them, until few are left."""
+    """Without every second of the steps that only show a change, until few are left."""
     while len(steps) > MOST_STEPS:
-        kept = [
-            step for at, step in enumerate(steps)
-            if step.event in TOLD or at % 2 == 0 or not _is_like(step, steps[at - 1])
-        ]  # fmt: skip
+        kept: list[Step] = []
+        skipped = True
+        for step in steps:
+            skipped = step.event not in TOLD and not skipped
+            if not skipped:
+                kept.append(step)
         if len(kept) == len(steps):
             break
         steps = kept
     return steps
-
-
-def _is_like(step: Step, other: Step) -> bool:
-    return (step.event, step.line) == (other.event, other.line)
 
 
 def _join_equal(steps: list[Step]) -> list[Step]:

@@ -51,7 +51,7 @@ class Moment:
     pools: list[PoolNow]
     backends: list[Backend]
     closed: frozenset[int]
-    """Processes of the backends whose clients have closed the connection."""
+    """Processes of the backends whose connections are closed by the client, or detached."""
 
 
 class Recorder:
@@ -159,7 +159,7 @@ class Recorder:
             return
         vars(error)["_told"] = True
         vars(getattr(error, "orig", None) or error)["_told"] = True
-        first = normalize_wording(str(error)).strip().split("\n")[0]
+        first = normalize_wording(str(getattr(error, "orig", None) or error)).strip().split("\n")[0]
         text = f"{type(error).__name__}: {first}".rstrip(": ")
         self.tell(event, place, text=text, line=self.where.raised_at(error))
 
@@ -176,7 +176,7 @@ class Recorder:
     ) -> None:
         pools = [self._look_at(each) for each in self.places if not each.observer]
         backends = self._look_at_server()
-        closed = frozenset(each.pid for each in self.connections if each.closed)
+        closed = frozenset(each.pid for each in self.connections if each.closed or each.detached)
         there = {pid for _, pid, _, _ in backends}
         killed = [
             each for each in self.connections

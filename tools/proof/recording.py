@@ -36,7 +36,7 @@ class Step:
     counters: list[dict[str, int] | None] = field(default_factory=list)
     """What each pool itself counted at that moment; kept for the tests, not published."""
     gone: list[str] = field(default_factory=list)
-    """Letters of connections that the client has closed; kept for the tests, not published."""
+    """Letters of connections that the client has closed or detached; for the tests, as well."""
 
 
 @dataclass

@@ -15,8 +15,19 @@ from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, recording_p
 from tools.proof.rerun import rerun, stop_running
 from tools.proof.snippets import digest, list_snippets, location, snippet_name
 
-UNFOLLOWED: dict[str, str] = {}
-"""Snippets that nobody can watch, and why."""
+_NO_CONNECTION = "no engine of it ever opens a connection"
+_ELSEWHERE = "what it shows happens in another process"
+UNFOLLOWED = {
+    "pool/classes/refused.py": _NO_CONNECTION,
+    "pool/dispose/fork.py": _ELSEWHERE,
+    "pool/size/processes.py": _ELSEWHERE,
+    "sessions/dependency/leftovers.py": _NO_CONNECTION,
+    "sessions/fastapi/app.py": "an application, which its page runs in others",
+    "start/quickstart/mend_url.py": _NO_CONNECTION,
+    "start/quickstart/parts.py": _NO_CONNECTION,
+    "start/quickstart/wrong_scheme.py": _NO_CONNECTION,
+}
+"""Snippets whose runs nobody can watch, and why."""
 
 
 def record(
@@ -56,10 +67,11 @@ def record_all(server: Server, wanted: Iterable[Path] | None = None) -> list[str
         Why some cannot be published, one sentence each.
     """
     versions = current_versions(server)
-    asked = [each for each in wanted or list_snippets() if snippet_name(each) not in UNFOLLOWED]
+    every = list_snippets() if wanted is None else wanted
+    asked = [each for each in every if snippet_name(each) not in UNFOLLOWED]
     todo = [each for each in asked if not _is_recorded(each, versions)]
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool,  # most of them wait
         click.progressbar(length=len(todo), label="Recording runs", show_pos=True) as bar,
     ):
         running = {pool.submit(record, snippet, server): snippet for snippet in todo}

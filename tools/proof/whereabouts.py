@@ -12,12 +12,15 @@ import weakref
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import greenlet
 
 from tools.proof.waits import read_stack
+
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
 @dataclass(eq=False)
@@ -62,7 +65,7 @@ class Whereabouts:
         code = getattr(coro, "cr_code", None)
         if code and code.co_filename.startswith(self._folder):
             return True
-        while frame and "/asyncio/" in frame.f_code.co_filename:
+        while frame and frame.f_code.co_filename.startswith(_ASYNCIO):
             frame = frame.f_back
         return bool(frame and frame.f_code.co_filename.startswith(self._folder))
 
@@ -86,7 +89,7 @@ class Whereabouts:
                 break
             task = creator
         coroutine: Any = task.get_coro()
-        return self._actors.setdefault(task, Actor(coroutine.__name__))
+        return self._actors.setdefault(task, Actor(getattr(coroutine, "__name__", "aclose")))
 
     def line(self) -> int:
         """The line of the copy that is run now; 0 if none is."""

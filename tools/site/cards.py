@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.paths import PROGRAMS, SNIPPETS
 from tools.proof.record import Record
+from tools.proof.recording import find_recording
 from tools.proof.snippets import OUTPUT
 from tools.site.folding import Fold, find_folds
 from tools.site.listing import render_code
@@ -108,6 +109,7 @@ def render_snippet_cards(
         if source:
             links += f'<a href="{escape(source + name)}">{words["source"]}</a>'
         folds = _list_folds(name, shown)
+        links += _render_watch(name, language, download.replace("snippets/", "recordings/"))
         return (
             f'<div class="snippet {proof.state}">{_render_claim(name, language)}'
             '<div class="language-python highlight">'
@@ -135,6 +137,15 @@ def _render_claim(name: str, language: str) -> str:
     claim = escape((chinese if language == "zh" else english).replace("\n", " "))
     marked = re.sub("`([^`]+)`", r"<code>\1</code>", claim)
     return f'<div class="claim" data-search-exclude>{marked}</div>' if claim else ""
+
+
+def _render_watch(name: str, language: str, recordings: str) -> str:
+    """What opens the replay of a run, if it was recorded; theme/assets/player does the rest."""
+    if not find_recording(SNIPPETS / name):
+        return ""
+    place = f"{recordings}{name.removesuffix('.py')}.json"
+    words = CARD[language]["watch"]
+    return f'<button type="button" class="watch" data-recording="{place}">{words}</button>'
 
 
 def _describe_needs(name: str, language: str) -> str:

@@ -26,6 +26,8 @@ from mkdocs.utils import get_relative_url
 
 from tools.paths import CACHE, ROOT, SNIPPETS
 from tools.proof.record import Record
+from tools.proof.recording import find_recording
+from tools.proof.snippets import list_snippets, snippet_name
 from tools.site import cards, llms
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
@@ -107,7 +109,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Stop at a page that cannot be made; publish each snippet once, for both languages.
+    """Stop at a page that cannot be made; publish each snippet and its recording once.
 
     Raises:
         Abort: Says file, line and cure, a sentence for each fault.
@@ -119,6 +121,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path in sorted(SNIPPETS.rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
+        for path in list_snippets():
+            if recording := find_recording(path):
+                name = f"recordings/{Path(snippet_name(path)).with_suffix('.json')}"
+                files.append(File.generated(config, name, content=recording.publish()))
     return files
 
 

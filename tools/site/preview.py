@@ -19,6 +19,7 @@ from mkdocs.livereload import LiveReloadServer
 from tools.paths import DOCS, RECORD, ROOT, SNIPPETS, THEME
 from tools.proof.prove import prove_changed
 from tools.proof.record import Record
+from tools.proof.rerecord import record_changed
 from tools.proof.snippets import list_snippets
 from tools.site.faults import find_faults
 from tools.site.languages import CHINESE, ENGLISH, LANGUAGES, Language
@@ -124,6 +125,7 @@ class Preview:
     def _prove(self) -> list[str]:
         try:
             prove_changed()
+            record_changed()
         except Exception as error:  # whatever it is, the pages are not proved, and say so
             return [f"{error}; the outputs on these pages were not proved"]
         return []

@@ -8,6 +8,7 @@ import click
 
 from tools.postgres import find_postgres
 from tools.proof.prove import prove_all
+from tools.proof.rerecord import record_all
 from tools.site.hook import build_language
 from tools.site.languages import Language
 from tools.site.preview import Preview
@@ -38,6 +39,7 @@ def serve(port: str) -> int:
         with find_postgres() as server:
             click.echo(f"PostgreSQL {server.version}, {server.origin}")
             prove_all(server)
+            record_all(server)
             os.environ["DATABASE_URL"] = server.url  # for snippets that change while we serve
             click.echo(f"The guide: http://{address}/ and http://{address}/en/")
             Preview(address, build).run()
