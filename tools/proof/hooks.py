@@ -200,9 +200,7 @@ def _around_return(recorder: Recorder, original: Any) -> Any:
         if not place:
             return original(pool, record)
         entry.dropped = False
-        if record.dbapi_connection is None and not (
-            entry.connection and entry.connection.closed
-        ):
+        if record.dbapi_connection is None and not (entry.connection and entry.connection.closed):
             entry.connection = None  # it was detached, or there never was one
         try:
             original(pool, record)

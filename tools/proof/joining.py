@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tools.proof.observed import PoolSeen
-from tools.proof.recorder import LONGEST_TEXT, Connection, Moment, Recorder
+from tools.proof.observed import Connection, PoolSeen
+from tools.proof.recorder import LONGEST_TEXT, Moment, PoolNow, Recorder
 from tools.proof.recording import MOST_STEPS, Recording, Step
 from tools.proof.snippets import OUTPUT, digest
 from tools.proof.whereabouts import Actor
@@ -22,9 +22,31 @@ LONGEST_ROUND = 12
 """Steps."""
 
 
-def make_recording(
-    recorder: Recorder, snippet: Path, number: Callable[[int], int]
-) -> Recording:
+@dataclass(frozen=True)
+class _Cast:
+    """What has a name in a recording."""
+
+    places: list[PoolSeen]
+    actors: dict[Actor, Actor]
+    letters: dict[str | Connection, str]
+    """By connection, and by backend."""
+    pooled: frozenset[int]
+    """Processes of the backends that a pool opened."""
+
+    def tasks(self) -> list[Actor]:
+        """Who is named, once."""
+        return list(dict.fromkeys(self.actors.values()))
+
+    def task(self, actor: Actor) -> int:
+        """The number of a task."""
+        return self.tasks().index(self.actors[actor])
+
+    def letter(self, connection: Connection | None) -> str:
+        """The letter of what is in a place of a pool; none where it is empty, or being opened."""
+        return self.letters[connection] if connection else ""
+
+
+def make_recording(recorder: Recorder, snippet: Path, number: Callable[[int], int]) -> Recording:
     """The recording of a run that has ended.
 
     Args:
@@ -33,10 +55,10 @@ def make_recording(
         number: Tells the line of the snippet by that of the copy that ran.
     """
     moments = recorder.moments
-    letters = _give_letters(recorder)
-    places = [place for place in recorder.places if _is_used(place, moments)]
-    actors = _list_actors(recorder, places)
-    steps = [_make_step(moment, places, actors, letters, number) for moment in moments]
+    places = [place for place in recorder.places if not place.observer and _is_used(place, moments)]
+    pooled = frozenset(connection.pid for connection in recorder.connections)
+    cast = _Cast(places, _list_actors(recorder, places), _give_letters(recorder), pooled)
+    steps = [_make_step(moment, cast, number(moment.line)) for moment in moments]
     _take_printed_lines(steps, snippet.read_text("utf-8").splitlines())
     return Recording(
         sha256=digest(snippet),
@@ -44,7 +66,7 @@ def make_recording(
             {"name": each.name, "size": each.size, "overflow": each.overflow, "pool": each.kind}
             for each in places
         ],
-        tasks=_name(list(dict.fromkeys(actors.values()))),
+        tasks=_name(cast.tasks()),
         steps=join(steps),
     )
 
@@ -96,46 +118,38 @@ def letter(number: int) -> str:
     return (letter(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
-def _make_step(
-    moment: Moment,
-    places: list[PoolSeen],
-    actors: dict[Actor, Actor],
-    letters: dict[str | Connection, str],
-    number: Callable[[int], int],
-) -> Step:
-    known = list(dict.fromkeys(actors.values()))
-
-    def task(actor: Actor) -> int:
-        return known.index(actors[actor])
-
+def _make_step(moment: Moment, cast: _Cast, line: int) -> Step:
     seen = {id(now.place): now for now in moment.pools}
-    pools: list[dict[str, list[Any]]] = []
-    counters = []
-    tasks = [task(actor) for actor in moment.actors]
-    for place in places:
-        now = seen.get(id(place))
-        counters.append(now.counters if now else None)
-        pools.append({
-            "lent": [[letters[c] if c else "", task(who)] for c, who in now.lent] if now else [],
-            "free": [letters[c] if c else "" for c in now.free] if now else [],
-            "waiting": [task(who) for who in now.waiting] if now else [],
-        })  # fmt: skip
+    nows = [seen.get(id(place)) for place in cast.places]
+    backends = [each for each in moment.backends if each[0] in cast.letters]
+    place = moment.place
     return Step(
-        line=number(moment.line),
+        line=line,
         event=moment.event,
-        tasks=tasks,
-        letters=[letters[connection] for connection in moment.connections],
+        tasks=[cast.task(actor) for actor in moment.actors],
+        letters=[cast.letter(connection) for connection in moment.connections],
         text=moment.text,
-        engine=places.index(moment.place) if moment.place in places else None,
-        pools=pools,
+        engine=cast.places.index(place) if place in cast.places else None,
+        pools=[_draw(now, cast) for now in nows],
         backends=[
-            [letters[key], state, " ".join(query.split())[:LONGEST_TEXT]]
-            for key, _, state, query in moment.backends
-            if key in letters
+            [cast.letters[key], state, " ".join(query.split())[:LONGEST_TEXT]]
+            for key, _, state, query in backends
         ],
-        counters=counters,
-        gone=sorted({letters[key] for key, pid, _, _ in moment.backends if pid in moment.closed and key in letters}),
+        counters=[now.counters if now else None for now in nows],
+        gone=[cast.letters[key] for key, pid, _, _ in backends if pid in moment.closed],
+        own=[cast.letters[key] for key, pid, _, _ in backends if pid not in cast.pooled],
     )
+
+
+def _draw(now: PoolNow | None, cast: _Cast) -> dict[str, list[Any]]:
+    """What is in a pool; nothing if there is no such pool yet."""
+    if not now:
+        return {"lent": [], "free": [], "waiting": []}
+    return {
+        "lent": [[cast.letter(connection), cast.task(actor)] for connection, actor in now.lent],
+        "free": [cast.letter(connection) for connection in now.free],
+        "waiting": [cast.task(actor) for actor in now.waiting],
+    }
 
 
 def _name(actors: list[Actor]) -> list[str]:
@@ -273,8 +287,8 @@ def _skip_rounds(steps: list[Step]) -> list[Step]:
     at = 0
     while at < len(steps):
         length, rounds = _find_rounds(steps, at)
-        kept += steps[at : at + 2 * length]
-        kept += steps[at + max(2, rounds - 1) * length : at + rounds * length]
+        kept += steps[at : at + min(rounds, 2) * length]
+        kept += steps[at + max(rounds - 1, 2) * length : at + rounds * length]
         at += rounds * length
     return kept
 

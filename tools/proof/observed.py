@@ -89,9 +89,7 @@ def describe_pool(pool: Pool, name: str) -> PoolSeen:
         size, overflow = 0, -1
     elif isinstance(pool, SingletonThreadPool):
         size = int(pool.size)
-    return PoolSeen(
-        name, type(pool).__name__, size, overflow, weakref.ref(pool), name == "watcher"
-    )
+    return PoolSeen(name, type(pool).__name__, size, overflow, weakref.ref(pool), name == "watcher")
 
 
 class Eye:

@@ -153,7 +153,9 @@ class Recorder:
             finally:
                 self._busy = False
 
-    def tell_error(self, error: BaseException, place: PoolSeen | None, event: str = "error") -> None:
+    def tell_error(
+        self, error: BaseException, place: PoolSeen | None, event: str = "error"
+    ) -> None:
         """An exception is raised, or leaves a block; each is told once."""
         if vars(error).get("_told") or isinstance(error, GeneratorExit):
             return

@@ -37,6 +37,8 @@ class Step:
     """What each pool itself counted at that moment; kept for the tests, not published."""
     gone: list[str] = field(default_factory=list)
     """Letters of connections that the client has closed or detached; for the tests, as well."""
+    own: list[str] = field(default_factory=list)
+    """Letters of backends that never belonged to a pool; for the tests, as well."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Recording:
             told = {
                 key: value
                 for key, value in asdict(step).items()
-                if key not in ("counters", "gone") and value is not None and value != ""
+                if key not in ("counters", "gone", "own") and value is not None and value != ""
             }
             steps.append(told)
         whole = {"engines": self.engines, "tasks": self.tasks, "steps": steps}

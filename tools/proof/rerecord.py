@@ -1,13 +1,13 @@
 """Record the runs of snippets, so that readers can watch them: `tools record`."""
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import click
 
-from tools.paths import SNIPPETS
 from tools.postgres import Server, find_postgres, fresh_database
 from tools.proof.compare import find_difference
 from tools.proof.record import current_versions
@@ -15,6 +15,8 @@ from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, recording_p
 from tools.proof.rerun import rerun, stop_running
 from tools.proof.snippets import digest, list_snippets, location, snippet_name
 
+RECORDER = ("hooks", "joining", "observed", "recorder", "recording", "whereabouts")
+"""The modules that make a recording what it is."""
 _NO_CONNECTION = "no engine of it ever opens a connection"
 _ELSEWHERE = "what it shows happens in another process"
 UNFOLLOWED = {
@@ -28,11 +30,11 @@ UNFOLLOWED = {
     "start/quickstart/wrong_scheme.py": _NO_CONNECTION,
 }
 """Snippets whose runs nobody can watch, and why."""
+ENDS_LENT = frozenset[str]()
+"""Snippets that show connections which never come back: theirs are lent when all ends."""
 
 
-def record(
-    snippet: Path, server: Server, change: Callable[[], None] | None = None
-) -> Recording:
+def record(snippet: Path, server: Server, change: Callable[[], None] | None = None) -> Recording:
     """Run a snippet once more, in a database of its own, with a recorder.
 
     Args:
@@ -45,15 +47,35 @@ def record(
     """
     with fresh_database(server.url) as url, rerun(snippet, url, server.url, change) as result:
         found = result.recording or Recording()
-        found.sha256, found.versions = digest(snippet), current_versions(server)
-        found.problem = result.problem or find_difference(
-            snippet, snippet.read_text("utf-8"), result.text
-        )
-    if not found.problem and len(found.steps) > MOST_STEPS:
-        found.problem = f"{location(snippet)}: takes {len(found.steps)} steps, {MOST_STEPS} at most"
-    if not found.problem and found.weight() > MOST_BYTES:
-        found.problem = f"{location(snippet)}: its recording has {found.weight()} bytes gzipped"
+        found.sha256, found.versions = digest(snippet), versions_of_recording(server)
+        text = snippet.read_text("utf-8")
+        found.problem = result.problem or find_difference(snippet, text, result.text)
+    found.problem = found.problem or _find_fault(snippet, found)
     return found
+
+
+def _find_fault(snippet: Path, recording: Recording) -> str:
+    """Why a run that printed its lines cannot be watched all the same; empty if it can."""
+    if not recording.engines:
+        return (
+            f"{location(snippet)}: no engine of it opens a connection, so there is nothing to "
+            "watch; say so in UNFOLLOWED in tools/proof/rerecord.py"
+        )
+    if (steps := len(recording.steps)) > MOST_STEPS:
+        return (
+            f"{location(snippet)}: its replay has {steps} steps, {MOST_STEPS} at most; shorten it"
+        )
+    if (weight := recording.weight()) > MOST_BYTES:
+        return (
+            f"{location(snippet)}: its replay has {weight} bytes, {MOST_BYTES} at most; shorten it"
+        )
+    return ""
+
+
+def versions_of_recording(server: Server) -> dict[str, str]:
+    """What a recording holds for: other versions, or another recorder, and it is made anew."""
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in RECORDER)
+    return {**current_versions(server), "recorder": hashlib.sha256(code).hexdigest()[:12]}
 
 
 def record_all(server: Server, wanted: Iterable[Path] | None = None) -> list[str]:
@@ -66,7 +88,7 @@ def record_all(server: Server, wanted: Iterable[Path] | None = None) -> list[str
     Returns:
         Why some cannot be published, one sentence each.
     """
-    versions = current_versions(server)
+    versions = versions_of_recording(server)
     every = list_snippets() if wanted is None else wanted
     asked = [each for each in every if snippet_name(each) not in UNFOLLOWED]
     todo = [each for each in asked if not _is_recorded(each, versions)]

@@ -47,7 +47,10 @@ class Rerun:
 
 @contextlib.contextmanager
 def rerun(
-    snippet: Path, database_url: str, recorded_from: str = "", change: Callable[[], None] | None = None
+    snippet: Path,
+    database_url: str,
+    recorded_from: str = "",
+    change: Callable[[], None] | None = None,
 ) -> Iterator[Rerun]:
     """Run a snippet in a new process and write its printed lines under its print() calls.
 

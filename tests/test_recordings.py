@@ -1,0 +1,125 @@
+"""What a reader watches is what happened: each recording against the pool's counters and the server."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.postgres import Server
+from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, Step, recording_path
+from tools.proof.rerecord import ENDS_LENT, UNFOLLOWED, record, versions_of_recording
+from tools.proof.snippets import digest, expected_lines, list_snippets, snippet_name
+
+FOLLOWED = [each for each in list_snippets() if snippet_name(each) not in UNFOLLOWED]
+AGAIN = [
+    each
+    for each in FOLLOWED
+    if snippet_name(each)
+    in {
+        "index/four_moments.py",
+        "pool/size/default.py",
+        "pool/stale/one_dead.py",
+        "sessions/closing/leaving.py",
+        "sessions/nested/circular.py",
+    }
+]
+
+
+@pytest.fixture(scope="session")
+def recorded(server: Server) -> Callable[[Path], Recording]:
+    """Gives the recording of a snippet as it stands; made once, whoever asks."""
+    versions = versions_of_recording(server)
+
+    def find(snippet: Path) -> Recording:
+        found = Recording.load(recording_path(snippet))
+        if not found or (found.sha256, found.versions) != (digest(snippet), versions):
+            found = record(snippet, server)
+            found.save(recording_path(snippet))
+        return found
+
+    return find
+
+
+@pytest.mark.parametrize("snippet", FOLLOWED, ids=snippet_name)
+def test_what_is_shown_agrees_with_the_pool_and_with_the_server(
+    snippet: Path, recorded: Callable[[Path], Recording]
+) -> None:
+    recording = recorded(snippet)
+    assert not recording.problem
+    assert len(recording.steps) <= MOST_STEPS and recording.weight() <= MOST_BYTES
+    faults = [
+        f"step {at} ({step.event}): {fault}"
+        for at, step in enumerate(recording.steps, 1)
+        for fault in (*find_miscounted(step), *find_unexplained(step))
+    ]
+    assert not faults, faults[:3]
+    assert not find_reused(recording.steps)
+    printed = [step.text for step in recording.steps if step.event == "print"]
+    assert Counter(printed) == Counter(expected_lines(snippet))
+    last = recording.steps[-1]
+    assert last.event == "end"
+    ends_lent = any(pool["lent"] or pool["waiting"] for pool in last.pools)
+    assert ends_lent == (snippet_name(snippet) in ENDS_LENT)
+
+
+def find_miscounted(step: Step) -> list[str]:
+    """Pools that count otherwise than they are drawn."""
+    drawn = [{kind: len(pool[kind]) for kind in ("lent", "free")} for pool in step.pools]
+    return [
+        f"the pool counts {counted}, drawn are {shown}"
+        for counted, shown in zip(step.counters, drawn, strict=True)
+        if counted and counted != shown
+    ]
+
+
+def find_unexplained(step: Step) -> list[str]:
+    """Backends that stand in no pool although nobody closed them; one may just be opened."""
+    lent = [letter for pool in step.pools for letter, _ in pool["lent"]]
+    placed = {*lent, *(letter for pool in step.pools for letter in pool["free"])}
+    alone = [b[0] for b in step.backends if b[0] not in placed and b[0] not in step.gone]
+    more = len(alone) - lent.count("") - len(step.own)
+    return [f"{alone} are in no pool"] if more > 0 else []
+
+
+def find_reused(steps: list[Step]) -> set[str]:
+    """Letters that come back after their backend and their place are gone."""
+    gone, seen, back = set[str](), set[str](), set[str]()
+    for step in steps:
+        now = {backend[0] for backend in step.backends}
+        now |= {letter for pool in step.pools for letter, _ in pool["lent"]}
+        now |= {letter for pool in step.pools for letter in pool["free"]}
+        back |= now & gone - {""}
+        seen |= now
+        gone |= seen - now
+    return back
+
+
+@pytest.mark.parametrize("snippet", AGAIN, ids=snippet_name)
+def test_a_second_recording_tells_the_same(
+    snippet: Path, server: Server, recorded: Callable[[Path], Recording]
+) -> None:
+    assert tell(record(snippet, server)) == tell(recorded(snippet))
+
+
+def tell(recording: Recording) -> object:
+    """What a reader may rely on: printed lines, counts when they are printed, who does what."""
+    printed = [
+        (step.text, [[len(pool[kind]) for kind in pool] for pool in step.pools])
+        for step in recording.steps
+        if step.event == "print"
+    ]
+    done = {
+        (recording.tasks[task].split()[0], step.event, step.line)
+        for step in recording.steps
+        for task in step.tasks
+        if step.event not in ("open", "connect", "sql", "rollback")  # joined with the next, or not
+    }
+    return printed, done
+
+
+def test_nearly_all_snippets_can_be_watched_and_the_others_say_why() -> None:
+    names = set(map(snippet_name, list_snippets()))
+    assert not UNFOLLOWED.keys() - names, "there is no such snippet any more: take it off the list"
+    assert all(UNFOLLOWED.values())
+    assert len(FOLLOWED) >= 110
