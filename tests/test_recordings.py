@@ -1,4 +1,4 @@
-"""What a reader watches is what happened: each recording against the pool's counters and the server."""
+"""What a reader watches is what happened, by the pool's own counters and by the server."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +47,8 @@ def test_what_is_shown_agrees_with_the_pool_and_with_the_server(
 ) -> None:
     recording = recorded(snippet)
     assert not recording.problem
-    assert len(recording.steps) <= MOST_STEPS and recording.weight() <= MOST_BYTES
+    assert len(recording.steps) <= MOST_STEPS
+    assert recording.weight() <= MOST_BYTES
     faults = [
         f"step {at} ({step.event}): {fault}"
         for at, step in enumerate(recording.steps, 1)

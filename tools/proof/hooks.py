@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import greenlet
+import greenlet  # type: ignore[import-untyped]
 from pytest_examples import run_code
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Engine
@@ -60,7 +60,7 @@ def install(recorder: Recorder) -> None:
         around = _AROUND[name]
         original = vars(owner)[name]
         inner = original.__func__ if isinstance(original, classmethod) else original
-        replaced = functools.wraps(inner)(around(recorder, inner))
+        replaced: Any = functools.wraps(inner)(around(recorder, inner))
         # A snippet that looks who called it passes over what is SQLAlchemy's.
         file = inner.__code__.co_filename
         replaced.__code__ = replaced.__code__.replace(co_filename=file)
@@ -168,7 +168,8 @@ def _around_connect(recorder: Recorder, original: Any) -> Any:
     def __connect(record: Any) -> None:
         place = recorder.place(record._ConnectionRecord__pool)
         if not place:
-            return original(record)
+            original(record)
+            return
         entry, actor = recorder.entry(record), recorder.where.actor()
         entry.connection = None
         if not any(each is entry for each, _ in place.lent):
@@ -181,7 +182,6 @@ def _around_connect(recorder: Recorder, original: Any) -> Any:
             raise
         entry.connection = recorder.opened(place, record.dbapi_connection)
         recorder.tell("connect", place, [entry.connection])
-        return None
 
     return __connect
 
@@ -198,7 +198,8 @@ def _around_return(recorder: Recorder, original: Any) -> Any:
     def _do_return_conn(pool: Any, record: Any) -> None:
         place, entry = recorder.place(pool), recorder.entry(record)
         if not place:
-            return original(pool, record)
+            original(pool, record)
+            return
         entry.dropped = False
         if record.dbapi_connection is None and not (entry.connection and entry.connection.closed):
             entry.connection = None  # it was detached, or there never was one
@@ -209,7 +210,6 @@ def _around_return(recorder: Recorder, original: Any) -> Any:
             still = any(each is entry for each, _ in place.lent)
             if not entry.dropped and not still and entry not in place.free:
                 place.free.append(entry)
-        return None
 
     return _do_return_conn
 
@@ -275,7 +275,8 @@ def _around_dispose(recorder: Recorder, original: Any) -> Any:
     def dispose(pool: Any) -> None:
         place = recorder.place(pool)
         if not place:
-            return original(pool)
+            original(pool)
+            return
         connections = [entry.connection for entry in place.free]
         place.disposing = True
         recorder.hush(1)
@@ -285,7 +286,6 @@ def _around_dispose(recorder: Recorder, original: Any) -> Any:
             recorder.hush(-1)
         place.free.clear()
         recorder.tell("dispose", place, connections)
-        return None
 
     return dispose
 

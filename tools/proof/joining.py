@@ -1,4 +1,4 @@
-"""What a recorder kept, made into the steps that a reader watches: few, and each shows something."""
+"""What a recorder kept, made into the steps that a reader watches: few, each shows something."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable

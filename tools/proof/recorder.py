@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import greenlet
+import greenlet  # type: ignore[import-untyped]
 from sqlalchemy.pool import Pool
 
 from tools.proof.compare import normalize_wording

@@ -116,7 +116,8 @@ def test_a_connection_whose_line_the_server_cut_is_dead_until_another_takes_its_
     told = events(found, "kill", "invalidate", "close", "open", "checkout")
     assert told.index(("kill", "A")) < len(told) - 1 - told[::-1].index(("checkout", "B"))
     killed = next(step for step in found.steps if step.event == "kill")
-    assert killed.pools[0]["free"] == ["A"] and not killed.backends
+    assert killed.pools[0]["free"] == ["A"]
+    assert not killed.backends
 
 
 def test_a_run_that_notices_the_recorder_is_not_published(snippet: Path, server: Server) -> None:
