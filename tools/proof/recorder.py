@@ -130,9 +130,9 @@ class Recorder:
         text: str = "",
         line: int = 0,
     ) -> None:
-        """Something happened: keep the moment."""
+        """Something happened: keep the moment; of an observer, only what it did to others."""
         if place and place.observer:
-            return
+            event = ""  # its statement may have ended a backend
         line = line or self.where.line()
         actor = self.where.actor()
         known = [connection for connection in connections if connection]
@@ -189,9 +189,10 @@ class Recorder:
             self.moments.append(
                 Moment(line, "kill", [actor], dead[0].place, dead, "", pools, backends, closed)
             )
-        self.moments.append(
-            Moment(line, event, [actor], place, connections, text, pools, backends, closed)
-        )
+        if event:
+            self.moments.append(
+                Moment(line, event, [actor], place, connections, text, pools, backends, closed)
+            )
 
     def _look_at(self, place: PoolSeen) -> PoolNow:
         return PoolNow(
