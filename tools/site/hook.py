@@ -55,6 +55,7 @@ _ICON = re.compile(
 
 _COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _SPACE = re.compile(r"\s+")
+_SCRIPT_MARGIN = re.compile(r"^(?:\s*(?://|/\*\*).*\n|\s+)", re.MULTILINE)
 _BETWEEN = re.compile(r" ?([{};,]) ?")
 _INDENT = re.compile(r"(<pre\b.*?</pre>)|\n\s+", re.DOTALL)
 _PALETTE = re.compile(r'\s*<link rel="stylesheet" href="[^"]*/palette\.\w+\.min\.css">')
@@ -210,6 +211,8 @@ def on_post_build(config: MkDocsConfig) -> None:
     style.write_text(shorten_css(style.read_text("utf-8")), "utf-8")
     for sheet in site.glob("assets/stylesheets/main.*.css"):
         sheet.write_text(_ICON.sub("", sheet.read_text("utf-8")), "utf-8")
+    for script in (site / "assets" / "player").glob("*.js"):
+        script.write_text(shorten_script(script.read_text("utf-8")), "utf-8")
     if find_language(config) == CHINESE and not _site.rendered:
         build_english(config)
 
@@ -217,6 +220,14 @@ def on_post_build(config: MkDocsConfig) -> None:
 def shorten_css(css: str) -> str:
     """A style sheet without comments and indentation."""
     return _BETWEEN.sub(r"\1", _SPACE.sub(" ", _COMMENT.sub("", css))).strip()
+
+
+def shorten_script(script: str) -> str:
+    """A script without the lines that are comments, and without indentation.
+
+    Not for a script in which a string goes on in the next line.
+    """
+    return _SCRIPT_MARGIN.sub("", script)
 
 
 def _describe_pages(search_index: Path, nav: Navigation) -> None:
