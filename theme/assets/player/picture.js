@@ -22,7 +22,7 @@ const list = (names, follows, show) => {
   }
   const said = runs.flatMap(run => run.length > 2 ? words.to(show(run[0]), show(run.at(-1), true)) : run.map(name => show(name)))
   const last = said.pop()
-  return said.length ? said.join(words.comma) + words.and + last : last ?? words.program
+  return said.length ? said.join(words.comma) + words.and + last : last ?? ""
 }
 const listLetters = letters => list([...letters].sort((a, b) => order(a) - order(b)), (a, b) => order(a) + 1 === order(b), letter => chip(letter))
 const listTasks = tasks => list(tasks, (a, b) => {
@@ -44,10 +44,10 @@ const settle = ({ lent, free }, size, before) => {
     return at < 0
   })
   for (const one of late) places[vacant()] = one
-  for (let i = size; i < places.length; i++) { // what exceeds the kept places moves into them as they become vacant
+  for (let i = size; i < places.length; i++) { // from beyond, it moves there when there is room, or when it is free
     let to = vacant()
-    if (places[i]?.free && to >= size) to = places.findLastIndex((one, k) => k < size && !one.free)
-    if (places[i] && to >= 0 && to < i) [places[to], places[i]] = [places[i], places[to]]
+    if (to >= size && places[i]?.free) to = places.findLastIndex((one, k) => k < size && !one.free)
+    if (places[i] && to < size) [places[to], places[i]] = [places[i], places[to]]
   }
   return places
 }
@@ -58,11 +58,15 @@ export const prepare = recording => {
   const nothing = { lent: [], free: [], waiting: [] }
   let places = engines.map(() => [])
   let shown
+  let known = ""
+  for (const engine of engines) engine.keeps = engine.size || (engine.pool === "NullPool" ? 0 : Infinity)
   for (const step of steps) {
     step.letters ??= []
-    step.tasks ??= []
+    step.tasks = step.tasks?.sort((a, b) => a - b) ?? []
+    step.fresh = step.letters.length && !step.letters.some(letter => known.includes(`[${letter}]`))
+    known += step.letters.map(letter => `[${letter}]`)
     step.pools = engines.map((_, e) => step.pools[e] ?? nothing)
-    step.places = places = step.pools.map((pool, e) => settle(pool, engines[e].size, places[e]))
+    step.places = places = step.pools.map((pool, e) => settle(pool, engines[e].keeps, places[e]))
     const busy = [...engines.keys()].filter(e => step.pools[e].waiting.length || places[e].some(Boolean))
     step.shown = shown = busy.length ? busy : shown
   }
@@ -70,35 +74,35 @@ export const prepare = recording => {
   for (const step of steps) step.shown ??= first
   engines.forEach((engine, e) => { // no more rows of places than are ever in use
     const rows = Math.ceil(Math.max(...steps.map(step => step.places[e].length)) / 5) * 5
-    engine.kept = Math.min(engine.size, Math.max(rows, 10))
-    engine.extra = Math.min(Math.max(rows - engine.size, 0), engine.overflow < 0 ? Infinity : engine.overflow)
+    engine.kept = Math.min(engine.keeps, Math.max(rows, 10))
+    engine.extra = Math.min(Math.max(rows - engine.keeps, 0), engine.overflow < 0 ? Infinity : engine.overflow)
   })
   recording.waits = steps.some(({ pools }) => pools.some(({ waiting }) => waiting.length))
   return recording
 }
 
 /** What a sentence may say of a step. */
-export const tell = ({ engines, tasks }, { event, engine, letters, tasks: who, text = "", backends, pools }) => {
-  const { size, pool } = engines[engine] ?? {}
+export const tell = ({ engines, tasks }, { event, engine, letters, tasks: who, text, backends, pools, fresh }) => {
+  const { size, keeps, pool } = engines[engine] ?? {}
   const { lent, free, waiting } = pools[engine] ?? pools[0] ?? {}
   const states = new Set(backends.filter(([letter]) => letters.includes(letter)).map(([, state]) => state))
   return words[event]({
-    who: listTasks(who.map(i => tasks[i])),
+    who: listTasks(who.map(i => tasks[i])) || words.program,
     many: who.length > 1,
     count: who.length,
     on: listLetters(letters),
     several: letters.length > 1,
-    text: code((event === "print" ? "#> " : "") + text),
+    text: text && code((event === "print" ? "#> " : "") + text),
+    fresh,
     now: states.size === 1 && code([...states][0]),
     lent: lent?.length,
     free: free?.length,
-    own: lent?.filter(([, task]) => who.includes(task)).length,
     stuck: lent?.length > 1 && lent.every(([, task]) => waiting.includes(task)),
     over: size && Math.max(0, Math.min(who.length, lent.length + free.length - size)),
     kept: letters.every(letter => free?.includes(letter)),
     full: size && free.length >= size,
     size,
-    pool: size === 0 && escape(pool),
+    pool: keeps === 0 && escape(pool),
     unaware: pools.some(({ lent, free }) => [...free, ...lent.map(([letter]) => letter)].some(letter => letters.includes(letter))),
   })
 }
@@ -115,21 +119,21 @@ const drawPlace = (held, extra, tasks, step) => {
   const dead = letter && !step.backends.some(([other]) => other === letter)
   return `<li class="place ${extra} ${free ? "free" : "lent"} ${now ? "now" : ""}">`
     + (letter ? chip(letter, dead ? "dead" : "", `p${letter}`, `p?${task}`) : `<b class="chip opening" data-key="p${key}"></b>`)
-    + (free ? `<span class="task">${dead ? words.dead : words.free}</span>` : drawTask(tasks[task], `t${task}@${letter}`, letter ? `t${task}@` : `t${task}`))
+    + (free ? `<span class="task">${dead ? words.dead : words.free}</span>` : drawTask(tasks[task], letter ? `t${task}@${letter}` : `t${task}`, `t${task}`))
     + "</li>"
 }
 
 const drawPool = ({ engines, tasks }, step, e) => {
-  const { name, size, overflow, pool, kept, extra } = engines[e]
+  const { name, size, overflow, pool, keeps, kept, extra } = engines[e]
   const { lent, free } = step.pools[e]
   const caption = (setting, meaning) => `<p>${code(setting)} ${meaning}</p>`
   const row = (from, count, kind) => count && `<ol>${Array.from({ length: count }, (_, i) => drawPlace(step.places[e][from + i], kind, tasks, step)).join("")}</ol>`
   return [
     `<section class="pool"><p class="label">${code(name)}<span>${words.count(lent.length, free.length)}</span></p>`,
-    size ? caption(pool === "StaticPool" ? pool : `pool_size=${size}`, words.kept) : caption(pool, words.none),
+    keeps ? caption(pool === "StaticPool" ? pool : `pool_size=${size}`, size ? words.kept : words.all) : caption(pool, words.none),
     row(0, kept, ""),
     size && overflow && caption(`max_overflow=${overflow}`, words.extra),
-    row(size, extra, "extra"),
+    row(keeps, extra, "extra"),
     "</section>",
   ].filter(Boolean).join("")
 }
@@ -177,16 +181,18 @@ export const move = (stage, change) => {
   const before = new Map(Array.from(find(), element => [element.dataset.key, [element, element.getBoundingClientRect()]]))
   change()
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return
+  const gone = new Map(before)
   const timing = { duration: 350, easing: "ease-in-out" }
   for (const element of find()) {
     const { key, from } = element.dataset
-    const [, old] = before.get(key) ?? before.get(from) ?? []
+    const origin = before.has(key) ? key : from
+    const [, old] = before.get(origin) ?? []
     const { x, y } = element.getBoundingClientRect()
-    before.delete(key)
+    gone.delete(origin)
     element.animate([old ? { translate: `${old.x - x}px ${old.y - y}px` } : { opacity: 0, scale: 0.4 }, {}], timing)
   }
   const { x, y } = stage.getBoundingClientRect()
-  for (const [element, old] of before.values()) {
+  for (const [element, old] of gone.values()) {
     element.dataset.key = ""
     element.style.cssText += `;position:absolute;left:${old.x - x}px;top:${old.y - y}px`
     stage.append(element)

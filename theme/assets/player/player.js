@@ -15,7 +15,7 @@ const ICONS = {
 }
 const SPEEDS = [1, 2, 4, 0.5]
 
-const button = name => `<button type="button" name="${name}" title="${words[name]}" aria-label="${words[name]}"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg></button>`
+const button = name => `<button type="button" name="${name}" title="${words[name]}"><svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg></button>`
 
 class Player {
   at = 0
@@ -85,7 +85,8 @@ class Player {
       pressed()
     })
     // On paper stands how it ended.
-    matchMedia("print").addEventListener("change", ({ matches }) => this.show(matches ? this.last : this.at), this.over)
+    this.paper = matchMedia("print")
+    this.paper.addEventListener("change", ({ matches }) => this.show(matches ? this.last : this.at), this.over)
     let width
     this.sizes = new ResizeObserver(() => width !== (width = this.root.clientWidth) && this.reserve())
     this.sizes.observe(this.root)
@@ -95,7 +96,7 @@ class Player {
   reserve() {
     for (const part of [this.said, this.stage]) {
       part.style.minHeight = ""
-      const heights = this.recording.steps.map(step => (this.fill(step), part.offsetHeight))
+      const heights = this.recording.steps.map(step => (this.fill(step), part.getBoundingClientRect().height))
       part.style.minHeight = `${Math.max(...heights)}px`
     }
     this.host.style.setProperty("--above", `${this.root.offsetHeight}px`)
@@ -170,7 +171,7 @@ class Player {
 
   turn(name) {
     const key = this.root.querySelector("[name=play]")
-    key.title = key.ariaLabel = words[name]
+    key.title = words[name]
     key.querySelector("path").setAttribute("d", ICONS[name])
   }
 
@@ -178,7 +179,7 @@ class Player {
     this.speed = speed
     const key = this.root.querySelector("[name=speed]")
     key.textContent = `${SPEEDS[speed]}×`
-    key.title = key.ariaLabel = `${words.speed} ${key.textContent}`
+    key.title = `${words.speed} ${key.textContent}`
   }
 
   get hash() {
