@@ -18,6 +18,10 @@ _LIVE = {"script", "foreignObject", "image", "iframe", "a", "use", "set", "style
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
+_REPLAY = re.compile(r'\bdata-replay="([^"]*)"')
+_WIDE = re.compile(r"[ᄀ-￿]")
+
+
 @cache
 def parse(picture: Path) -> Element | None:
     """The drawing in a file, with its title; nothing where it is no XML."""
@@ -190,6 +194,22 @@ def test_a_page_shows_pictures_of_its_folder() -> None:
         if match[2].endswith(".svg")
         and Path(match[2]).parent.as_posix() not in (Path(page.name).parent.as_posix(), "index")
     )
+
+
+def test_a_picture_that_can_be_watched_stands_on_the_page_of_its_snippet() -> None:
+    def findings() -> Iterator[str]:
+        for language in ("zh", "en"):
+            for page in pages(language):
+                shown = {match[2] for match in INCLUDE.finditer(page.path.read_text("utf-8"))}
+                for picture in (DOCS / language / name for name in shown if name.endswith(".svg")):
+                    for snippet in _REPLAY.findall(picture.read_text("utf-8")):
+                        if f"{snippet}.py" not in shown:
+                            yield (
+                                f"{picture.relative_to(ROOT)}: is to replay {snippet}.py, which "
+                                f"{page.path.relative_to(ROOT)} does not include; include it there"
+                            )
+
+    report(findings())
 
 
 def test_a_page_shows_pictures_of_its_own_chapter_and_each_is_shown() -> None:

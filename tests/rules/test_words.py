@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.report import report
 from tools import words
@@ -9,6 +10,7 @@ from tools.paths import ROOT, THEME
 
 _GAP = re.compile(r"\{[^}]*\}")
 _SCRIPT_TABLE = re.compile(r"^(\s*)(zh|en): \{(.*?)^\1\}", re.MULTILINE | re.DOTALL)
+_FILE_KEY = re.compile(r"^  (\w+):", re.MULTILINE)
 _KEY = re.compile(r"^\s*(\w+):", re.MULTILINE)
 
 
@@ -17,6 +19,18 @@ def tables() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
     for name, table in vars(words).items():
         if name.isupper():
             yield f"tools/words.py: {name}", table["zh"], table["en"]
+
+
+def read_keys(script: Path) -> dict[str, set[str]]:
+    """The keys of a script's words by language: it has both, or the other has a file beside it."""
+    if script.name.startswith("words."):
+        return {
+            language: set(_FILE_KEY.findall(file.read_text("utf-8")))
+            for language in ("zh", "en")
+            if (file := script.with_name(f"words.{language}.js")).is_file()
+        }
+    tables = _SCRIPT_TABLE.findall(script.read_text("utf-8"))
+    return {language: set(_KEY.findall(body)) for _, language, body in tables}
 
 
 def test_both_languages_have_the_same_words() -> None:
@@ -41,10 +55,7 @@ def test_scripts_have_the_same_words_in_both_languages() -> None:
         for script in sorted((THEME / "assets").rglob("*.js")):
             if "vendor" in script.parts:
                 continue
-            found = {
-                language: set(_KEY.findall(body))
-                for _, language, body in _SCRIPT_TABLE.findall(script.read_text("utf-8"))
-            }
+            found = read_keys(script)
             for key in sorted(found.get("zh", set()) ^ found.get("en", set())):
                 where = script.relative_to(ROOT)
                 yield f"{where}: has {key!r} in one language only; write it in both"
@@ -56,3 +67,9 @@ def test_the_words_are_found_where_they_stand() -> None:
     calculator = (THEME / "assets" / "calculator.js").read_text("utf-8")
     assert {language for _, language, _ in _SCRIPT_TABLE.findall(calculator)} == {"zh", "en"}
     assert len(list(tables())) == 5
+
+    player = THEME / "assets" / "player" / "words.zh.js"
+    assert {language: len(keys) > 30 for language, keys in read_keys(player).items()} == {
+        "zh": True,
+        "en": True,
+    }

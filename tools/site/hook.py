@@ -32,6 +32,7 @@ from tools.site import cards, llms
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
 from tools.site.rendered import Rendered
+from tools.site.replays import add_replays
 from tools.site.snippet_index import list_groups
 from tools.site.tables import finish_tables
 from tools.words import SITE
@@ -160,7 +161,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             f"docs/{language.code}/{page.file.src_uri}: {lost} did not get onto the page; mend "
             "tools/site/cards.py, or the settings of pymdownx.highlight in mkdocs.yml"
         )
-    return finish_tables(html)
+    return finish_tables(add_replays(html))
 
 
 def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:

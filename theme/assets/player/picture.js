@@ -1,7 +1,8 @@
 // The picture of a step: who waits, what the pool lends and keeps, what PostgreSQL's backends do.
 
 export const { words } = await import(`./words.${document.documentElement.lang}.js`)
-const MOST = 20 // of those who wait are drawn
+// of those who wait are drawn
+const MOST = 20
 
 const escape = text => text.replace(/[&<>"]/g, sign => `&#${sign.charCodeAt()};`)
 const code = text => `<code>${escape(text)}</code>`
@@ -44,7 +45,8 @@ const settle = ({ lent, free }, size, before) => {
     return at < 0
   })
   for (const one of late) places[vacant()] = one
-  for (let i = size; i < places.length; i++) { // from beyond, it moves there when there is room, or when it is free
+  // from beyond, it moves there when there is room, or when it is free
+  for (let i = size; i < places.length; i++) {
     let to = vacant()
     if (to >= size && places[i]?.free) to = places.findLastIndex((one, k) => k < size && !one.free)
     if (places[i] && to < size) [places[to], places[i]] = [places[i], places[to]]
@@ -72,7 +74,8 @@ export const prepare = recording => {
   }
   const first = steps.find(step => step.shown)?.shown ?? []
   for (const step of steps) step.shown ??= first
-  engines.forEach((engine, e) => { // no more rows of places than are ever in use
+  // no more rows of places than are ever in use
+  engines.forEach((engine, e) => {
     const rows = Math.ceil(Math.max(...steps.map(step => step.places[e].length)) / 5) * 5
     engine.kept = Math.min(engine.keeps, Math.max(rows, 10))
     engine.extra = Math.min(Math.max(rows - engine.keeps, 0), engine.overflow < 0 ? Infinity : engine.overflow)
@@ -140,7 +143,8 @@ const drawPool = ({ engines, tasks }, step, e) => {
 
 const STATES = ["active", "idle in transaction", "idle in transaction (aborted)", "idle"]
 const drawBackends = ({ backends, letters }) => {
-  const rows = {} // those that say the same, together
+  // those that say the same, together
+  const rows = {}
   for (const backend of backends) {
     const [, state, query] = backend
     ;(rows[STATES.indexOf(state) + state + query] ??= []).push(backend)

@@ -15,7 +15,7 @@ const ICONS = {
 }
 const SPEEDS = [1, 2, 4, 0.5]
 
-const button = name => `<button type="button" name="${name}" title="${words[name]}"><svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg></button>`
+const button = name => `<button name="${name}" title="${words[name]}"><svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg></button>`
 
 class Player {
   at = 0
@@ -46,13 +46,14 @@ class Player {
       + `<div class="keys"><span>${["before", "back", "play", "on", "after"].map(button).join("")}</span>`
       + `<span class="time"><input type="range" max="${this.last}" value="0" aria-label="${words.seek}">`
       + `${this.prints.map(i => `<i style="--at:${i / this.last}"></i>`).join("")}</span><span class="count" role="status"></span>`
-      + `<span><button type="button" name="speed"></button>${["link", "close"].map(button).join("")}</span></div>`
+      + `<span><button name="speed"></button>${["link", "close"].map(button).join("")}</span></div>`
     for (const part of ["said", "stage", "line", "count"]) this[part] = root.querySelector(`.${part}`)
     this.range = root.querySelector("input")
     this.tune(0)
     if (this.besides) {
       this.listing.parentElement.before(root)
-      this.listing.tabIndex = 0 // the keyboard can scroll it
+      // the keyboard can scroll it
+      this.listing.tabIndex = 0
     } else this.host.append(root)
     this.host.classList.add("watched")
     this.opener.ariaExpanded = true
@@ -78,7 +79,8 @@ class Player {
         Home: () => this.go(0),
         End: () => this.go(this.last),
         Escape: act.close,
-        " ": !event.target.closest("button") && act.play, // a button has its own
+        // a button has its own
+        " ": !event.target.closest("button") && act.play,
       }[event.key]
       if (!pressed) return
       event.preventDefault()
@@ -228,7 +230,8 @@ export const watch = async (opener, step) => {
     open = new Player(opener, recording)
     open.reserve()
     const { top, bottom } = open.root.parentElement.getBoundingClientRect()
-    if (top < 50 || bottom > innerHeight) open.root.parentElement.scrollIntoView() // under the header
+    // under the header
+    if (top < 50 || bottom > innerHeight) open.root.parentElement.scrollIntoView()
     open.root.querySelector("[name=play]").focus({ preventScroll: true })
   }
   if (step) open.go(step - 1)
