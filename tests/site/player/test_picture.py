@@ -159,7 +159,7 @@ def test_each_event_is_a_sentence(open_page: OpenPage, address: str, language: s
     assert "\n".join(told) == SENTENCES[language]
 
 
-COLORS = """() => [...document.querySelectorAll(".stage .chip:not(.opening)")]
+COLORS = """() => [...document.querySelectorAll(".stage .chip:not(.opening, .dead)")]
     .map(chip => [chip.textContent, getComputedStyle(chip).backgroundColor])"""
 
 

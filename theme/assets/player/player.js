@@ -22,6 +22,7 @@ class Player {
   speed = 0
   bar = Object.assign(document.createElement("span"), { className: "here" })
   over = new AbortController()
+  paper = matchMedia("print")
 
   constructor(opener, recording) {
     this.recording = prepare(recording)
@@ -86,9 +87,7 @@ class Player {
       event.preventDefault()
       pressed()
     })
-    // On paper stands how it ended.
-    this.paper = matchMedia("print")
-    this.paper.addEventListener("change", ({ matches }) => this.show(matches ? this.last : this.at), this.over)
+    this.paper.addEventListener("change", () => this.show(), this.over)
     let width
     this.sizes = new ResizeObserver(() => width !== (width = this.root.clientWidth) && this.reserve())
     this.sizes.observe(this.root)
@@ -102,7 +101,7 @@ class Player {
       part.style.minHeight = `${Math.max(...heights)}px`
     }
     this.host.style.setProperty("--above", `${this.root.offsetHeight}px`)
-    this.show(this.at)
+    this.show()
   }
 
   fill(step) {
@@ -111,7 +110,9 @@ class Player {
     this.stage.ariaLabel = summarize(step)
   }
 
-  show(i) {
+  show() {
+    // On paper stands how it ended.
+    const i = this.paper.matches ? this.last : this.at
     const step = this.recording.steps[i]
     const { line } = step
     move(this.stage, () => this.fill(step))
@@ -147,16 +148,18 @@ class Player {
 
   go(i) {
     this.pause()
-    this.show(this.at = Math.max(0, Math.min(i, this.last)))
+    this.at = Math.max(0, Math.min(i, this.last))
+    this.show()
   }
 
   play() {
-    if (this.at === this.last) this.show(this.at = 0)
+    if (this.at === this.last) this.go(0)
     const wait = () => {
       const said = this.said.textContent
       const read = 900 + 35 * said.length + 50 * said.replace(/[^\u4e00-\u9fff]/g, "").length
       this.timer = setTimeout(() => {
-        this.show(++this.at)
+        this.at++
+        this.show()
         if (this.at === this.last) this.pause()
         else wait()
       }, read / SPEEDS[this.speed])
