@@ -430,8 +430,8 @@ def read_options(words: Sequence[str] | None = None) -> Namespace:
     return at
 
 
-def main() -> int:
-    at, code = read_options(), 2
+def main(words: Sequence[str] | None = None) -> int:
+    at, code = read_options(words), 2
     with suppress(KeyboardInterrupt):
         code = look_once(at)
         while at.watch:
