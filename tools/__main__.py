@@ -135,6 +135,14 @@ def serve() -> None:
 
 
 @main.command()
+def examine() -> None:
+    """Write down what the doctor prints of an ill server; takes a little over a minute."""
+    from tools.measure.examine import examine
+
+    examine()
+
+
+@main.command()
 def bench() -> None:
     """Measure what the pages on sizing show; takes four minutes on a quiet machine."""
     from tools.measure.bench import bench

@@ -7,7 +7,10 @@ DOCS = ROOT / "docs"
 SNIPPETS = ROOT / "snippets"
 THEME = ROOT / "theme"
 CACHE = ROOT / ".cache"
-PROGRAMS = (SNIPPETS / "sizing/measure/sweep.py",)
+PROGRAMS = (
+    SNIPPETS / "sizing/measure/sweep.py",
+    SNIPPETS / "troubleshooting/doctor/doctor.py",
+)
 """What readers run on their own database: tested, but longer than a snippet, and what it prints
 differs from run to run. So nothing proves it by its output."""
 RECORD = CACHE / "proofs.json"
