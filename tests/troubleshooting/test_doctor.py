@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-from snippets.troubleshooting.doctor import doctor
+import snippets.troubleshooting.doctor.doctor as doctor
 from tests.report import report
 from tests.serving import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
@@ -752,6 +752,18 @@ def test_every_page_that_it_names_is_there() -> None:
         for place in sorted(places)
         for language in LANGUAGES
         if not is_there(place, language)
+    )
+
+
+def test_the_page_explains_every_finding_threshold_and_exit_code() -> None:
+    rows = [f"| `{kind}` | " for kind in doctor.KINDS]
+    rows += [f"| `--{name}` | {value:g} | " for name, (value, _) in doctor.THRESHOLDS.items()]
+    rows += [f"| {code} | " for code in range(3)]
+    report(
+        f"{page.file}: lacks the row {row}; say what it means"
+        for page in PAGES
+        for row in rows
+        if row not in page.path.read_text("utf-8")
     )
 
 
