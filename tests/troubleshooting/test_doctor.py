@@ -651,7 +651,7 @@ async def test_it_gives_up_after_its_timeout(
     admin = await stage.open("admin")
     code, _, complaints = await printed(capsys, stage.url, "--timeout=0.5")
     assert code == 2
-    assert re.match("Cannot look: (no answer in 0.5 s|canceling statement due to)", complaints)
+    assert re.match("Cannot look: (no answer in time|canceling statement due to)", complaints)
     looking = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doctor'"
     async with asyncio.timeout(DEADLINE):
         while await admin.fetchval(looking):
@@ -757,7 +757,7 @@ def test_every_page_that_it_names_is_there() -> None:
 
 def test_the_page_explains_every_finding_threshold_and_exit_code() -> None:
     rows = [f"| `{kind}` | " for kind in doctor.KINDS]
-    rows += [f"| `--{name}` | {value:g} | " for name, (value, _) in doctor.THRESHOLDS.items()]
+    rows += [f"| `--{name}` | {value:g} | " for name, (value, _) in doctor.NUMBERS.items()]
     rows += [f"| {code} | " for code in range(3)]
     report(
         f"{page.file}: lacks the row {row}; say what it means"

@@ -188,7 +188,7 @@ KINDS = {
     for at in range(0, len(LINES), 5)
     for name, page in [LINES[at].split()]
 }
-THRESHOLDS = {
+NUMBERS = {
     "stuck": (60.0, "seconds idle in transaction"),
     "leaked": (900.0, "seconds idle in transaction until it looks leaked"),
     "aborted": (10.0, "seconds in a transaction that failed"),
@@ -197,7 +197,10 @@ THRESHOLDS = {
     "near": (80.0, "percent of a limit"),
     "xids": (100_000, "transactions whose old rows vacuum cannot remove"),
     "pool": (0, "connections that one application's pools may keep; 0: any"),
+    "timeout": (5.0, "seconds until it gives up"),
+    "watch": (0.0, "seconds until it looks again; 0: it looks once"),
 }
+FULL, ERRORS = "sizing/arithmetic/#refused", "start/quickstart/#errors"
 ILL = "stuck", "leaked", "aborted", "slow"
 PLACES = {"host", "port", "user", "password", "sslmode", "sslrootcert"}
 FAULTS = OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError
@@ -247,8 +250,9 @@ async def look(at: Namespace) -> dict[str, list[Facts]]:
             asyncio.timeout(at.timeout),
             connection.transaction(readonly=True),
         ):
-            limit = f"SET LOCAL statement_timeout = {1000 * at.timeout:.0f}"
-            await connection.execute(limit)
+            await connection.execute(
+                f"SET LOCAL statement_timeout = {1000 * at.timeout:.0f}"
+            )
             for name, query in queries.items():
                 rows = await connection.fetch(*query)
                 found[name] = [clean_row(row, at.queries) for row in rows]
@@ -264,26 +268,20 @@ def diagnose(found: Mapping[str, list[Facts]], at: Namespace) -> Facts:
     [server], groups, limits = found["server"], found["groups"], found["limits"]
     ill = [row for row in groups if row["kind"] in ILL]
     full = [limit for limit in limits if limit.pop("ill")]
-    unseen = {
-        "hidden": sum(
-            row["count"] for row in groups if row["kind"] == "hidden"
-        ),
-        "proxy": int(server["proxy"]),
-    }
+    findings = [*ill, *found["chains"], *full, *found["holders"]]
+    hidden = [row["count"] for row in groups if row["kind"] == "hidden"]
+    unseen = [
+        {"kind": kind, "count": count, "role": server["role"]}
+        for kind, count in (("hidden", sum(hidden)), ("proxy", server["proxy"]))
+        if count
+    ]
     return {
         "time": datetime.now().astimezone().isoformat(" ", "seconds"),
         "server": server,
         "limits": limits,
         "groups": groups,
-        "findings": [
-            tell(one, at)
-            for one in (*ill, *found["chains"], *full, *found["holders"])
-        ],
-        "unseen": [
-            tell({"kind": kind, "count": count, "role": server["role"]}, at)
-            for kind, count in unseen.items()
-            if count
-        ],
+        "findings": [tell(one, at) for one in findings],
+        "unseen": [tell(one, at) for one in unseen],
     }
 
 
@@ -306,11 +304,8 @@ def span(seconds: float | None) -> str:
         return "?"
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return (
-        f"{seconds / 60:.0f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.0f} h"
-    )
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"
 
 
 def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -330,36 +325,32 @@ def render(report: Facts, at: Namespace) -> Iterator[str]:
     """The report for people, a paragraph at a time."""
     label = {name: words[at.lang] for name, words in LABELS.items()}
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    red, green, plain = (
-        ("\x1b[31m", "\x1b[32m", "\x1b[m") if color else ("",) * 3
-    )
-    limits = (
+    red, green, plain = (f"\x1b[{n}m" if color else "" for n in (31, 32, 0))
+    limits = [
         "{scope} {name} {used}/{room}".format(**one) for one in report["limits"]
+    ]
+    yield "  ".join(
+        [report["time"], "PostgreSQL " + report["server"]["version"], *limits]
     )
-    yield f"{report['time']}  PostgreSQL {report['server']['version']}  {'  '.join(limits)}"
+    numbers = {
+        str(one.get("pids")): n for n, one in enumerate(report["findings"], 1)
+    }
+    names = "count", "app", "role", "database", "state"
     rows = [label["columns"].split()]
     for row in report["groups"]:
-        ill = [
-            n
-            for n, one in enumerate(report["findings"], 1)
-            if one.items() >= row.items()
-        ]
-        verdict = label["see"].format(*ill) if ill else label[row["kind"]]
-        known = (
-            row["count"],
-            row["app"],
-            row["role"],
-            row["database"],
-            row["state"] or "?",
-        )
-        rows.append([*map(str, known), span(row["age"]), verdict])
+        number = numbers.get(str(row["pids"]))
+        verdict = label["see"].format(number) if number else label[row["kind"]]
+        known = [str(row[name] or "?") for name in names]
+        rows.append([*known, span(row["age"]), verdict])
     yield "\n".join(align(rows))
     for number, one in enumerate(report["findings"], 1):
-        yield f"{red}{number}. {one['says']}{plain}\n   {one['do']}\n   {one['page']}"
+        says = f"{red}{number}. {one['says']}{plain}"
+        yield f"{says}\n   {one['do']}\n   {one['page']}"
     if not report["findings"]:
         yield f"{green}{label['healthy']}{plain}"
     for one in report["unseen"]:
-        yield f"{label['unseen'].format(one['says'])}\n   {one['do']}\n   {one['page']}"
+        says = label["unseen"].format(one["says"])
+        yield f"{says}\n   {one['do']}\n   {one['page']}"
 
 
 def look_once(at: Namespace) -> int:
@@ -367,64 +358,33 @@ def look_once(at: Namespace) -> int:
     try:
         report = diagnose(asyncio.run(look(at)), at)
     except FAULTS as error:
-        reason = (
-            str(error).partition("\n")[0] or f"no answer in {at.timeout:g} s"
-        )
-        if (
-            type(error) is ValueError
-        ):  # its text may hold a part of the password
-            reason = "no URL like postgresql://user:password@host:5432/database"
-        full = getattr(error, "sqlstate", "") == "53300"
-        page = (
-            "sizing/arithmetic/#refused" if full else "start/quickstart/#errors"
-        )
-        print(LABELS["cannot"][at.lang].format(reason), file=sys.stderr)
-        print(f"   {address(page, at)}", file=sys.stderr)
+        says = str(error).partition("\n")[0] or "no answer in time"
+        if type(error) is ValueError:  # which may quote some of the password
+            says = "no URL like postgresql://user:password@host:5432/database"
+        is_full = getattr(error, "sqlstate", "") == "53300"
+        page = address(FULL if is_full else ERRORS, at)
+        says = LABELS["cannot"][at.lang].format(says)
+        print(f"{says}\n   {page}", file=sys.stderr, flush=True)
         return 2
-    text = (
-        json.dumps(report, ensure_ascii=False)
-        if at.json
-        else "\n\n".join(render(report, at))
-    )
-    print(text, flush=True)
+    if at.json:
+        print(json.dumps(report, ensure_ascii=False), flush=True)
+    else:
+        print("\n\n".join(render(report, at)), flush=True)
     return 1 if report["findings"] else 0
 
 
 def read_options(words: Sequence[str] | None = None) -> Namespace:
-    parser = ArgumentParser(
-        description="Looks at the connections of a PostgreSQL server.",
-        epilog="Exits with 0 if all is fine, 1 if something is ill, 2 if it cannot look.",
-    )
+    parser = ArgumentParser(description=__doc__)
+    parser.epilog = "Exit code: 0 all fine, 1 something ill, 2 it cannot look."
     add = parser.add_argument
-    add(
-        "--url",
-        default=os.environ.get("DATABASE_URL", ""),
-        help="for DATABASE_URL",
-    )
+    add("--url", default=os.getenv("DATABASE_URL", ""), help="for DATABASE_URL")
     add("--lang", choices=LANGUAGES, default="en")
     add("--json", action="store_true", help="a line of JSON for each look")
-    add("--watch", type=float, metavar="SECONDS", help="look again and again")
-    add(
-        "--timeout",
-        type=float,
-        default=5,
-        metavar="SECONDS",
-        help="for an answer (5)",
-    )
-    add(
-        "--queries",
-        action="store_true",
-        help="whole statements, values and all",
-    )
-    add("--site", default="", help="address of the guide, put before its pages")
-    for name, (value, what) in THRESHOLDS.items():
-        add(
-            f"--{name}",
-            type=type(value),
-            default=value,
-            metavar="N",
-            help=f"{what} (%(default)g)",
-        )
+    add("--queries", action="store_true", help="statements whole, with values")
+    add("--site", default="", help="address of the guide, before its pages")
+    for name, (value, what) in NUMBERS.items():
+        what += f" ({value:g})"
+        add(f"--{name}", type=type(value), default=value, help=what)
     at = parser.parse_args(words)
     at.lang = LANGUAGES.index(at.lang)
     return at
