@@ -67,7 +67,6 @@ def test_the_words_are_found_where_they_stand() -> None:
     calculator = (THEME / "assets" / "calculator.js").read_text("utf-8")
     assert {language for _, language, _ in _SCRIPT_TABLE.findall(calculator)} == {"zh", "en"}
     assert len(list(tables())) == 5
-
     player = THEME / "assets" / "player" / "words.zh.js"
     assert {language: len(keys) > 30 for language, keys in read_keys(player).items()} == {
         "zh": True,
