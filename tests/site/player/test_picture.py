@@ -206,7 +206,11 @@ FOLD = """([name, line]) => {
     fold.hidden = true
     button.className = "unfold ours"
     button.ariaExpanded = "false"
-    button.onclick = () => { button.ariaExpanded = "true"; fold.hidden = false }
+    button.onclick = event => {
+        event.stopPropagation() // the page has folds of its own
+        button.ariaExpanded = "true"
+        fold.hidden = false
+    }
     const [before, after] = [lines.slice(0, line - 1).join(""), lines.slice(line).join("")]
     code.replaceChildren(before, button, fold, after)
 }"""
