@@ -176,7 +176,7 @@ def test_a_preview_builds_only_the_language_that_changed(
     monkeypatch.setattr(preview, "ROOT", tmp_path)
     monkeypatch.setattr(preview, "SNIPPETS", tmp_path / "snippets")
     monkeypatch.setattr(preview, "RECORD", tmp_path / ".cache/proofs.json")
-    for found in ("prove_changed", "find_faults", "list_snippets"):
+    for found in ("prove_changed", "record_changed", "find_faults", "list_snippets"):
         monkeypatch.setattr(preview, found, list)
 
     def build(language: Language, folder: Path, rendered: Rendered) -> None:

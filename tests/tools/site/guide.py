@@ -7,6 +7,8 @@ from pathlib import Path
 from tools.paths import ROOT
 from tools.postgres import Server
 from tools.proof.record import Entry, Record, current_versions
+from tools.proof.recording import Recording
+from tools.proof.rerecord import versions_of_recording
 from tools.proof.snippets import digest
 
 SNIPPET = '''"""{claim} is {claim}.
@@ -70,7 +72,17 @@ def write_guide(folder: Path, server: Server) -> Path:
         entries[f"pool/{name}/one.py"] = Entry(digest(snippet), "2026-01-01", ok=True)
     shutil.copy(ROOT / "snippets/ruff.toml", folder / "snippets")
     Record(current_versions(server), entries).save(folder / ".cache/proofs.json")
+    count_as_recorded(folder, server)
     return folder
+
+
+def count_as_recorded(folder: Path, server: Server) -> None:
+    """Let the snippets of a guide count as recorded; nobody can watch them."""
+    versions = versions_of_recording(server)
+    for snippet in (folder / "snippets").rglob("*.py"):
+        place = folder / ".cache/recordings" / snippet.relative_to(folder / "snippets")
+        recording = Recording(digest(snippet), versions, "this is a test")
+        recording.save(place.with_suffix(".json"))
 
 
 def write(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.tools.site.guide import count_as_recorded
 from tools.paths import ROOT
 from tools.postgres import Server
 from tools.proof.record import Entry, Record, current_versions
@@ -68,6 +69,7 @@ def checkout(tmp_path: Path, server: Server) -> Path:
         for snippet in list_snippets()
     }
     Record(current_versions(server), entries).save(copy / ".cache" / "proofs.json")
+    count_as_recorded(copy, server)
     return copy
 
 
