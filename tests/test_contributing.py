@@ -117,3 +117,16 @@ def test_the_readme_names_what_is_there() -> None:
         for said in re.findall(r"PostgreSQL (\d+)", readme)
         if said != "18"
     )
+
+
+def test_the_changelog_links_to_what_is_there_and_begins_with_the_newest() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    report(
+        f"CHANGELOG.md:{number}: links to {path}, which does not exist; mend the path"
+        for number, line in enumerate(changelog.splitlines(), 1)
+        for path in re.findall(r"\]\(([^)#]+)\)", line)
+        if not (ROOT / path).is_file()
+    )
+    dates = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert dates == sorted(dates, reverse=True), "CHANGELOG.md: put the newest day first"
+    assert dates, "CHANGELOG.md: begin each entry with `## 2026-11-27`"
