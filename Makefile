@@ -56,7 +56,7 @@ lock: $(VENV)/ready ## Brings requirements.lock up to date; UPGRADE=1 takes the 
 	    --output-file requirements.lock pyproject.toml
 
 clean: ## Deletes what was installed, built and kept
-	rm -rf .venv .venv-* .cache site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* .cache site .mypy_cache .ruff_cache
 
 # pip installs uv as locked, then uv the rest: a fifth of the time. uv does not read pip's
 # configuration, so a mirror that is set there is handed on.

@@ -1,15 +1,19 @@
 """What every test may ask for: the PostgreSQL of this run, and a database of its own."""
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.claims import find_claims
+from tests.pools import MakeEngine
 from tests.time_limit import pytest_timeout_cancel_timer, pytest_timeout_set_timer
 from tools.paths import ROOT
 from tools.postgres import PostgresError, Server, find_postgres, fresh_database
@@ -23,7 +27,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 class OneBrowser(LoadScopeScheduling):  # type: ignore[misc]
     """Any test in any process, but those of the site in one: two browsers fight for the cores."""
 
-    # An xdist_group would say so, but that of pytest-xdist 3.8 is lost on pytest 9.2.
+    # An xdist_group would say so, but pytest-xdist 3.8 loses it on pytest 9.2. This class may go
+    # when https://github.com/pytest-dev/pytest-xdist/issues/1386 is mended in a release.
     def _split_scope(self, nodeid: str) -> str:
         return "site" if nodeid.startswith("tests/site/") else nodeid
 
@@ -56,6 +61,21 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_finish() -> None:
+    """Keep what has been imported out of all collections to come: those take no time then."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _collect_garbage() -> Iterator[None]:
+    """A test that leaves something open hears of it itself, and not one that comes later."""
+    yield
+    for _ in range(5):  # what one collection ends lets go of more
+        if not gc.collect():
+            break
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The PostgreSQL of this run; embedded, each test process has one to itself."""
@@ -74,8 +94,22 @@ def database_url(server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-async def watcher(database_url: str) -> AsyncIterator[AsyncConnection]:
+async def make_engine(database_url: str) -> AsyncIterator[MakeEngine]:
+    """Makes engines for the test's database, or another URL; disposed after the test."""
+    engines: list[AsyncEngine] = []
+
+    def make(url: str | URL = database_url, **options: Any) -> AsyncEngine:
+        engines.append(create_async_engine(url, **options))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        await engine.dispose()
+
+
+@pytest.fixture
+async def watcher(make_engine: MakeEngine) -> AsyncIterator[AsyncConnection]:
     """A connection that looks at the others without a transaction of its own."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         yield connection

@@ -1,7 +1,19 @@
-"""What tests ask of an engine's pool."""
+"""Engines that are disposed after the test, and what tests ask of their pools."""
 
+from collections.abc import Callable
+
+import pytest
 from sqlalchemy import QueuePool, event
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+MakeEngine = Callable[..., AsyncEngine]
+"""The fixture `make_engine`: `create_async_engine`, for the test's database by default.
+
+What it makes is disposed after the test, whether that passes or fails.
+"""
+
+leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
+"""For a test that leaves a connection to the garbage collector, because that is what it shows."""
 
 
 def pool_of(engine: AsyncEngine) -> QueuePool:

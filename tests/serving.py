@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -52,10 +52,3 @@ async def backends(database_url: str) -> int:
     watcher = create_async_engine(database_url, poolclass=NullPool)
     async with watcher.connect() as connection:
         return int(await connection.scalar(BACKENDS) or 0)
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until the callable is true; fail if that takes longer than `DEADLINE`."""
-    async with asyncio.timeout(DEADLINE):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
