@@ -14,12 +14,15 @@ from sqlalchemy.exc import InterfaceError, SADeprecationWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
 
+from tests.pools import MakeEngine, leaves_open
+from tests.versions import IS_2_0
+from tests.waiting import eventually
+
 BACKEND = text("SELECT pg_backend_pid()")
 OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-NEW = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
 
 
 def opened(engine: AsyncEngine) -> list[object]:
@@ -35,8 +38,10 @@ async def use(engine: AsyncEngine) -> int:
         return int(await session.scalar(BACKEND) or 0)
 
 
-async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(database_url: str) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(poolclass=NullPool)
     async with AsyncSession(engine) as session:
         await session.execute(text("CREATE TEMPORARY TABLE tray (drink text)"))
         first = await session.scalar(BACKEND)
@@ -46,9 +51,9 @@ async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(database_
 
 
 async def test_a_connection_of_an_engine_stays_one_however_often_it_commits(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    engine = make_engine(poolclass=NullPool)
     connections = opened(engine)
     async with engine.connect() as connection:
         for _ in range(3):
@@ -57,32 +62,31 @@ async def test_a_connection_of_an_engine_stays_one_however_often_it_commits(
     assert len(connections) == 1
 
 
+@leaves_open
 async def test_a_static_pool_opens_two_if_two_tasks_ask_first_at_the_same_time(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, poolclass=StaticPool)
+    engine = make_engine(poolclass=StaticPool)
     connections = opened(engine)
     await asyncio.gather(use(engine), use(engine))
     assert len(connections) == 2
     assert await watcher.scalar(OTHERS) == 2
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("poolclass", [StaticPool, AssertionPool])
 async def test_static_and_assertion_pool_open_once_and_keep_it(
-    database_url: str, watcher: AsyncConnection, poolclass: type[sqlalchemy.pool.Pool]
+    make_engine: MakeEngine, watcher: AsyncConnection, poolclass: type[sqlalchemy.pool.Pool]
 ) -> None:
-    engine = create_async_engine(database_url, poolclass=poolclass)
+    engine = make_engine(poolclass=poolclass)
     connections = opened(engine)
     assert await use(engine) == await use(engine)
     assert (len(connections), await watcher.scalar(OTHERS)) == (1, 1)
-    await engine.dispose()
 
 
 async def test_a_leaked_session_leaks_without_a_pool_too(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    engine = make_engine(poolclass=NullPool)
     forgotten = AsyncSession(engine)
     await forgotten.execute(BACKEND)
     assert await watcher.scalar(OTHERS) == 1
@@ -123,9 +127,11 @@ async def test_a_stopped_process_keeps_its_pooled_connections_at_the_server(
         assert process.stdout
         assert await process.stdout.readline() == b"returned\n"
         process.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(10):
-            while await watcher.scalar(OTHERS) > left:  # a closed backend needs a moment
-                continue
+
+        async def closed() -> bool:
+            return int(await watcher.scalar(OTHERS) or 0) <= left
+
+        await eventually(f"no more than {left} backends are left", closed)
         assert await watcher.scalar(OTHERS) == left
     finally:
         process.kill()
@@ -142,18 +148,14 @@ def test_nullpool_takes_none_of_the_arguments_of_a_queue(
         create_async_engine(database_url, poolclass=NullPool, **option)
 
 
-async def test_the_driver_does_not_know_pool_size_either(database_url: str) -> None:
-    engine = create_async_engine(
-        database_url, poolclass=NullPool, connect_args={"pool_size": 5, "max_overflow": 10}
-    )
+async def test_the_driver_does_not_know_pool_size_either(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool, connect_args={"pool_size": 5, "max_overflow": 10})
     with pytest.raises(TypeError, match="unexpected keyword argument 'pool_size'"):
         await engine.connect()
 
 
-async def test_pre_ping_and_recycle_do_nothing_to_nullpool(database_url: str) -> None:
-    engine = create_async_engine(
-        database_url, poolclass=NullPool, pool_pre_ping=True, pool_recycle=0
-    )
+async def test_pre_ping_and_recycle_do_nothing_to_nullpool(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool, pool_pre_ping=True, pool_recycle=0)
     sent: list[str] = []
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -176,8 +178,8 @@ def test_a_class_derived_from_the_default_pool_is_accepted(database_url: str) ->
     assert type(create_async_engine(database_url, poolclass=OurPool).pool) is OurPool
 
 
-async def test_two_tasks_on_a_static_pool_get_in_each_others_way(database_url: str) -> None:
-    engine = create_async_engine(database_url, poolclass=StaticPool)
+async def test_two_tasks_on_a_static_pool_get_in_each_others_way(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=StaticPool)
     await use(engine)
     together = asyncio.Barrier(2)
 
@@ -189,13 +191,12 @@ async def test_two_tasks_on_a_static_pool_get_in_each_others_way(database_url: s
     outcomes = await asyncio.gather(wait_a_little(0.2), wait_a_little(0.2), return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, InterfaceError)]
     assert errors
-    await engine.dispose()
 
 
 async def test_the_commit_of_a_session_upon_one_connection_is_real_without_an_outer_transaction(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE orders (drink text)"))
     async with engine.connect() as connection, AsyncSession(connection) as session:
@@ -203,13 +204,12 @@ async def test_the_commit_of_a_session_upon_one_connection_is_real_without_an_ou
         await session.commit()
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM orders")) == 1
-    await engine.dispose()
 
 
 async def test_in_an_outer_transaction_now_stands_still_and_deferred_constraints_wait(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect() as connection:
         outer = await connection.begin()
         async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
@@ -222,17 +222,17 @@ async def test_in_an_outer_transaction_now_stands_still_and_deferred_constraints
             await session.commit()
             assert await session.scalar(text("SELECT now()")) == first
         await outer.rollback()
-    await engine.dispose()
 
 
 def test_the_default_mode_is_the_conditional_savepoint() -> None:
     assert AsyncSession().sync_session.join_transaction_mode == "conditional_savepoint"
 
 
+@leaves_open
 async def test_assertion_pool_loses_count_if_two_tasks_ask_while_it_connects(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, poolclass=AssertionPool)
+    engine = make_engine(poolclass=AssertionPool)
     together = asyncio.Barrier(2)
 
     async def borrow() -> None:
@@ -254,9 +254,9 @@ def test_a_pooled_connection_of_psycopg_serves_a_second_event_loop(database_url:
 
 
 def test_the_fallback_pool_is_gone_in_2_1_and_its_parameter_ignored(database_url: str) -> None:
-    assert hasattr(sqlalchemy.pool, "FallbackAsyncAdaptedQueuePool") is not NEW
+    assert hasattr(sqlalchemy.pool, "FallbackAsyncAdaptedQueuePool") is IS_2_0
     url = make_url(database_url).set(query={"async_fallback": "true"})
-    if NEW:
+    if not IS_2_0:
         assert type(create_async_engine(url).pool) is AsyncAdaptedQueuePool
     else:
         with pytest.warns(SADeprecationWarning, match="async_fallback"):

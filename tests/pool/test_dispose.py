@@ -17,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
+from tests.pools import MakeEngine, leaves_open
+from tests.waiting import eventually
+
 DEADLINE = 10.0
 PID = text("SELECT pg_backend_pid()")
 BACKENDS = text("""
@@ -27,8 +30,8 @@ BACKENDS = text("""
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+async def engine(make_engine: MakeEngine) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(pool_size=2, max_overflow=0)
     yield engine
     await engine.dispose()
     gc.collect()
@@ -51,19 +54,20 @@ async def pid(engine: AsyncEngine) -> int:
 
 async def test_filling_keeps_pool_size_and_closes_the_overflow_on_return(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=3)
+    engine = make_engine(pool_size=2, max_overflow=3)
     async with AsyncExitStack() as lent:
         for _ in range(5):
             await lent.enter_async_context(engine.connect())
         assert await backends(database_url) == 5
     assert await backends(database_url) == 2
-    await engine.dispose()
 
 
 # What is lent
 
 
+@leaves_open
 async def test_disposed_in_traffic_an_engine_may_have_twice_its_limit(
     engine: AsyncEngine, database_url: str
 ) -> None:
@@ -76,10 +80,11 @@ async def test_disposed_in_traffic_an_engine_may_have_twice_its_limit(
         assert await backends(database_url) == 4
 
 
+@leaves_open
 async def test_who_waits_in_the_old_pool_gets_a_connection_of_the_old_pool(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    engine = make_engine(pool_size=1, max_overflow=0)
     lent = await engine.connect()
     old = await lent.scalar(PID)
     waiting = asyncio.create_task(pid(engine))
@@ -96,8 +101,10 @@ async def test_who_waits_in_the_old_pool_gets_a_connection_of_the_old_pool(
 # The end
 
 
-async def test_a_second_dispose_closes_what_a_cancelled_one_left(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=3)
+async def test_a_second_dispose_closes_what_a_cancelled_one_left(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(pool_size=3)
     async with AsyncExitStack() as lent:
         for _ in range(3):
             await lent.enter_async_context(engine.connect())
@@ -111,7 +118,9 @@ async def test_a_second_dispose_closes_what_a_cancelled_one_left(database_url: s
     assert await backends(database_url) == 0
 
 
-async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(database_url: str) -> None:
+async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     url, dead = make_url(database_url), asyncio.Event()
     writers: list[asyncio.StreamWriter] = []
 
@@ -129,7 +138,7 @@ async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(database
 
     proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
     port = proxy.sockets[0].getsockname()[1]
-    engine = create_async_engine(url.set(host="127.0.0.1", port=port))
+    engine = make_engine(url.set(host="127.0.0.1", port=port))
     await pid(engine)
     dead.set()
     with pytest.raises(TimeoutError):
@@ -143,6 +152,7 @@ async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(database
 # Loops
 
 
+@leaves_open
 def test_in_a_later_loop_the_first_error_is_the_loop_and_the_next_an_operation(
     database_url: str,
 ) -> None:
@@ -179,10 +189,8 @@ sys.stdin.readline()
 def test_a_backend_outlives_a_loop_of_asyncio_and_not_one_of_uvloop(
     database_url: str, loop: str, left: int
 ) -> None:
-    async def until_it_is(number: int) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while await backends(database_url) != number:
-                continue
+    async def so_many() -> bool:
+        return await backends(database_url) == left
 
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", OUTLIVED, database_url, loop],
@@ -191,11 +199,12 @@ def test_a_backend_outlives_a_loop_of_asyncio_and_not_one_of_uvloop(
     ) as program:
         assert program.stdout
         assert program.stdout.readline()
-        asyncio.run(until_it_is(left))
+        asyncio.run(eventually(f"{left} backends are left", so_many))
         assert asyncio.run(backends(database_url)) == left
         program.communicate(b"\n")
 
 
+@leaves_open
 async def test_dispose_of_the_sync_engine_logs_a_missing_greenlet(
     engine: AsyncEngine, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,6 +215,7 @@ async def test_dispose_of_the_sync_engine_logs_a_missing_greenlet(
     assert "MissingGreenlet: greenlet_spawn has not been called" in caplog.text
 
 
+@leaves_open
 def test_a_plain_dispose_in_a_later_loop_logs_that_the_first_is_closed(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,6 +310,7 @@ def forked(database_url: str, way: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
+@leaves_open
 def test_a_plain_dispose_in_a_forked_child_ends_the_backend_of_its_parent(
     database_url: str,
 ) -> None:
@@ -316,6 +327,7 @@ def test_a_child_that_uses_the_pool_as_it_is_breaks_the_connection_of_its_parent
     assert forked(database_url, "as it is")[-1] == "broken"
 
 
+@leaves_open
 @pytest.mark.skipif(sys.platform != "linux", reason="only epoll is shared across fork()")
 @pytest.mark.parametrize(
     ("way", "outcome"),

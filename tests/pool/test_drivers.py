@@ -34,26 +34,27 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+from tests.pools import MakeEngine
+from tests.versions import IS_2_0
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
-IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
 
 Running = tuple[Callable[[], Coroutine[None, None, None]], Callable[[], Coroutine[None, None, int]]]
 
 both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
-def engine_for(url: str, driver: str, **options: Any) -> AsyncEngine:
+def engine_for(make: MakeEngine, url: str, driver: str, **options: Any) -> AsyncEngine:
     """An engine of this driver for a URL of asyncpg's."""
-    return create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+    return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 @pytest.fixture
-async def engine(database_url: str, driver: str) -> AsyncIterator[AsyncEngine]:
-    engine = engine_for(database_url, driver, pool_size=1, max_overflow=0, pool_timeout=0)
-    yield engine
-    await engine.dispose()
+def engine(database_url: str, make_engine: MakeEngine, driver: str) -> AsyncEngine:
+    alone = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0}
+    return engine_for(make_engine, database_url, driver, **alone)
 
 
 async def use(engine: AsyncEngine) -> str:
@@ -65,7 +66,7 @@ async def refusal(url: str, driver: str, **changes: Any) -> Exception:
     """What connecting with a changed URL raises."""
     changed = make_url(url).set(**changes).render_as_string(hide_password=False)
     with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is the question
-        await use(engine_for(changed, driver))
+        await use(engine_for(create_async_engine, changed, driver))
     return caught.value
 
 
@@ -73,8 +74,10 @@ async def refusal(url: str, driver: str, **changes: Any) -> Exception:
 
 
 @both_drivers
-async def test_the_pool_and_its_defaults_are_the_same(database_url: str, driver: str) -> None:
-    pool = engine_for(database_url, driver).pool
+async def test_the_pool_and_its_defaults_are_the_same(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    pool = engine_for(make_engine, database_url, driver).pool
     assert type(pool).__name__ == "AsyncAdaptedQueuePool"
     assert isinstance(pool, QueuePool)
     assert (pool.size(), pool._max_overflow, pool.timeout()) == (5, 10, 30.0)
@@ -92,9 +95,12 @@ async def test_the_pool_words_its_timeout_alike(engine: AsyncEngine) -> None:
 
 @pytest.mark.parametrize(("driver", "shown"), [("asyncpg", "ROLLBACK;"), ("psycopg", "ROLLBACK")])
 async def test_the_server_shows_the_last_statement_with_or_without_a_semicolon(
-    database_url: str, driver: str, shown: str
+    database_url: str, make_engine: MakeEngine, driver: str, shown: str
 ) -> None:
-    engine, watcher = engine_for(database_url, driver), engine_for(database_url, "asyncpg")
+    engine, watcher = (
+        engine_for(make_engine, database_url, driver),
+        engine_for(make_engine, database_url, "asyncpg"),
+    )
     await use(engine)
     async with watcher.connect() as connection:
         query = text(
@@ -102,8 +108,6 @@ async def test_the_server_shows_the_last_statement_with_or_without_a_semicolon(
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert await connection.scalar(query) == shown
-    await engine.dispose()
-    await watcher.dispose()
 
 
 # Errors
@@ -137,19 +141,18 @@ async def test_outside_class_42_asyncpg_has_no_programming_error(
 
 
 async def test_a_deadline_and_a_refused_certificate_look_transient_too(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     source = (SNIPPETS / "pool" / "drivers" / "retry.py").read_text("utf-8")
     names: dict[str, Any] = {"__name__": "retry"}
     exec(source.removesuffix("asyncio.run(main())\n"), names)  # our own snippet
-    engine = engine_for(database_url, "asyncpg")
+    engine = engine_for(make_engine, database_url, "asyncpg")
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0.1), engine.connect() as connection:
             await connection.execute(text("SELECT pg_sleep(9)"))
     assert names["is_transient"](caught.value)
     assert names["is_transient"](ssl.SSLCertVerificationError())
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -177,26 +180,28 @@ async def test_a_server_out_of_reach_is_an_os_error_on_asyncpg(
     assert isinstance(await refusal(database_url, "psycopg", **changes), OperationalError)
 
 
-async def test_connecting_has_a_time_limit_with_an_error_of_its_own() -> None:
+async def test_connecting_has_a_time_limit_with_an_error_of_its_own(
+    make_engine: MakeEngine,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and says nothing
         _, port = silent.getsockname()
         url = f"postgresql+asyncpg://guest:tea@127.0.0.1:{port}/tea"
         with pytest.raises(TimeoutError):
-            await use(engine_for(url, "asyncpg", connect_args={"timeout": 0.5}))
+            await use(engine_for(make_engine, url, "asyncpg", connect_args={"timeout": 0.5}))
         with pytest.raises(OperationalError, match="connection timeout expired"):
-            await use(engine_for(url, "psycopg", connect_args={"connect_timeout": 2}))
+            await use(engine_for(make_engine, url, "psycopg", connect_args={"connect_timeout": 2}))
 
 
 async def test_asyncpgs_own_time_limits_raise_the_built_in_timeout_error(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = engine_for(database_url, "asyncpg", connect_args={"command_timeout": 0.1})
+    engine = engine_for(make_engine, database_url, "asyncpg", connect_args={"command_timeout": 0.1})
     async with engine.connect() as connection:
         with pytest.raises(TimeoutError) as caught:
             await connection.execute(text("SELECT pg_sleep(9)"))
     assert isinstance(caught.value, OSError)
     assert not isinstance(caught.value, SQLAlchemyError)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -273,9 +278,13 @@ async def test_a_leak_is_terminated_or_dropped(engine: AsyncEngine, fate: str) -
     ],
 )
 async def test_prepared_statements_can_be_switched(
-    database_url: str, driver: str, connect_args: dict[str, Any], prepared: int
+    database_url: str,
+    make_engine: MakeEngine,
+    driver: str,
+    connect_args: dict[str, Any],
+    prepared: int,
 ) -> None:
-    engine = engine_for(database_url, driver, connect_args=connect_args)
+    engine = engine_for(make_engine, database_url, driver, connect_args=connect_args)
     async with engine.connect() as connection:
         for _ in range(10):
             await connection.execute(SELECT)
@@ -283,15 +292,14 @@ async def test_prepared_statements_can_be_switched(
             "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT ''oolong'''"
         )
         assert await connection.scalar(query) == prepared
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(("driver", "most"), [("asyncpg", 150), ("psycopg", 100)])
 async def test_each_connection_keeps_up_to_150_prepared_statements_or_100(
-    database_url: str, driver: str, most: int
+    database_url: str, make_engine: MakeEngine, driver: str, most: int
 ) -> None:
     at_once = {"connect_args": {"prepare_threshold": 0}} if driver == "psycopg" else {}
-    engine = engine_for(database_url, driver, **at_once)
+    engine = engine_for(make_engine, database_url, driver, **at_once)
     kept: list[int] = []
     async with engine.connect() as connection:
         for number in range(320):
@@ -300,7 +308,6 @@ async def test_each_connection_keeps_up_to_150_prepared_statements_or_100(
             kept.append(await connection.scalar(count) or 0)
     assert most - 2 <= max(kept) <= most + 2
     assert min(kept[160:]) >= 98
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -311,25 +318,24 @@ async def test_each_connection_keeps_up_to_150_prepared_statements_or_100(
     ],
 )
 async def test_settings_of_the_server_have_another_name(
-    database_url: str, driver: str, connect_args: dict[str, Any]
+    database_url: str, make_engine: MakeEngine, driver: str, connect_args: dict[str, Any]
 ) -> None:
-    engine = engine_for(database_url, driver, connect_args=connect_args)
+    engine = engine_for(make_engine, database_url, driver, connect_args=connect_args)
     for _ in range(2):
         async with engine.connect() as connection:
             assert await connection.scalar(text("SHOW statement_timeout")) == "7s"
-    await engine.dispose()
 
 
 @both_drivers
 async def test_execute_has_every_row_before_it_returns(
-    engine: AsyncEngine, database_url: str, driver: str
+    engine: AsyncEngine, database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
     async with engine.connect() as connection:
         result = await connection.execute(
             text("SELECT pg_backend_pid() AS pid FROM generate_series(1, 50000)")
         )
         first = next(iter(result))
-        async with engine_for(database_url, driver).connect() as other:
+        async with engine_for(make_engine, database_url, driver).connect() as other:
             await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first.pid})
         assert len(result.all()) == 49_999
         await connection.invalidate()
@@ -338,7 +344,8 @@ async def test_execute_has_every_row_before_it_returns(
 @asynccontextmanager
 async def asking_for_a_minute(database_url: str, driver: str) -> AsyncIterator[Running]:
     """A query on its way, and how many of its kind the server runs."""
-    engine, watcher = engine_for(database_url, driver), engine_for(database_url, driver)
+    engine = engine_for(create_async_engine, database_url, driver)
+    watcher = engine_for(create_async_engine, database_url, driver)
 
     async def query() -> None:
         async with engine.connect() as connection:
@@ -352,36 +359,33 @@ async def asking_for_a_minute(database_url: str, driver: str) -> AsyncIterator[R
             )
             return await connection.scalar(count) or 0
 
-    yield query, running
-    await engine.dispose()
-    await watcher.dispose()
+    try:
+        yield query, running
+    finally:
+        await engine.dispose()
+        await watcher.dispose()
 
 
 @both_drivers
 async def test_a_query_that_asyncio_cancels_stops(database_url: str, driver: str) -> None:
-    async with (
-        asyncio.timeout(20),
-        asking_for_a_minute(database_url, driver) as (query, running),
-    ):
+    async with asking_for_a_minute(database_url, driver) as (query, running):
         task = asyncio.create_task(query())
-        while not await running():
-            pass
+        await eventually("the query runs", running)
         task.cancel()
         await asyncio.wait([task])
-        while await running():
-            pass
+
+        async def stopped() -> bool:
+            return not await running()
+
+        await eventually("the query has stopped", stopped)
 
 
 @both_drivers
 async def test_a_query_that_anyio_cancels_runs_on(database_url: str, driver: str) -> None:
-    async with (
-        asyncio.timeout(20),
-        asking_for_a_minute(database_url, driver) as (query, running),
-    ):
+    async with asking_for_a_minute(database_url, driver) as (query, running):
         async with anyio.create_task_group() as group:
             group.start_soon(query)
-            while not await running():
-                pass
+            await eventually("the query runs", running)
             group.cancel_scope.cancel()
         assert await running() == 1
 
@@ -426,12 +430,14 @@ async def counting(database_url: str) -> AsyncIterator[tuple[URL, list[str]]]:
     ],
 )
 async def test_an_unprepared_statement_costs_asyncpg_a_round_trip_and_psycopg_none(
-    database_url: str, driver: str, connect_args: dict[str, Any], trips: int
+    database_url: str,
+    make_engine: MakeEngine,
+    driver: str,
+    connect_args: dict[str, Any],
+    trips: int,
 ) -> None:
     async with counting(database_url) as (url, turns):
-        engine = create_async_engine(
-            url.set(drivername=f"postgresql+{driver}"), connect_args=connect_args
-        )
+        engine = make_engine(url.set(drivername=f"postgresql+{driver}"), connect_args=connect_args)
         for _ in range(8):
             turns.clear()
             async with engine.connect() as connection:
@@ -474,7 +480,7 @@ def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_differe
 ) -> None:
     seen: list[str] = []
     for _ in range(10):
-        engine = engine_for(database_url, "asyncpg", poolclass=NullPool)
+        engine = engine_for(create_async_engine, database_url, "asyncpg", poolclass=NullPool)
         seen += outcomes(partial(use, engine), 4)
         if any("is bound to a different event loop" in one for one in seen):
             return
@@ -485,7 +491,7 @@ def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_differe
 def test_a_null_pool_that_has_connected_once_serves_loops_at_the_same_time(
     database_url: str, driver: str
 ) -> None:
-    engine = engine_for(database_url, driver, poolclass=NullPool)
+    engine = engine_for(create_async_engine, database_url, driver, poolclass=NullPool)
     asyncio.run(use(engine))
     for _ in range(3):
         assert outcomes(partial(use, engine), 4) == ["fine"] * 4
@@ -496,7 +502,7 @@ def test_an_engine_for_each_loop_serves_loops_at_the_same_time(
     database_url: str, driver: str
 ) -> None:
     async def work() -> None:
-        engine = engine_for(database_url, driver)
+        engine = engine_for(create_async_engine, database_url, driver)
         for _ in range(5):
             await use(engine)
         await engine.dispose()
@@ -506,7 +512,9 @@ def test_an_engine_for_each_loop_serves_loops_at_the_same_time(
 
 @pytest.mark.filterwarnings("ignore")
 def test_waiting_for_one_pool_in_loops_at_once_fails_with_psycopg_too(database_url: str) -> None:
-    engine = engine_for(database_url, "psycopg", pool_size=1, max_overflow=0, pool_timeout=2)
+    engine = engine_for(
+        create_async_engine, database_url, "psycopg", pool_size=1, max_overflow=0, pool_timeout=2
+    )
 
     async def work() -> None:
         for _ in range(40):
@@ -546,11 +554,11 @@ def test_uvicorn_takes_the_name_of_a_loop() -> None:
 
 @both_drivers
 async def test_do_connect_gives_each_connection_its_password(
-    database_url: str, driver: str
+    database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
     password, asked = make_url(database_url).password, list[object]()
     url = make_url(database_url).set(password="expired")
-    engine = create_async_engine(url.set(drivername=f"postgresql+{driver}"))
+    engine = make_engine(url.set(drivername=f"postgresql+{driver}"))
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def give_password(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
@@ -561,31 +569,33 @@ async def test_do_connect_gives_each_connection_its_password(
         pass
     assert await use(engine) == "oolong"
     assert asked == ["expired"] * 2
-    await engine.dispose()
 
 
-async def test_psycopg_takes_a_coroutine_function_by_async_creator(database_url: str) -> None:
+async def test_psycopg_takes_a_coroutine_function_by_async_creator(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     async def connect() -> Any:
         await asyncio.sleep(0)  # here the token is fetched
         url = make_url(database_url).set(drivername="postgresql")
         return await psycopg.AsyncConnection.connect(url.render_as_string(hide_password=False))
 
-    engine = create_async_engine("postgresql+psycopg://", async_creator=connect)
+    engine = make_engine("postgresql+psycopg://", async_creator=connect)
     assert await use(engine) == "oolong"
-    await engine.dispose()
 
 
 @both_drivers
 async def test_a_pooled_connection_outlives_the_password_it_logged_in_with(
-    database_url: str, driver: str
+    database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
     role = f"guest_{token_hex(4)}"
-    admin = engine_for(database_url, "asyncpg", isolation_level="AUTOCOMMIT")
+    admin = engine_for(make_engine, database_url, "asyncpg", isolation_level="AUTOCOMMIT")
     async with admin.connect() as connection:
         await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'morning'"))
         try:
             url = make_url(database_url).set(username=role, password="morning")
-            engine = engine_for(url.render_as_string(hide_password=False), driver, pool_size=1)
+            engine = engine_for(
+                make_engine, url.render_as_string(hide_password=False), driver, pool_size=1
+            )
             assert await use(engine) == "oolong"
             await connection.execute(text(f"ALTER ROLE {role} PASSWORD 'evening'"))
             assert await use(engine) == "oolong"
@@ -594,7 +604,6 @@ async def test_a_pooled_connection_outlives_the_password_it_logged_in_with(
                 await use(engine)
         finally:
             await connection.execute(text(f"DROP ROLE {role}"))
-    await admin.dispose()
 
 
 # Choosing one
@@ -608,12 +617,13 @@ async def test_a_pooled_connection_outlives_the_password_it_logged_in_with(
         ("postgresql+psycopg_async", "psycopg"),
     ],
 )
-async def test_a_url_names_its_driver(database_url: str, drivername: str, imported: str) -> None:
-    engine = create_async_engine(make_url(database_url).set(drivername=drivername))
+async def test_a_url_names_its_driver(
+    database_url: str, make_engine: MakeEngine, drivername: str, imported: str
+) -> None:
+    engine = make_engine(make_url(database_url).set(drivername=drivername))
     assert engine.dialect.driver.startswith(imported)
     assert engine.dialect.is_async
     assert await use(engine) == "oolong"
-    await engine.dispose()
 
 
 def test_a_url_without_a_driver_takes_psycopg_in_2_1_and_psycopg2_in_2_0() -> None:

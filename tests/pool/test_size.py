@@ -13,7 +13,8 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import pool_of, record
+from tests.pools import MakeEngine, pool_of, record
+from tests.versions import IS_2_0
 from tools.paths import DOCS
 from tools.postgres import EmbeddedPostgres
 
@@ -25,17 +26,17 @@ async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None
 
 
 async def test_an_engine_keeps_five_lends_ten_more_and_waits_thirty_seconds(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    pool = pool_of(create_async_engine(database_url))
+    pool = pool_of(make_engine())
     assert (pool.size(), pool._max_overflow, pool.timeout()) == (5, 10, 30.0)
 
 
-async def test_nothing_closes_an_idle_pooled_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=3, pool_recycle=1)
+async def test_nothing_closes_an_idle_pooled_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=3, pool_recycle=1)
     async with AsyncExitStack() as lent:
         await borrow(engine, 3, lent)
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    watcher = make_engine(poolclass=NullPool)
     await asyncio.sleep(1.5)  # past pool_recycle, which nobody watches over
     async with watcher.connect() as connection:
         count = text(
@@ -43,11 +44,12 @@ async def test_nothing_closes_an_idle_pooled_connection(database_url: str) -> No
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert await connection.scalar(count) == 3
-    await engine.dispose()
 
 
-async def test_a_connection_that_comes_back_goes_to_the_task_that_waits(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+async def test_a_connection_that_comes_back_goes_to_the_task_that_waits(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
     first = await engine.connect()
     pid = await first.scalar(text("SELECT pg_backend_pid()"))
 
@@ -60,18 +62,16 @@ async def test_a_connection_that_comes_back_goes_to_the_task_that_waits(database
     assert not waiting.done()
     await first.close()
     assert await waiting == pid
-    await engine.dispose()
 
 
 async def test_the_pool_timeout_error_is_neither_built_in_nor_the_databases(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
     async with engine.connect():
         with pytest.raises(exc.TimeoutError, match=r"size 1 overflow 0 .* timeout 0\.00") as caught:
             await engine.connect()
     assert not isinstance(caught.value, TimeoutError | exc.DBAPIError)
-    await engine.dispose()
 
 
 async def test_a_pool_timeout_of_zero_fails_if_all_are_lent_and_not_if_one_is_idle(
@@ -94,7 +94,6 @@ async def test_without_a_pool_timeout_a_task_waits_on(database_url: str) -> None
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2), engine.connect():
                 pass
-    await engine.dispose()
 
 
 async def test_pool_timeout_does_not_count_the_time_it_takes_to_connect() -> None:
@@ -105,40 +104,39 @@ async def test_pool_timeout_does_not_count_the_time_it_takes_to_connect() -> Non
         pool_timeout=0.01,
         connect_args={"timeout": 0.3},
     )
-    began = asyncio.get_running_loop().time()
-    with pytest.raises(TimeoutError):  # asyncpg's own: the built-in one
+    with pytest.raises(TimeoutError) as raised:  # asyncpg's own, after thirty times as long
         await engine.connect()
-    assert asyncio.get_running_loop().time() - began >= 0.25
+    assert not isinstance(raised.value, exc.TimeoutError)
     silent.close()
 
 
-async def test_an_async_engine_refuses_the_queue_pool_of_the_sync_one(database_url: str) -> None:
+async def test_an_async_engine_refuses_the_queue_pool_of_the_sync_one(
+    make_engine: MakeEngine,
+) -> None:
     with pytest.raises(
         exc.ArgumentError, match="Pool class QueuePool cannot be used with asyncio engine"
     ):
-        create_async_engine(database_url, poolclass=QueuePool)
+        make_engine(poolclass=QueuePool)
 
 
-async def test_no_overflow_means_never_more_than_pool_size(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=0)
+async def test_no_overflow_means_never_more_than_pool_size(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=2, max_overflow=0, pool_timeout=0)
     async with AsyncExitStack() as lent:
         await borrow(engine, 2, lent)
         with pytest.raises(exc.TimeoutError):
             await borrow(engine, 1, lent)
-    await engine.dispose()
 
 
-async def test_unlimited_overflow_still_keeps_only_pool_size(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=-1)
+async def test_unlimited_overflow_still_keeps_only_pool_size(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=2, max_overflow=-1)
     async with AsyncExitStack() as lent:
         await borrow(engine, 20, lent)
     assert pool_of(engine).checkedin() == 2
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("pool_size", [2, 4])
-async def test_a_leak_empties_a_pool_of_any_size(database_url: str, pool_size: int) -> None:
-    engine = create_async_engine(database_url, pool_size=pool_size, max_overflow=0, pool_timeout=0)
+async def test_a_leak_empties_a_pool_of_any_size(make_engine: MakeEngine, pool_size: int) -> None:
+    engine = make_engine(pool_size=pool_size, max_overflow=0, pool_timeout=0)
     sessions = async_sessionmaker(engine)
     forgotten = [sessions() for _ in range(pool_size + 1)]
     for session in forgotten[:-1]:
@@ -147,16 +145,13 @@ async def test_a_leak_empties_a_pool_of_any_size(database_url: str, pool_size: i
         await forgotten[-1].execute(text("SELECT 'longjing'"))
     for session in forgotten:
         await session.close()
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(("pool_size", "pool_timeout", "enough"), [(5, 0.5, False), (6, 30, True)])
 async def test_five_tasks_with_two_sessions_each_need_a_pool_of_six(
-    database_url: str, pool_size: int, pool_timeout: float, enough: bool
+    make_engine: MakeEngine, pool_size: int, pool_timeout: float, enough: bool
 ) -> None:
-    engine = create_async_engine(
-        database_url, pool_size=pool_size, max_overflow=0, pool_timeout=pool_timeout
-    )
+    engine = make_engine(pool_size=pool_size, max_overflow=0, pool_timeout=pool_timeout)
     sessions, everyone = async_sessionmaker(engine), asyncio.Barrier(5)
 
     async def guest() -> None:
@@ -168,27 +163,22 @@ async def test_five_tasks_with_two_sessions_each_need_a_pool_of_six(
 
     outcomes = await asyncio.gather(*(guest() for _ in range(5)), return_exceptions=True)
     assert all(outcome is None for outcome in outcomes) is enough
-    await engine.dispose()
 
 
 async def test_a_large_pool_opens_nothing_in_advance_and_keeps_what_a_rush_opened(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=100)
+    engine = make_engine(pool_size=100)
     opened = record(engine, "connect", "close")
     assert opened == []
     async with AsyncExitStack() as lent:
         await borrow(engine, 20, lent)
     assert opened == ["connect"] * 20
     assert pool_of(engine).checkedin() == 20
-    await engine.dispose()
 
 
-async def test_two_engines_of_one_process_have_two_pools(database_url: str) -> None:
-    one, two = (
-        create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
-        for _ in range(2)
-    )
+async def test_two_engines_of_one_process_have_two_pools(make_engine: MakeEngine) -> None:
+    one, two = (make_engine(pool_size=1, max_overflow=0, pool_timeout=0) for _ in range(2))
     async with one.connect(), two.connect():
         assert one.pool.status() == two.pool.status()
     await one.dispose()
@@ -227,9 +217,9 @@ def test_the_worked_budgets_add_up() -> None:
 
 
 async def test_postgresql_ships_with_a_hundred_connections_three_of_them_reserved(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     shipped = text(
         "SELECT name, boot_val FROM pg_settings"
         " WHERE name IN ('max_connections', 'superuser_reserved_connections')"
@@ -237,7 +227,6 @@ async def test_postgresql_ships_with_a_hundred_connections_three_of_them_reserve
     async with engine.connect() as connection:
         found = {row.name: row.boot_val for row in await connection.execute(shipped)}
     assert found == {"max_connections": "100", "superuser_reserved_connections": "3"}
-    await engine.dispose()
 
 
 async def refusal(engine: AsyncEngine) -> Exception:
@@ -271,7 +260,7 @@ async def test_a_pool_larger_than_the_server_meets_the_servers_limit() -> None:
         assert "sorry, too many clients already" in str(full)
         await superuser.dispose()
     assert sqlstate(refused) == sqlstate(full) == "53300"
-    wrapped = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
+    wrapped = not IS_2_0
     assert isinstance(full, exc.DBAPIError) is wrapped
 
 

@@ -9,13 +9,13 @@ import re
 import socket
 import struct
 import sys
-import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from inspect import getsource, signature
 from string import ascii_uppercase
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -39,6 +39,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
+from tests.pools import MakeEngine
+from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
 
@@ -48,9 +50,9 @@ STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
 both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
-def engine_for(url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
+def engine_for(make: MakeEngine, url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
     """An engine of this driver for a URL of asyncpg's."""
-    return create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+    return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 async def fill(engine: AsyncEngine, number: int) -> None:
@@ -107,9 +109,9 @@ def statements(server: EmbeddedPostgres, since: int) -> list[str]:
     ],
 )
 async def test_a_ping_goes_out_before_each_transaction_but_not_on_a_new_connection(
-    chatty: EmbeddedPostgres, driver: str, ping: list[str], work: list[str]
+    make_engine: MakeEngine, chatty: EmbeddedPostgres, driver: str, ping: list[str], work: list[str]
 ) -> None:
-    engine = engine_for(chatty.url(), driver, pool_pre_ping=True)
+    engine = engine_for(make_engine, chatty.url(), driver, pool_pre_ping=True)
     await use(engine)
     before = len(chatty.log())
     async with AsyncSession(engine) as session:
@@ -121,16 +123,17 @@ async def test_a_ping_goes_out_before_each_transaction_but_not_on_a_new_connecti
     async with engine.connect(), engine.connect() as new:
         await new.execute(SELECT)
     assert statements(chatty, before) == [*ping, *work]
-    await engine.dispose()
 
 
 # The connection was closed
 
 
 @pytest.mark.parametrize(("driver", "failures"), [("asyncpg", 1), ("psycopg", 5)])
-async def test_five_at_once_after_a_restart(driver: str, failures: int) -> None:
+async def test_five_at_once_after_a_restart(
+    make_engine: MakeEngine, driver: str, failures: int
+) -> None:
     with EmbeddedPostgres() as server:
-        engine = engine_for(server.url(), driver)
+        engine = engine_for(make_engine, server.url(), driver)
         await fill(engine, 5)
         server.restart()
         await asyncio.sleep(0)  # the event loop hears of the closed sockets
@@ -144,9 +147,13 @@ async def test_five_at_once_after_a_restart(driver: str, failures: int) -> None:
 
 @both_drivers
 async def test_a_failed_ping_renews_the_healthy_connections_too(
-    database_url: str, driver: str, watcher: AsyncConnection, caplog: pytest.LogCaptureFixture
+    database_url: str,
+    make_engine: MakeEngine,
+    driver: str,
+    watcher: AsyncConnection,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    engine = engine_for(database_url, driver, pool_pre_ping=True)
+    engine = engine_for(make_engine, database_url, driver, pool_pre_ping=True)
     pids = [await three_backends(engine)]
     await end(pids[0][0], watcher)
     await until_gone(database_url, pids[0][0])
@@ -155,7 +162,6 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
     assert not set(pids[0]) & set(pids[1])
     assert "invalidating all pooled connections prior to current timestamp" in caplog.text
     assert "InvalidatePoolError" in caplog.text
-    await engine.dispose()
 
 
 async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
@@ -207,9 +213,9 @@ async def three_backends(engine: AsyncEngine) -> list[int]:
 
 
 @both_drivers
-async def test_with_pre_ping_a_restart_goes_unnoticed(driver: str) -> None:
+async def test_with_pre_ping_a_restart_goes_unnoticed(make_engine: MakeEngine, driver: str) -> None:
     with EmbeddedPostgres() as server:
-        engine = engine_for(server.url(), driver, pool_pre_ping=True)
+        engine = engine_for(make_engine, server.url(), driver, pool_pre_ping=True)
         await fill(engine, 5)
         server.restart()
         assert await asyncio.gather(*(use(engine) for _ in range(5))) == ["oolong"] * 5
@@ -218,9 +224,9 @@ async def test_with_pre_ping_a_restart_goes_unnoticed(driver: str) -> None:
 
 @pytest.mark.parametrize("pre_ping", [False, True])
 async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
-    database_url: str, pre_ping: bool
+    database_url: str, make_engine: MakeEngine, pre_ping: bool
 ) -> None:
-    engine = create_async_engine(database_url, pool_pre_ping=pre_ping)
+    engine = make_engine(pool_pre_ping=pre_ping)
     await use(engine)
     with ThreadPoolExecutor(1) as elsewhere:
         elsewhere.submit(asyncio.run, terminate_all(database_url)).result()
@@ -233,7 +239,6 @@ async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
             "terminating connection due to administrator command",
         ):
             await use(engine)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -244,17 +249,16 @@ async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
     ],
 )
 async def test_psycopg_repeats_the_servers_last_words(
-    database_url: str, setting: str, said: str
+    database_url: str, make_engine: MakeEngine, setting: str, said: str
 ) -> None:
     options = "-c idle_session_timeout=200ms" if setting == "idle" else ""
-    engine = engine_for(database_url, "psycopg", connect_args={"options": options})
+    engine = engine_for(make_engine, database_url, "psycopg", connect_args={"options": options})
     pid = await backend(engine)
     if setting == "administrator":
         await terminate_all(database_url)
     await until_gone(database_url, pid)
     with pytest.raises(OperationalError, match=said):
         await use(engine)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -263,11 +267,11 @@ async def test_psycopg_repeats_the_servers_last_words(
 )
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 async def test_a_line_that_ends_without_a_word_from_the_server(
-    database_url: str, driver: str, said: str, reset: bool
+    database_url: str, make_engine: MakeEngine, driver: str, said: str, reset: bool
 ) -> None:
     for pre_ping in (False, True):
         async with Line(database_url) as line:
-            engine = engine_for(line.url, driver, pool_pre_ping=pre_ping)
+            engine = engine_for(make_engine, line.url, driver, pool_pre_ping=pre_ping)
             await use(engine)
             await line.hang_up(reset)
             if pre_ping:
@@ -281,10 +285,10 @@ async def test_a_line_that_ends_without_a_word_from_the_server(
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
-    database_url: str, reset: bool
+    database_url: str, make_engine: MakeEngine, reset: bool
 ) -> None:
     async with Line(database_url) as line:
-        engine = engine_for(line.url)
+        engine = engine_for(make_engine, line.url)
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
             await until_asleep(database_url)
@@ -298,38 +302,34 @@ async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
 
 async def until_gone(database_url: str, pid: int) -> None:
     """Wait until this backend has left."""
-    watcher = create_async_engine(database_url, poolclass=NullPool)
-    async with asyncio.timeout(10), watcher.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        while await connection.scalar(
-            text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}
-        ):
-            pass
+    watcher = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    ended = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
+    async with watcher.connect() as connection:
+        await eventually("the backend has left", lambda: connection.scalar(ended, {"pid": pid}))
 
 
 # Age, not idleness
 
 
 async def test_recycling_looks_at_age_although_the_connection_never_rested(
-    database_url: str,
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_async_engine(database_url, pool_recycle=1)
-    before = time.time()  # the connection is born later
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
+    engine = make_engine(pool_recycle=1)
     first = await backend(engine)
-    async with asyncio.timeout(20):
-        while await backend(engine) == first:
-            pass
-    assert time.time() - before > 1
-    await engine.dispose()
+    for clock.now in (0.25, 0.5, 0.75, 1.0):
+        assert await backend(engine) == first
+    clock.now = 1.25  # a quarter of a second after it was used last
+    assert await backend(engine) != first
 
 
-async def test_a_lent_connection_is_not_recycled(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_recycle=1)
+async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_recycle=1)
     async with AsyncSession(engine) as session:
         pid = await session.scalar(text("SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
         assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
     assert await backend(engine) != pid
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
@@ -454,10 +454,11 @@ async def dead_line(
 ) -> AsyncIterator[AsyncEngine]:
     """An engine whose pooled connections lead nowhere; they end with the block."""
     async with Line(database_url) as line:
-        engine = engine_for(line.url, driver, **options)
+        engine = engine_for(create_async_engine, line.url, driver, **options)
         await fill(engine, pooled)
         line.swallow()
         yield engine
+    await engine.dispose()
 
 
 def trips() -> list[tuple[str, str, int, int]]:
@@ -473,11 +474,13 @@ def test_the_page_counts_round_trips_for_two_drivers_and_two_levels() -> None:
 
 @pytest.mark.parametrize(("driver", "level", "plain", "pinged"), trips())
 async def test_what_a_ping_costs_in_round_trips(
-    database_url: str, driver: str, level: str, plain: int, pinged: int
+    database_url: str, make_engine: MakeEngine, driver: str, level: str, plain: int, pinged: int
 ) -> None:
     async with Line(database_url) as line:
         for pre_ping, expected in ((False, plain), (True, pinged)):
-            engine = engine_for(line.url, driver, pool_pre_ping=pre_ping, isolation_level=level)
+            engine = engine_for(
+                make_engine, line.url, driver, pool_pre_ping=pre_ping, isolation_level=level
+            )
             for _ in range(3):
                 line.said.clear()
                 await use(engine)
@@ -538,11 +541,11 @@ def limit_silence(connection: Any, _: object) -> None:
 @needs_a_dead_cable
 @both_drivers
 async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
-    database_url: str, driver: str
+    database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
     async with Line(database_url) as line:
         limits = {"tcp_user_timeout": 1000} if driver == "psycopg" else {}
-        engine = engine_for(line.url, driver, pool_pre_ping=True, connect_args=limits)
+        engine = engine_for(make_engine, line.url, driver, pool_pre_ping=True, connect_args=limits)
         if driver == "asyncpg":
             event.listen(engine.sync_engine, "connect", limit_silence)
         await fill(engine, 3)
@@ -553,9 +556,11 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
 
 
 @needs_a_dead_cable
-async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(database_url: str) -> None:
+async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     async with Line(database_url) as line:
-        engine = engine_for(line.url)
+        engine = engine_for(make_engine, line.url)
         event.listen(engine.sync_engine, "connect", limit_silence)
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
@@ -574,16 +579,15 @@ async def until_asleep(database_url: str) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event = 'PgSleep'"
     )
-    async with asyncio.timeout(10), watcher.connect() as connection:
-        while not await connection.scalar(asleep):
-            pass
+    async with watcher.connect() as connection:
+        await eventually("a backend runs pg_sleep", lambda: connection.scalar(asleep))
 
 
 @pytest.mark.parametrize(("driver", "keeps_alive"), [("asyncpg", False), ("psycopg", True)])
 async def test_only_psycopg_switches_tcp_keep_alive_on(
-    database_url: str, driver: str, keeps_alive: bool
+    database_url: str, make_engine: MakeEngine, driver: str, keeps_alive: bool
 ) -> None:
-    engine = engine_for(database_url, driver)
+    engine = engine_for(make_engine, database_url, driver)
     async with engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
         if driver == "asyncpg":
@@ -593,7 +597,6 @@ async def test_only_psycopg_switches_tcp_keep_alive_on(
         with socket.socket(fileno=os.dup(number)) as line:
             option = line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert bool(option) is keeps_alive
-    await engine.dispose()
 
 
 def test_the_time_limits_that_the_drivers_come_with() -> None:
@@ -667,7 +670,6 @@ async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_
     said = f"cannot switch to state {number}; another operation (2) is in progress"
     assert said in str(errors[-1])
     assert all(error.connection_invalidated for error in errors)
-    await engine.dispose()
 
 
 async def end(pid: int, watcher: AsyncConnection) -> None:
@@ -675,9 +677,11 @@ async def end(pid: int, watcher: AsyncConnection) -> None:
     await watcher.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
 
 
-async def test_the_ping_of_the_page_hides_a_restart_and_sends_one_statement() -> None:
+async def test_the_ping_of_the_page_hides_a_restart_and_sends_one_statement(
+    make_engine: MakeEngine,
+) -> None:
     with EmbeddedPostgres(log_statement="all") as server:
-        engine = engine_for(server.url())
+        engine = engine_for(make_engine, server.url())
         event.listen(engine.sync_engine, "checkout", ping)
         await fill(engine, 3)
         server.restart()
@@ -698,9 +702,9 @@ def demote(server: EmbeddedPostgres) -> None:
     server.start()
 
 
-async def test_a_real_standby_passes_the_ping_and_refuses_writes() -> None:
+async def test_a_real_standby_passes_the_ping_and_refuses_writes(make_engine: MakeEngine) -> None:
     with EmbeddedPostgres() as server:
-        engine = engine_for(server.url(), pool_pre_ping=True)
+        engine = engine_for(make_engine, server.url(), pool_pre_ping=True)
         await use(engine)
         demote(server)
         async with engine.begin() as connection:
@@ -751,26 +755,28 @@ async def test_a_listener_declares_a_read_only_server_a_lost_connection(driver: 
 
 
 @both_drivers
-async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(driver: str) -> None:
+async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(
+    make_engine: MakeEngine, driver: str
+) -> None:
     wanted = {"target_session_attrs": "read-write"}
     with EmbeddedPostgres() as old, EmbeddedPostgres() as new:
         for server in (old, new):
             await set_password(server, "tea")
         demote(old)
         url = make_url(old.url()).set(password="tea").render_as_string(hide_password=False)
-        engine = engine_for(url, driver, connect_args=wanted)
+        engine = engine_for(make_engine, url, driver, connect_args=wanted)
         with pytest.raises(Exception, match=r"None of the hosts match|session is read-only"):
             await use(engine)
         hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (old, new))
         both = f"postgresql+asyncpg://postgres:tea@/postgres?{hosts}"
-        engine = engine_for(both, driver, connect_args=wanted)
+        engine = engine_for(make_engine, both, driver, connect_args=wanted)
         async with engine.begin() as connection:
             await connection.execute(text("CREATE TABLE orders (drink text)"))
         await engine.dispose()
 
 
 async def set_password(server: EmbeddedPostgres, password: str) -> None:
-    engine = engine_for(server.url(), poolclass=NullPool)
+    engine = create_async_engine(server.url(), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.execute(text(f"ALTER ROLE postgres PASSWORD '{password}'"))
 
@@ -782,14 +788,13 @@ async def set_password(server: EmbeddedPostgres, password: str) -> None:
     ("lifo", "order", "alive"), [(False, "ABCDEABCDEAB", 5), (True, "AAAAAAAAAAAA", 1)]
 )
 async def test_with_lifo_the_server_ends_what_idles(
-    database_url: str, watcher: AsyncConnection, lifo: bool, order: str, alive: int
+    make_engine: MakeEngine, watcher: AsyncConnection, lifo: bool, order: str, alive: int
 ) -> None:
     others = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
-    engine = create_async_engine(
-        database_url,
+    engine = make_engine(
         pool_use_lifo=lifo,
         pool_pre_ping=True,
         connect_args={"server_settings": {"idle_session_timeout": "1s"}},
@@ -803,4 +808,3 @@ async def test_with_lifo_the_server_ends_what_idles(
             used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
             await asyncio.sleep(0.05)
     assert used[:12] == order
-    await engine.dispose()

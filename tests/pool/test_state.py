@@ -1,17 +1,18 @@
 """What the page on a connection's state says beyond what its snippets print."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
+from tests.pools import MakeEngine
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 
 SELECT = text("SELECT 'oolong'")
@@ -23,16 +24,14 @@ CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = one_connection(database_url)
-    yield engine
-    await engine.dispose()
+    return one_connection(make_engine)
 
 
-def one_connection(url: Any, **options: Any) -> AsyncEngine:
-    """An engine with a pool of one."""
-    return create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
+def one_connection(make: MakeEngine, *url: str | URL, **options: Any) -> AsyncEngine:
+    """An engine with a pool of one, for the test's database or this URL."""
+    return make(*url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
 
 
 def psycopg(url: str) -> Any:
@@ -110,12 +109,21 @@ async def test_a_set_by_pool_events_is_lost_on_the_first_connection_of_the_engin
 
 async def test_the_driver_of_psycopg_begins_a_transaction_for_the_set_and_loses_it(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    assert await settings(one_connection(psycopg(database_url)), run_async) == ["5s", "0"]
+    assert await settings(one_connection(make_engine, psycopg(database_url)), run_async) == [
+        "5s",
+        "0",
+    ]
 
 
-async def test_autocommit_around_the_set_works_with_psycopg_too(database_url: str) -> None:
-    assert await settings(one_connection(psycopg(database_url)), in_autocommit) == ["5s", "5s"]
+async def test_autocommit_around_the_set_works_with_psycopg_too(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    assert await settings(one_connection(make_engine, psycopg(database_url)), in_autocommit) == [
+        "5s",
+        "5s",
+    ]
 
 
 # What removes what
@@ -181,15 +189,14 @@ async def left_after(engine: AsyncEngine, as_somebody_else: str) -> Left:
     "as_somebody_else", ["SET ROLE pg_monitor", "SET SESSION AUTHORIZATION pg_monitor"]
 )
 async def test_each_way_to_clean_removes_what_the_table_says(
-    database_url: str, how: str | None, left: Left, as_somebody_else: str
+    make_engine: MakeEngine, how: str | None, left: Left, as_somebody_else: str
 ) -> None:
     # RESET ALL goes back to what server_settings gave
     given = {"server_settings": {"statement_timeout": "7s"}}
-    engine = one_connection(database_url, connect_args=given)
+    engine = one_connection(make_engine, connect_args=given)
     if how is not None:
         event.listen(engine.sync_engine, "reset", clean_by(how))
     assert await left_after(engine, as_somebody_else) == left
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -217,25 +224,24 @@ def test_the_cleaning_tested_here_is_the_one_on_the_page() -> None:
     assert f'CLEAN = """{CLEAN}"""' in snippet
 
 
-async def test_a_role_given_at_login_is_there_again_after_cleaning(database_url: str) -> None:
+async def test_a_role_given_at_login_is_there_again_after_cleaning(make_engine: MakeEngine) -> None:
     given = {"server_settings": {"role": "pg_monitor"}}
-    engine = one_connection(database_url, connect_args=given)
+    engine = one_connection(make_engine, connect_args=given)
     event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
     for _ in range(2):
         async with AsyncSession(engine) as session:
             assert await session.scalar(text("SELECT current_user")) == "pg_monitor"
             await session.execute(text("SET ROLE pg_read_all_data"))
             await session.commit()
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(
     ("in_autocommit", "left"), [(False, ("5s", True)), (True, ("0", False))], ids=["no", "yes"]
 )
 async def test_psycopg_cleans_in_autocommit_or_not_at_all(
-    database_url: str, in_autocommit: bool, left: tuple[str, bool]
+    database_url: str, make_engine: MakeEngine, in_autocommit: bool, left: tuple[str, bool]
 ) -> None:
-    engine = one_connection(psycopg(database_url))
+    engine = one_connection(make_engine, psycopg(database_url))
 
     @event.listens_for(engine.sync_engine, "reset")
     def clean(connection: Any, *_: object) -> None:
@@ -252,13 +258,12 @@ async def test_psycopg_cleans_in_autocommit_or_not_at_all(
     async with AsyncSession(engine) as session:
         role = text("SELECT current_user = 'pg_monitor'")
         assert (await session.scalar(SHOW), await session.scalar(role)) == left
-    await engine.dispose()
 
 
 async def test_cleaning_works_for_two_engines_and_on_an_invalidated_connection(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    for engine in (one_connection(database_url), one_connection(database_url)):
+    for engine in (one_connection(make_engine), one_connection(make_engine)):
         event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
         async with AsyncSession(engine) as session:
             await session.execute(text(SET))
@@ -303,9 +308,9 @@ async def test_a_connection_whose_cleaning_fails_is_thrown_away(engine: AsyncEng
 
 
 async def test_a_lock_on_a_connection_of_its_own_is_not_in_a_transaction(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = one_connection(database_url)
+    engine = one_connection(make_engine)
     async with engine.connect() as keeper:
         await keeper.execution_options(isolation_level="AUTOCOMMIT")
         await keeper.execute(text("SELECT pg_advisory_lock(7)"))
@@ -326,7 +331,6 @@ async def test_a_lock_on_a_connection_of_its_own_is_not_in_a_transaction(
         assert await watcher.scalar(text("SELECT pg_try_advisory_lock(7)")) is True
         assert not keeper.invalidated
         await keeper.invalidate()
-    await engine.dispose()
 
 
 async def test_a_lock_on_a_pooled_connection_outlives_a_job_that_fails(
@@ -389,8 +393,10 @@ async def guest(engine: AsyncEngine) -> bool:
     return True
 
 
-async def test_one_bad_connection_of_five_fails_every_fifth_request(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=5)
+async def test_one_bad_connection_of_five_fails_every_fifth_request(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=5)
     connections = [await engine.connect() for _ in range(5)]
     for connection in connections:
         await connection.close()
@@ -398,16 +404,14 @@ async def test_one_bad_connection_of_five_fails_every_fifth_request(database_url
     assert [await guest(engine) for _ in range(10)] == [True, True, True, True, False] * 2
     await engine.dispose()
     assert await guest(engine)
-    await engine.dispose()
 
 
 async def test_pre_ping_replaces_the_bad_connection_at_the_cost_of_an_error(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = one_connection(database_url, pool_pre_ping=True)
+    engine = one_connection(make_engine, pool_pre_ping=True)
     await poison(engine)
     assert [await guest(engine) for _ in range(3)] == [False, True, True]
-    await engine.dispose()
 
 
 async def test_the_pool_sees_nothing_of_an_aborted_script(
@@ -426,21 +430,19 @@ async def test_the_pool_sees_nothing_of_an_aborted_script(
     assert await watcher.scalar(text(state)) == "idle in transaction (aborted)"
 
 
-async def test_recycling_replaces_the_bad_connection(database_url: str) -> None:
-    engine = one_connection(database_url, pool_recycle=1)
+async def test_recycling_replaces_the_bad_connection(make_engine: MakeEngine) -> None:
+    engine = one_connection(make_engine, pool_recycle=1)
     await poison(engine)
     assert not await guest(engine)
-    async with asyncio.timeout(10):
-        while not await guest(engine):
-            continue
-    await engine.dispose()
+    await eventually("the bad connection is replaced", lambda: guest(engine))
 
 
-async def test_psycopg_rolls_such_a_transaction_back_on_return(database_url: str) -> None:
-    engine = one_connection(psycopg(database_url))
+async def test_psycopg_rolls_such_a_transaction_back_on_return(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = one_connection(make_engine, psycopg(database_url))
     await poison(engine)
     assert await guest(engine)
-    await engine.dispose()
 
 
 async def test_a_script_without_begin_is_a_transaction_all_the_same(engine: AsyncEngine) -> None:
@@ -485,13 +487,13 @@ async def rollbacks(watcher: AsyncConnection) -> int:
     ids=["as it is", "reset None", "commit()", "AUTOCOMMIT"],
 )
 async def test_the_server_counts_a_rollback_for_each_session_that_does_not_commit(
-    database_url: str,
+    make_engine: MakeEngine,
     watcher: AsyncConnection,
     options: dict[str, Any],
     commit: bool,
     counted: int,
 ) -> None:
-    engine = one_connection(database_url, **options)
+    engine = one_connection(make_engine, **options)
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)  # and what SQLAlchemy asks on its first connection
         await session.commit()
@@ -508,21 +510,19 @@ async def test_the_server_counts_a_rollback_for_each_session_that_does_not_commi
 
 async def settled(watcher: AsyncConnection) -> int:
     """The rollbacks counted, once every other backend of this database has ended."""
-    others = text(
-        "SELECT count(*) FROM pg_stat_activity"
+    alone = text(
+        "SELECT count(*) = 0 FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    async with asyncio.timeout(10):
-        while await watcher.scalar(others):
-            continue
+    await eventually("every other backend has ended", lambda: watcher.scalar(alone))
     return await rollbacks(watcher)
 
 
 @pytest.mark.parametrize(("reset", "saved"), [("rollback", False), (None, True)])
 async def test_without_a_reset_the_next_session_commits_the_work_of_a_raw_cursor(
-    database_url: str, reset: str | None, saved: bool
+    make_engine: MakeEngine, reset: str | None, saved: bool
 ) -> None:
-    engine = one_connection(database_url, pool_reset_on_return=reset)
+    engine = one_connection(make_engine, pool_reset_on_return=reset)
     create = "CREATE TABLE orders (drink text)"
     async with engine.connect() as connection:
         await connection.run_sync(lambda sync: sync.connection.cursor().execute(create))
@@ -531,25 +531,23 @@ async def test_without_a_reset_the_next_session_commits_the_work_of_a_raw_cursor
         await session.commit()
     async with AsyncSession(engine) as session:
         assert (await session.scalar(text("SELECT to_regclass('orders')")) is not None) is saved
-    await engine.dispose()
 
 
 # AUTOCOMMIT
 
 
 async def test_skipping_the_rollback_is_logged_and_sends_what_was_sent_before_nothing(
-    database_url: str, caplog: pytest.LogCaptureFixture
+    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "sqlalchemy.engine")
     engine = one_connection(
-        database_url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
+        make_engine, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
     )
     sent = listen_in(engine)
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
     assert "ROLLBACK will be skipped by skip_autocommit_rollback" in caplog.messages
     assert sent == []
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("owner", ["engine", "session", "connection"])
@@ -575,14 +573,13 @@ async def test_autocommit_as_an_execution_option_is_undone_on_return(
     assert sent == ["BEGIN ISOLATION LEVEL READ COMMITTED;", "ROLLBACK;"]
 
 
-async def test_autocommit_of_the_engine_stays(database_url: str) -> None:
-    engine = one_connection(database_url, isolation_level="AUTOCOMMIT")
+async def test_autocommit_of_the_engine_stays(make_engine: MakeEngine) -> None:
+    engine = one_connection(make_engine, isolation_level="AUTOCOMMIT")
     sent = listen_in(engine)
     for _ in range(3):
         async with AsyncSession(engine) as session:
             await session.execute(SELECT)
     assert sent == []
-    await engine.dispose()
 
 
 # A setting that reaches the next guest

@@ -5,7 +5,7 @@ import gc
 import logging
 import re
 import runpy
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.semconv._incubating.metrics import db_metrics
 from prometheus_client import REGISTRY, make_asgi_app
 from sqlalchemy import event, exc, make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import (
     AsyncAdaptedQueuePool,
     NullPool,
@@ -24,7 +24,8 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from tests.pools import pool_of, record
+from tests.pools import MakeEngine, leaves_open, pool_of, record
+from tests.waiting import eventually
 from tools.paths import DOCS, SNIPPETS
 
 SELECT = text("SELECT 'longjing'")
@@ -33,11 +34,9 @@ METRIC = re.compile(r"\bdb_client_connection_(?!state\b|pool_name\b)\w+")
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
-    yield engine
-    await engine.dispose()
+    return make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
 
 
 def fences(language: str, kind: str) -> list[str]:
@@ -49,16 +48,16 @@ def fences(language: str, kind: str) -> list[str]:
 # The numbers
 
 
-async def test_size_and_overflow_add_up_to_the_open_connections(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=2)
+async def test_size_and_overflow_add_up_to_the_open_connections(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=2)
     connections = [await engine.connect() for _ in range(3)]
     assert (pool_of(engine).size() + pool_of(engine).overflow()) == 3
     for connection in connections:
         await connection.close()
     assert (pool_of(engine).size() + pool_of(engine).overflow()) == 2
-    await engine.dispose()
 
 
+@leaves_open
 async def test_dispose_puts_another_pool_in_its_place(engine: AsyncEngine) -> None:
     before = engine.pool
     async with engine.connect():
@@ -67,6 +66,7 @@ async def test_dispose_puts_another_pool_in_its_place(engine: AsyncEngine) -> No
         assert pool_of(engine).checkedout() == 0  # what the old one has lent
 
 
+@leaves_open
 async def test_dispose_without_close_has_neither_close_nor_close_detached(
     engine: AsyncEngine,
 ) -> None:
@@ -123,12 +123,12 @@ async def test_waiting_and_timeouts_are_not_logged_at_all(
 
 
 async def test_echo_pool_adds_a_handler_so_lines_come_twice(
-    database_url: str, capfd: pytest.CaptureFixture[str]
+    make_engine: MakeEngine, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ours = logging.StreamHandler()
     logging.getLogger().addHandler(ours)
     try:
-        engine = create_async_engine(database_url, echo_pool=True)
+        engine = make_engine(echo_pool=True)
         async with engine.connect() as connection:
             await connection.invalidate()
     finally:
@@ -138,14 +138,13 @@ async def test_echo_pool_adds_a_handler_so_lines_come_twice(
             logging.getLogger("sqlalchemy").removeHandler(handler)
     out, err = capfd.readouterr()
     assert (out + err).count("Invalidate connection") == 2
-    await engine.dispose()
 
 
 async def test_a_logging_name_tells_two_pools_apart(
-    database_url: str, caplog: pytest.LogCaptureFixture
+    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sqlalchemy.pool")
-    engine = create_async_engine(database_url, pool_logging_name="orders")
+    engine = make_engine(pool_logging_name="orders")
     await engine.dispose()
     assert {record.name.rpartition(".")[2] for record in caplog.records} == {"orders"}
 
@@ -184,11 +183,12 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
+@leaves_open
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 async def test_a_collected_leak_closes_as_close_detached_and_not_as_close(
-    database_url: str, no_collector: None
+    make_engine: MakeEngine, watcher: AsyncConnection, no_collector: None
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     happened = record(engine, "connect", "close", "close_detached")
 
     async def leak() -> None:
@@ -199,17 +199,14 @@ async def test_a_collected_leak_closes_as_close_detached_and_not_as_close(
     gc.collect()
     assert (happened.count("connect"), happened.count("close")) == (3, 0)
     assert happened.count("close_detached") == 3
-    others = text(
-        "SELECT count(*) FROM pg_stat_activity"
+    alone = text(
+        "SELECT count(*) = 0 FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    watcher = create_async_engine(database_url, poolclass=NullPool)
-    async with asyncio.timeout(10), watcher.connect() as connection:
-        while await connection.scalar(others):
-            await connection.rollback()
-    await engine.dispose()
+    await eventually("no connection is left", lambda: watcher.scalar(alone))
 
 
+@leaves_open
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 async def test_a_collected_leak_makes_events_count_too_many(
     engine: AsyncEngine, counted: dict[str, int], no_collector: None
@@ -418,7 +415,9 @@ def test_the_boundaries_of_a_histogram_are_made_for_milliseconds() -> None:
     assert point.explicit_bounds[:3] == (0, 5, 10)
 
 
-async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(database_url: str) -> None:
+async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(
+    make_engine: MakeEngine,
+) -> None:
     reader = InMemoryMetricReader()
     meter = MeterProvider([reader]).get_meter("tea")
     pending = meter.create_up_down_counter("pending")
@@ -435,9 +434,7 @@ async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(database_url
             finally:
                 pending.add(-1)
 
-    engine = create_async_engine(
-        database_url, poolclass=WatchedPool, pool_size=1, max_overflow=0, pool_timeout=0
-    )
+    engine = make_engine(poolclass=WatchedPool, pool_size=1, max_overflow=0, pool_timeout=0)
     async with engine.connect():
         with pytest.raises(exc.TimeoutError):
             await engine.connect()
@@ -448,7 +445,6 @@ async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(database_url
         for metric in data.resource_metrics[0].scope_metrics[0].metrics
     }
     assert points == {"pending": 0, "timeouts": 1}
-    await engine.dispose()
 
 
 # The server's side
@@ -456,12 +452,10 @@ async def test_waiting_can_be_recorded_for_opentelemetry_in_connect(database_url
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 async def test_the_query_for_the_server_counts_what_the_pool_has(
-    database_url: str, language: str
+    make_engine: MakeEngine, language: str
 ) -> None:
-    engine = create_async_engine(
-        database_url, connect_args={"server_settings": {"application_name": "teahouse"}}
-    )
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    engine = make_engine(connect_args={"server_settings": {"application_name": "teahouse"}})
+    watcher = make_engine(poolclass=NullPool)
     [query] = fences(language, "sql")
     async with AsyncSession(engine) as session, engine.connect() as another:
         await session.execute(SELECT)
@@ -474,16 +468,13 @@ async def test_the_query_for_the_server_counts_what_the_pool_has(
         "teahouse, idle in transaction": 1,
     }
     assert all(0 <= row.oldest_seconds < 60 for row in rows.values())
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 async def test_to_an_ordinary_role_the_connections_of_others_are_hidden_and_counted(
-    database_url: str, language: str
+    database_url: str, make_engine: MakeEngine, language: str
 ) -> None:
-    engine = create_async_engine(
-        database_url, connect_args={"server_settings": {"application_name": "teahouse"}}
-    )
+    engine = make_engine(connect_args={"server_settings": {"application_name": "teahouse"}})
     role = f"guide_guest_{token_hex(4)}"
     url = make_url(database_url).set(username=role, password=role)
     [query] = fences(language, "sql")
@@ -491,13 +482,12 @@ async def test_to_an_ordinary_role_the_connections_of_others_are_hidden_and_coun
         await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'"))
         await connection.commit()
         try:
-            async with create_async_engine(url, poolclass=NullPool).connect() as guest:
+            async with make_engine(url, poolclass=NullPool).connect() as guest:
                 rows = (await guest.execute(text(query))).all()
             assert [(row.metric, row.value) for row in rows] == [("teahouse, hidden", 1)]
         finally:
             await connection.execute(text(f"DROP ROLE {role}"))
             await connection.commit()
-    await engine.dispose()
 
 
 def test_both_languages_show_the_same_queries() -> None:
