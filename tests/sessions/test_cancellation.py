@@ -6,11 +6,10 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
-import sqlalchemy
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import NullPool, QueuePool, create_engine, event, make_url, text
@@ -26,12 +25,14 @@ from sqlalchemy.orm import Session
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from tests.pools import checked_out, record
+from tests.pools import MakeEngine, checked_out, leaves_open, record
+from tests.serving import running
+from tests.versions import IS_2_0
+from tests.waiting import eventually
 
 DEADLINE = 10.0
 SELECT = text("SELECT 'oolong'")
 SLEEP = text("SELECT pg_sleep(60)")
-IS_2_0 = sqlalchemy.__version__.startswith("2.0.")
 
 Step = Callable[[], Coroutine[None, None, None]]
 
@@ -67,14 +68,11 @@ class Backends:
 
     async def until(self, expected: int, wait_event: str = "PgSleep") -> None:
         """Wait until so many of them wait for this."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + DEADLINE
-        while True:
-            found = await self.count(wait_event)
-            if found == expected:
-                break
-            assert loop.time() < deadline, f"{found} wait for {wait_event}, not {expected}"
-            await asyncio.sleep(0.01)
+
+        async def so_many() -> bool:
+            return await self.count(wait_event) == expected
+
+        await eventually(f"{expected} connections wait for {wait_event}", so_many)
 
 
 @pytest.fixture
@@ -82,11 +80,11 @@ def backends(database_url: str) -> Backends:
     return Backends(database_url)
 
 
-def named(database_url: str, size: int = 1, **settings: str) -> AsyncEngine:
+def named(make: MakeEngine, *url: str, size: int = 1, **settings: str) -> AsyncEngine:
     """An engine with so many connections, which nobody waits for."""
     settings |= {"application_name": "teahouse"}
-    return create_async_engine(
-        database_url,
+    return make(
+        *url,
         pool_size=size,
         max_overflow=0,
         pool_timeout=0,
@@ -95,10 +93,8 @@ def named(database_url: str, size: int = 1, **settings: str) -> AsyncEngine:
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = named(database_url)
-    yield engine
-    await engine.dispose()
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    return named(make_engine)
 
 
 async def select(engine: AsyncEngine) -> None:
@@ -282,19 +278,18 @@ async def five(engine: AsyncEngine, *, return_exceptions: bool) -> None:
 
 
 async def test_five_limits_under_gather_that_returns_exceptions_stop_five_queries(
-    database_url: str, backends: Backends
+    make_engine: MakeEngine, backends: Backends
 ) -> None:
-    engine = named(database_url, size=5)
+    engine = named(make_engine, size=5)
     for _ in range(3):
         await five(engine, return_exceptions=True)
         await backends.until(0)
-    await engine.dispose()
 
 
 async def test_one_limit_around_a_task_group_stops_all_its_queries(
-    database_url: str, backends: Backends
+    make_engine: MakeEngine, backends: Backends
 ) -> None:
-    engine = named(database_url, size=5)
+    engine = named(make_engine, size=5)
 
     async def group() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -304,11 +299,10 @@ async def test_one_limit_around_a_task_group_stops_all_its_queries(
     for _ in range(3):
         await timeout(group, lambda: backends.until(5))
         await backends.until(0)
-    await engine.dispose()
 
 
 async def test_a_cancel_request_that_does_not_arrive_leaves_the_query_running(
-    database_url: str, backends: Backends
+    database_url: str, make_engine: MakeEngine, backends: Backends
 ) -> None:
     url = make_url(database_url)
     admitted: list[asyncio.Task[None]] = []
@@ -336,7 +330,7 @@ async def test_a_cancel_request_that_does_not_arrive_leaves_the_query_running(
     ):
         address, port = proxy.sockets[0].getsockname()
         through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
-        engine = named(through.render_as_string(hide_password=False))
+        engine = named(make_engine, through.render_as_string(hide_password=False))
         await cancel(lambda: sleep(engine), lambda: backends.until(1))
         assert checked_out(engine) == 0
         assert await backends.count("PgSleep") == 1
@@ -350,20 +344,21 @@ async def test_a_cancel_request_that_does_not_arrive_leaves_the_query_running(
 
 
 @pytest.mark.parametrize("give_up", [cancel, anyio_task_group])
-async def test_cancelled_in_the_queue_nothing_is_lost(database_url: str, give_up: GiveUp) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+async def test_cancelled_in_the_queue_nothing_is_lost(
+    make_engine: MakeEngine, give_up: GiveUp
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
     happened = record(engine, "checkout", "invalidate", "close")
     async with engine.connect():
         await give_up(lambda: select(engine), lambda: asyncio.sleep(0))
     assert happened == ["checkout"]
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 async def test_a_connection_that_comes_back_at_that_moment_does_not_undo_the_cancellation(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    engine = make_engine(pool_size=1, max_overflow=0)
     holder = await engine.connect()
     task = asyncio.create_task(select(engine))
     await asyncio.sleep(0)
@@ -372,11 +367,12 @@ async def test_a_connection_that_comes_back_at_that_moment_does_not_undo_the_can
     await asyncio.wait([task])
     assert task.cancelled()
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 @by_anyio
-async def test_cancelled_while_connecting_the_slot_is_free(give_up: GiveUp) -> None:
+async def test_cancelled_while_connecting_the_slot_is_free(
+    make_engine: MakeEngine, give_up: GiveUp
+) -> None:
     accepted: list[socket.socket] = []
 
     async def reached() -> None:
@@ -386,14 +382,14 @@ async def test_cancelled_while_connecting_the_slot_is_free(give_up: GiveUp) -> N
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.setblocking(False)
         _, port = silent.getsockname()
-        engine = named(f"postgresql+asyncpg://tea@127.0.0.1:{port}/house?ssl=disable")
+        engine = named(make_engine, f"postgresql+asyncpg://tea@127.0.0.1:{port}/house?ssl=disable")
         await give_up(lambda: select(engine), reached)
         assert checked_out(engine) == 0
     for line in accepted:
         line.close()
-    await engine.dispose()
 
 
+@leaves_open
 async def test_cancelled_without_a_context_manager_the_connection_is_lost(
     engine: AsyncEngine,
 ) -> None:
@@ -517,21 +513,16 @@ async def test_an_abandoned_statement_takes_effect_under_autocommit_only(
 @asynccontextmanager
 async def hung_up_on(app: FastAPI, reached: Step) -> AsyncIterator[None]:
     """A client has asked a real server for /, and has gone once this was reached."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    _, client = await asyncio.open_connection(*listener.getsockname())
-    client.write(b"GET / HTTP/1.1\r\nHost: teahouse\r\n\r\n")
-    await reached()
-    client.close()
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            if not server.server_state.connections:
-                break
-            await asyncio.sleep(0)
-    yield
-    server.should_exit = True
-    await serving
+    async with running(app) as (server, url):
+        _, client = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        client.write(b"GET / HTTP/1.1\r\nHost: teahouse\r\n\r\n")
+        await reached()
+        client.close()
+        await eventually(
+            "uvicorn has noticed that its client is gone",
+            lambda: not server.server_state.connections,
+        )
+        yield
 
 
 async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -598,8 +589,8 @@ async def reach(engine: AsyncEngine) -> list[str]:
     return found
 
 
-async def test_server_settings_reach_every_session(database_url: str) -> None:
-    assert await reach(named(database_url, statement_timeout="29s")) == ["29s"] * 3
+async def test_server_settings_reach_every_session(make_engine: MakeEngine) -> None:
+    assert await reach(named(make_engine, statement_timeout="29s")) == ["29s"] * 3
 
 
 async def test_a_setting_of_the_role_reaches_every_session(
@@ -651,18 +642,17 @@ async def test_set_local_reaches_to_the_end_of_its_transaction(engine: AsyncEngi
 # What a timeout covers, and what it leaves
 
 
-async def test_asyncio_timeout_counts_the_wait_for_a_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0)
+async def test_asyncio_timeout_counts_the_wait_for_a_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
     async with engine.connect():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await select(engine)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(("limits", "held"), [({}, 1), ({"command_timeout": 0.2}, 0)])
 async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead_line(
-    database_url: str, limits: dict[str, float], held: int
+    database_url: str, make_engine: MakeEngine, limits: dict[str, float], held: int
 ) -> None:
     url = make_url(database_url)
     dead = asyncio.Event()
@@ -683,7 +673,7 @@ async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead
     async with asyncio.timeout(DEADLINE), await asyncio.start_server(admit, "127.0.0.1", 0) as line:
         address, port = line.sockets[0].getsockname()
         through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
-        engine = create_async_engine(through, connect_args=limits)
+        engine = make_engine(through, connect_args=limits)
 
         async def work() -> None:
             async with asyncio.timeout(0.1), AsyncSession(engine) as session:

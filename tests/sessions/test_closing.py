@@ -25,7 +25,6 @@ from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
-    create_async_engine,
 )
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -37,7 +36,8 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from tests.pools import checked_out, record
+from tests.pools import MakeEngine, checked_out, leaves_open, record
+from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
 Work = Callable[[AsyncEngine], Coroutine[None, None, None]]
@@ -62,10 +62,8 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
-    yield engine
-    await engine.dispose()
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    return make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
 
 
 async def test_a_block_without_sql_borrows_no_connection(engine: AsyncEngine) -> None:
@@ -125,6 +123,7 @@ async def test_a_session_upon_a_connection_leaves_it_lent_and_rolls_back_its_own
         assert await connection.scalar(text("SELECT to_regclass('tray') IS NOT NULL")) is begun
 
 
+@leaves_open
 async def test_a_forgotten_session_is_ended_by_the_garbage_collector_with_a_warning(
     engine: AsyncEngine,
 ) -> None:
@@ -417,39 +416,40 @@ def with_psycopg(url: str) -> str:
     return url.replace("+asyncpg", "+psycopg")
 
 
-async def heard_of_it(session: AsyncSession, watcher: AsyncConnection) -> None:
+async def heard_of_it(session: AsyncSession) -> None:
     """Until asyncpg knows that its line is closed; psycopg looks when it is used."""
     raw = await (await session.connection()).get_raw_connection()
     if isinstance(raw.driver_connection, asyncpg.Connection):
-        async with asyncio.timeout(10):
-            while not raw.driver_connection.is_closed():
-                await watcher.scalar(SELECT)
+        await eventually("asyncpg knows of the end", raw.driver_connection.is_closed)
 
 
 async def lose_connection(session: AsyncSession, watcher: AsyncConnection) -> None:
     pid = await session.scalar(text("SELECT pg_backend_pid()"))
     await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-    await heard_of_it(session, watcher)
+    await heard_of_it(session)
 
 
 async def wait_in_a_transaction(session: AsyncSession, watcher: AsyncConnection) -> None:
     """Until the server has enough of it."""
     pid = await session.scalar(text("SELECT pg_backend_pid()"))
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
-    left = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
-    async with asyncio.timeout(10):
-        while await watcher.scalar(left, {"pid": pid}):
-            pass
-    await heard_of_it(session, watcher)
+    ended = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
+    await eventually("the backend has ended", lambda: watcher.scalar(ended, {"pid": pid}))
+    await heard_of_it(session)
 
 
 @pytest.mark.parametrize("begin", [False, True])
 @pytest.mark.parametrize("lose", [lose_connection, wait_in_a_transaction])
 @pytest.mark.parametrize("psycopg", [False, True], ids=["asyncpg", "psycopg"])
 async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
-    database_url: str, watcher: AsyncConnection, psycopg: bool, lose: Lose, begin: bool
+    database_url: str,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    psycopg: bool,
+    lose: Lose,
+    begin: bool,
 ) -> None:
-    engine = create_async_engine(with_psycopg(database_url) if psycopg else database_url)
+    engine = make_engine(with_psycopg(database_url) if psycopg else database_url)
     async_session = async_sessionmaker(engine)
     said = "the underlying connection is closed"
     if psycopg:
@@ -465,7 +465,6 @@ async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
     assert isinstance(caught.value.__context__, LookupError)
     assert checked_out(engine) == 0
     await work_in_a_block(engine)
-    await engine.dispose()
 
 
 async def test_nothing_of_the_block_is_saved_if_the_server_ended_its_connection(
@@ -487,13 +486,12 @@ async def test_nothing_of_the_block_is_saved_if_the_server_ended_its_connection(
 
 
 async def test_pre_ping_does_not_spare_a_transaction_its_end(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_pre_ping=True)
+    engine = make_engine(pool_pre_ping=True)
     with pytest.raises(DBAPIError, match="the underlying connection is closed"):
         async with AsyncSession(engine) as session:
             await lose_connection(session, watcher)
-    await engine.dispose()
 
 
 async def test_a_replaced_http_exception_reaches_the_client_as_a_500(

@@ -18,11 +18,10 @@ from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
-    create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 from tests.report import require_on
 from tools.paths import ROOT
 
@@ -40,10 +39,8 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url)
-    yield engine
-    await engine.dispose()
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    return make_engine()
 
 
 # Annotations, judged by mypy
@@ -167,15 +164,14 @@ async def test_an_error_of_autoflush_appears_at_the_query_and_says_so(engine: As
             await session.scalars(select(Counted))
 
 
-async def test_autoflush_takes_no_second_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+async def test_autoflush_takes_no_second_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:
         session.add(Counted(drink="oolong"))
         assert len((await session.scalars(select(Counted))).all()) == 1
         assert checked_out(engine) == 1
-    await engine.dispose()
 
 
 # A generator that somebody iterates by hand

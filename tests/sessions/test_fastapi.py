@@ -28,9 +28,10 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
-from tests.serving import DEADLINE, backends, eventually, running, serving
+from tests.serving import DEADLINE, backends, running, serving
+from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 
 PAGE = "sessions/fastapi"
@@ -40,10 +41,8 @@ GetSession = Callable[[], AsyncIterator[AsyncSession]]
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_timeout=DEADLINE)
-    yield engine
-    await engine.dispose()
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    return make_engine(pool_timeout=DEADLINE)
 
 
 @pytest.fixture
@@ -117,8 +116,9 @@ async def test_the_application_serves_under_uvicorn_and_leaves_nothing(database_
 
 async def test_the_application_answers_although_the_server_cut_its_connection(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    watcher = make_engine(poolclass=NullPool)
     async with started(database_url) as (url, _), client_of(url) as client:
         assert (await client.get("/now")).status_code == 200
         async with watcher.connect() as connection:
@@ -287,7 +287,8 @@ async def test_running_requests_end_before_dispose(database_url: str, engine: As
         answer = asyncio.create_task(client.get(url))
         await arrived.wait()
         server.should_exit = True
-        await eventually(lambda: not server.servers[0].is_serving())
+        [listening] = server.servers
+        await eventually("uvicorn stops listening", lambda: not listening.is_serving())
         assert out == []
         served.set()
         assert (await answer).status_code == 200
@@ -317,23 +318,27 @@ async def test_reload_ends_the_process_and_its_backends_with_it(
 ) -> None:
     app = tmp_path / "app.py"
     app.write_text(WITHOUT_DISPOSE)
+    written = app.stat().st_mtime
     seen: list[int] = []
 
     async def another_process(url: str) -> None:
         """Ask until a process answers that has not answered before."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                async with client_of(url) as client:
-                    with suppress(httpx.HTTPError):
-                        pid = (await client.get("/")).json()
-                        if pid not in seen:
-                            seen.append(pid)
-                            return
+
+        async def answers() -> bool:
+            async with client_of(url) as client:
+                with suppress(httpx.HTTPError):
+                    pid = (await client.get("/")).json()
+                    if pid not in seen:
+                        seen.append(pid)
+                        return True
+            return False
+
+        await eventually("another process answers", answers)
 
     async with started(database_url, "--reload", folder=tmp_path) as (url, process):
         for later in (10, 20, 30):
             await another_process(url)
-            os.utime(app, (time.time() + later,) * 2)
+            os.utime(app, (written + later,) * 2)
         await another_process(url)
         assert await backends(database_url) == 1
         process.send_signal(signal.SIGINT)
@@ -608,6 +613,7 @@ async def test_max_concurrency_at_the_size_of_the_pool_prevents_the_deadlock(
 # Other frameworks
 
 
+@leaves_open
 @pytest.mark.parametrize(("poolclass", "works"), [(None, False), (NullPool, True)])
 def test_an_event_loop_for_each_request_needs_nullpool(
     database_url: str, poolclass: type[NullPool] | None, works: bool

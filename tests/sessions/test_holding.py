@@ -1,7 +1,6 @@
 """What the page on holding a connection claims beyond the lines that its snippets print."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from datetime import datetime
 
@@ -27,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 
 BACKEND = text("SELECT pg_backend_pid()")
 LOCK = text("SELECT pg_advisory_lock(7)")
@@ -47,13 +46,12 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    yield engine
-    await engine.dispose()
+    return engine
 
 
 # in_transaction()
@@ -121,9 +119,9 @@ async def test_with_a_single_connection_a_temporary_table_is_there_every_time(
 
 
 async def test_a_session_upon_a_connection_keeps_its_backend_and_still_commits(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect(), engine.connect():
         pass
     async with engine.connect() as connection, AsyncSession(connection) as session:
@@ -135,7 +133,6 @@ async def test_a_session_upon_a_connection_keeps_its_backend_and_still_commits(
     assert len(pids) == 1
     async with AsyncSession(engine) as session:
         assert await session.scalar(text("SELECT to_regclass('orders_3') IS NOT NULL"))
-    await engine.dispose()
 
 
 # What stays behind
@@ -154,9 +151,9 @@ async def test_a_lock_of_a_rolled_back_session_is_refused_to_others_until_it_dis
 
 
 async def test_unlocking_on_another_connection_returns_false_and_the_lock_stays(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect(), engine.connect():
         pass
     async with AsyncSession(engine) as session:
@@ -164,7 +161,6 @@ async def test_unlocking_on_another_connection_returns_false_and_the_lock_stays(
         await session.commit()
         assert await session.scalar(UNLOCK) is False
     assert await watcher.scalar(TRY_LOCK) is False
-    await engine.dispose()
 
 
 async def test_a_transaction_lock_is_gone_at_the_first_commit(
@@ -178,17 +174,14 @@ async def test_a_transaction_lock_is_gone_at_the_first_commit(
 
 
 async def test_server_settings_hold_for_every_connection_whatever_is_rolled_back(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(
-        database_url, connect_args={"server_settings": {"statement_timeout": "5s"}}
-    )
+    engine = make_engine(connect_args={"server_settings": {"statement_timeout": "5s"}})
     show = text("SHOW statement_timeout")
     async with AsyncSession(engine) as one, AsyncSession(engine) as another:
         for session in (one, another, one, another):
             assert await session.scalar(show) == "5s"
             await session.rollback()
-    await engine.dispose()
 
 
 # After the commit
@@ -349,15 +342,16 @@ def test_a_second_event_loop_works_without_a_pool(database_url: str) -> None:
     asyncio.run(_use(engine))
 
 
-async def test_a_coroutine_can_open_the_connections(database_url: str) -> None:
+async def test_a_coroutine_can_open_the_connections(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     opened: list[asyncpg.Connection] = []
 
     async def connect() -> asyncpg.Connection:
         opened.append(await asyncpg.connect(database_url.replace("+asyncpg", "")))
         return opened[-1]
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    engine = make_engine("postgresql+asyncpg://", async_creator=connect)
     await _use(engine)
     await _use(engine)
     assert len(opened) == 1
-    await engine.dispose()

@@ -2,7 +2,7 @@
 
 import gc
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,12 +32,12 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 from tests.report import report
+from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES
 
-EDITION = (2, 0) if sqlalchemy.__version__.startswith("2.0") else (2, 1)
-CALL = {(2, 0): "await_only()", (2, 1): "await_()"}[EDITION]
+CALL = "await_only()" if IS_2_0 else "await_()"
 
 
 class Base(AsyncAttrs, DeclarativeBase):
@@ -57,15 +57,14 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine whose database has two guests with two orders each."""
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session, session.begin():
         session.add_all(Guest(orders=[Order(), Order()]) for _ in range(2))
-    yield engine
-    await engine.dispose()
+    return engine
 
 
 async def test_the_error_reads_as_the_page_says(engine: AsyncEngine) -> None:
@@ -85,9 +84,9 @@ async def test_the_error_reads_as_the_page_says(engine: AsyncEngine) -> None:
 @pytest.mark.parametrize("cold", [False, True])
 @pytest.mark.parametrize("pre_ping", [False, True])
 async def test_a_session_works_on_after_missing_greenlet(
-    engine: AsyncEngine, cold: bool, pre_ping: bool
+    engine: AsyncEngine, make_engine: MakeEngine, cold: bool, pre_ping: bool
 ) -> None:
-    tried = create_async_engine(engine.url, pool_pre_ping=pre_ping)
+    tried = make_engine(engine.url, pool_pre_ping=pre_ping)
     async with AsyncSession(tried) as session:
         guest = await session.get_one(Guest, 1)
         await session.commit()
@@ -99,10 +98,9 @@ async def test_a_session_works_on_after_missing_greenlet(
             # Since Python 3.12 the coroutine is part of a cycle, and waits for a collection.
             gc.collect()
         never_awaited = ["coroutine 'connect' was never awaited" in str(w.message) for w in caught]
-        assert any(never_awaited) == (cold and EDITION == (2, 1))
+        assert any(never_awaited) == (cold and not IS_2_0)
         assert len((await session.scalars(select(Order))).all()) == 4
     assert checked_out(tried) == 0
-    await tried.dispose()
 
 
 @pytest.mark.parametrize("end", [AsyncSession.rollback, AsyncSession.commit, AsyncSession.close])
@@ -148,10 +146,9 @@ async def test_psycopg_on_2_1_wraps_the_error(engine: AsyncEngine) -> None:
         with pytest.raises((StatementError, MissingGreenlet)) as raised:
             print(guest.orders)
         wrapped = str(raised.value).startswith("(sqlalchemy.exc.MissingGreenlet) greenlet_spawn")
-        assert wrapped == (EDITION == (2, 1))
+        assert wrapped is not IS_2_0
         assert checked_out(with_psycopg) == 1
     assert checked_out(with_psycopg) == 0
-    await with_psycopg.dispose()
 
 
 async def test_rollback_expires_columns_whatever_the_factory_says(engine: AsyncEngine) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -29,8 +29,9 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
 from sqlalchemy.pool import NullPool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 from tests.report import require_on
+from tests.waiting import eventually
 from tools.paths import ROOT
 from tools.proof.snippets import OUTPUT
 
@@ -45,10 +46,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The garbage collector")
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url)
-    yield engine
-    await engine.dispose()
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    return make_engine()
 
 
 @pytest.fixture
@@ -174,16 +173,17 @@ async def test_an_exception_that_is_kept_keeps_the_session_of_its_traceback(
 
 
 @pytest.mark.usefixtures("no_collection")
-async def test_a_forgotten_engine_keeps_its_connections_open(database_url: str) -> None:
+async def test_a_forgotten_engine_keeps_its_connections_open(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     async def request() -> None:
-        engine = create_async_engine(
-            database_url, connect_args={"server_settings": {"application_name": "forgotten"}}
-        )
+        settings = {"server_settings": {"application_name": "forgotten"}}
+        engine = create_async_engine(database_url, connect_args=settings)
         async with AsyncSession(engine) as session:
             await session.execute(SELECT)
 
     async def backends() -> int:
-        async with create_async_engine(database_url, poolclass=NullPool).connect() as connection:
+        async with make_engine(poolclass=NullPool).connect() as connection:
             return int(await connection.scalar(BACKENDS) or 0)
 
     with warnings.catch_warnings(record=True, action="always") as caught:
@@ -464,12 +464,15 @@ async def test_remove_without_a_session_takes_no_connection(engine: AsyncEngine)
 @pytest.mark.parametrize("poolclass", [None, NullPool])
 @pytest.mark.usefixtures("no_collection")
 async def test_the_helper_sees_a_leak_that_was_collected_already(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, poolclass: type[NullPool] | None
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    poolclass: type[NullPool] | None,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     no_leaks: Callable[[AsyncEngine], AbstractContextManager[None]]
     no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
-    engine = create_async_engine(database_url, poolclass=poolclass)
+    engine = make_engine(poolclass=poolclass)
     with no_leaks(engine):
         async with AsyncSession(engine) as session:
             await session.execute(SELECT)

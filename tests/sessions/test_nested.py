@@ -2,15 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import NullPool, create_engine, exc, make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 
 SELECT = text("SELECT 'oolong'")
 POUR = text("INSERT INTO orders VALUES ('oolong')")
@@ -18,12 +17,11 @@ COUNT = text("SELECT count(*) FROM orders")
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=1)
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
+    engine = make_engine(pool_size=2, max_overflow=0, pool_timeout=1)
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE orders (drink text)"))
-    yield engine
-    await engine.dispose()
+    return engine
 
 
 async def nested(engine: AsyncEngine, everyone: asyncio.Barrier) -> None:
@@ -34,11 +32,10 @@ async def nested(engine: AsyncEngine, everyone: asyncio.Barrier) -> None:
             await second.execute(SELECT)
 
 
-async def test_one_task_less_than_connections_always_gets_through(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=5, max_overflow=0, pool_timeout=5)
+async def test_one_task_less_than_connections_always_gets_through(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=5, max_overflow=0, pool_timeout=5)
     everyone = asyncio.Barrier(4)
     await asyncio.gather(*(nested(engine, everyone) for _ in range(4)))
-    await engine.dispose()
 
 
 async def served(engine: AsyncEngine, tasks: int, holding: int) -> int:
@@ -64,15 +61,16 @@ async def served(engine: AsyncEngine, tasks: int, holding: int) -> int:
 
 @pytest.mark.parametrize("tasks", [3, 4, 5])
 async def test_as_many_tasks_as_connections_or_more_lock_the_pool(
-    database_url: str, tasks: int
+    make_engine: MakeEngine, tasks: int
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=30)
+    engine = make_engine(pool_size=3, max_overflow=0, pool_timeout=30)
     assert await served(engine, tasks, holding=3) == 0
-    await engine.dispose()
 
 
-async def test_three_tasks_with_three_sessions_each_lock_a_pool_of_six(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=6, max_overflow=0, pool_timeout=0.5)
+async def test_three_tasks_with_three_sessions_each_lock_a_pool_of_six(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=6, max_overflow=0, pool_timeout=0.5)
     everyone = asyncio.Barrier(3)
 
     async def serve() -> None:
@@ -82,7 +80,6 @@ async def test_three_tasks_with_three_sessions_each_lock_a_pool_of_six(database_
 
     ended = await asyncio.gather(*(serve() for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in ended] == [exc.TimeoutError] * 3
-    await engine.dispose()
 
 
 async def test_requests_with_one_connection_each_lock_the_pool_if_they_wait_for_each_other(
@@ -105,16 +102,17 @@ async def test_requests_with_one_connection_each_lock_the_pool_if_they_wait_for_
 
 
 async def test_tasks_that_meet_by_chance_get_done_if_they_are_fewer_than_the_connections(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=5)
+    engine = make_engine(pool_size=3, max_overflow=0, pool_timeout=5)
     for _ in range(20):
         await asyncio.gather(*(nested(engine, asyncio.Barrier(1)) for _ in range(2)))
-    await engine.dispose()
 
 
-async def test_a_semaphore_one_below_the_limit_lets_everybody_through(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=3, max_overflow=0, pool_timeout=5)
+async def test_a_semaphore_one_below_the_limit_lets_everybody_through(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=3, max_overflow=0, pool_timeout=5)
     limit = asyncio.Semaphore(2)
 
     async def serve() -> None:
@@ -122,7 +120,6 @@ async def test_a_semaphore_one_below_the_limit_lets_everybody_through(database_u
             await nested(engine, asyncio.Barrier(1))
 
     await asyncio.gather(*(serve() for _ in range(20)))
-    await engine.dispose()
 
 
 def test_threads_with_two_synchronous_sessions_each_lock_the_pool_as_well(
@@ -153,11 +150,10 @@ def test_threads_with_two_synchronous_sessions_each_lock_the_pool_as_well(
     engine.dispose()
 
 
-async def test_overflow_connections_count_in_full(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=2, pool_timeout=5)
+async def test_overflow_connections_count_in_full(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=2, pool_timeout=5)
     everyone = asyncio.Barrier(2)
     await asyncio.gather(*(nested(engine, everyone) for _ in range(2)))
-    await engine.dispose()
 
 
 async def test_the_first_to_give_up_saves_another(engine: AsyncEngine) -> None:
@@ -178,8 +174,8 @@ async def test_the_first_to_give_up_saves_another(engine: AsyncEngine) -> None:
     await saved
 
 
-async def test_without_a_pool_timeout_the_circle_is_never_broken(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=0, pool_timeout=None)
+async def test_without_a_pool_timeout_the_circle_is_never_broken(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=2, max_overflow=0, pool_timeout=None)
     everyone = asyncio.Barrier(2)
     tasks = [asyncio.create_task(nested(engine, everyone)) for _ in range(2)]
     done, _ = await asyncio.wait(tasks, timeout=0.5)
@@ -189,16 +185,15 @@ async def test_without_a_pool_timeout_the_circle_is_never_broken(database_url: s
         task.cancel()
     await asyncio.wait(tasks)
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 async def test_the_server_sees_no_lock_that_anybody_waits_for(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine
 ) -> None:
     everyone = asyncio.Barrier(3)
     tasks = [asyncio.create_task(nested(engine, everyone)) for _ in range(2)]
     await everyone.wait()
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    watcher = make_engine(poolclass=NullPool)
     async with watcher.connect() as connection:
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
         assert await connection.scalar(waiting) == 0
@@ -219,12 +214,11 @@ async def test_only_the_session_passed_on_sees_what_is_not_committed(engine: Asy
         assert await second.scalar(COUNT) == 0
 
 
-async def test_a_pool_of_one_fails_the_nested_session_every_time(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+async def test_a_pool_of_one_fails_the_nested_session_every_time(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.1)
     for _ in range(3):
         with pytest.raises(exc.TimeoutError, match="QueuePool limit of size 1 overflow 0 reached"):
             await nested(engine, asyncio.Barrier(1))
-    await engine.dispose()
 
 
 async def test_a_connection_counts_like_a_session_and_a_stream_holds_its_own(
@@ -262,9 +256,9 @@ async def fail_after_pouring(engine: AsyncEngine) -> None:
 
 
 async def test_an_engine_of_its_own_serves_the_second_session_of_everybody(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine
 ) -> None:
-    audit = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
+    audit = make_engine(pool_size=1, max_overflow=0, pool_timeout=5)
     everyone = asyncio.Barrier(2)
 
     async def serve() -> None:
@@ -275,4 +269,3 @@ async def test_an_engine_of_its_own_serves_the_second_session_of_everybody(
                 await second.execute(SELECT)
 
     await asyncio.gather(serve(), serve())
-    await audit.dispose()

@@ -274,7 +274,7 @@ async def test_a_client_that_leaves_a_stream_has_its_half_committed(engine: Asyn
         async with client.stream("GET", "/") as response:
             pieces = response.aiter_text()
             assert await anext(pieces) == "oolong"
-        await eventually(lambda: len(happened) == 2)
+        await eventually("two things have happened", lambda: len(happened) == 2)
     assert happened == ["cancelled", "committed"]
     assert checked_out(engine) == 0
 
@@ -371,7 +371,7 @@ async def test_an_endpoint_runs_on_when_its_client_has_left(
         await asyncio.wait([asking])
         assert checked_out(engine) == 1
         left.set()
-        await eventually(lambda: happened == ["ended"])
+        await eventually("the stream has ended", lambda: happened == ["ended"])
     assert checked_out(engine) == 0
 
 

@@ -1,11 +1,13 @@
 """What the page on one session per task claims beyond the lines that its snippets print."""
 
 import asyncio
+import itertools
 import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -24,7 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
+from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
 BACKEND = text("SELECT pg_backend_pid() FROM pg_sleep(0.05)")
@@ -46,12 +49,11 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_size=5, max_overflow=0, pool_timeout=5)
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
+    engine = make_engine(pool_size=5, max_overflow=0, pool_timeout=5)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    yield engine
-    await engine.dispose()
+    return engine
 
 
 async def together(*work: Awaitable[object]) -> list[object]:
@@ -62,14 +64,13 @@ async def together(*work: Awaitable[object]) -> list[object]:
 
 
 async def test_a_connection_taken_beforehand_silences_the_provisioning_error(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         await session.connection()
         results = await together(session.execute(SELECT), session.execute(SELECT))
     assert not any(isinstance(result, Exception) for result in results)
-    await engine.dispose()
 
 
 async def test_a_burst_that_has_to_connect_meets_the_error_on_a_warm_pool(
@@ -140,8 +141,10 @@ async def share_in_a_group(engine: AsyncEngine) -> None:
             group.create_task(session.execute(SELECT))
 
 
-async def test_return_exceptions_and_task_groups_lose_no_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_return_exceptions_and_task_groups_lose_no_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         results = await together(*(session.execute(SELECT) for _ in range(3)))
     assert any(isinstance(result, InvalidRequestError) for result in results)
@@ -150,47 +153,39 @@ async def test_return_exceptions_and_task_groups_lose_no_connection(database_url
     with pytest.raises(ExceptionGroup):
         await share_in_a_group(engine)
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 # In turn, not at once
 
 
 async def test_a_shared_connection_runs_its_queries_in_turn(engine: AsyncEngine) -> None:
-    loop = asyncio.get_running_loop()
+    query = text("SELECT statement_timestamp(), clock_timestamp() FROM pg_sleep(0.05)")
+
+    async def run(connection: AsyncConnection) -> tuple[datetime, datetime]:
+        began, ended = (await connection.execute(query)).one()
+        return began, ended
+
     async with engine.connect() as connection:
-        began = loop.time()
-        results = await together(*(connection.scalar(BACKEND) for _ in range(4)))
-    assert len(set(results)) == 1
-    assert loop.time() - began >= 4 * 0.05
+        turns = sorted(await asyncio.gather(*(run(connection) for _ in range(4))))
+    assert all(one[1] <= later[0] for one, later in itertools.pairwise(turns))
 
 
-async def test_five_sessions_of_their_own_beat_one_shared_in_the_best_of_several(
-    engine: AsyncEngine,
+async def test_five_sessions_of_their_own_are_at_work_at_once(
+    engine: AsyncEngine, watcher: AsyncConnection
 ) -> None:
-    loop = asyncio.get_running_loop()
-    brew = text("SELECT pg_sleep(0.1)")
+    brew = text("SELECT pg_advisory_xact_lock_shared(7)")
+    brewing = text("SELECT count(*) = 5 FROM pg_locks WHERE objid = 7 AND NOT granted")
 
     async def alone() -> None:
         async with AsyncSession(engine) as session:
             await session.execute(brew)
 
-    async def shared() -> None:
-        async with AsyncSession(engine) as session:
-            await asyncio.gather(*(session.execute(brew) for _ in range(5)))
-
-    async def own() -> None:
-        await asyncio.gather(*(alone() for _ in range(5)))
-
-    async def best(work: Callable[[], Awaitable[None]]) -> float:
-        taken = []
-        for _ in range(4):
-            began = loop.time()
-            await work()
-            taken.append(loop.time() - began)
-        return min(taken)
-
-    assert await best(own) < await best(shared)
+    await watcher.execute(text("SELECT pg_advisory_lock(7)"))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(alone())
+        await eventually("five queries run", lambda: watcher.scalar(brewing))
+        await watcher.execute(text("SELECT pg_advisory_unlock(7)"))
 
 
 # The connection that stays spoiled
@@ -224,27 +219,25 @@ async def test_dispose_clears_the_pool_of_a_connection_spoiled_by(
 
 @pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
 async def test_psycopg_ends_the_transaction_after_the_running_query(
-    database_url: str, end: Callable[[AsyncSession], Awaitable[None]]
+    database_url: str, make_engine: MakeEngine, end: Callable[[AsyncSession], Awaitable[None]]
 ) -> None:
-    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    engine = make_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
         results = await together(session.execute(BACKEND), end(session))
     assert not any(isinstance(result, Exception) for result in results)
     await use(engine)
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 async def test_with_pre_ping_one_more_borrower_fails_and_then_the_connection_is_new(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_pre_ping=True)
+    engine = make_engine(pool_pre_ping=True)
     await spoil(engine, AsyncSession.commit)
     with pytest.raises(InterfaceError, match=SPOILED):
         await use(engine)
     await use(engine)
-    await engine.dispose()
 
 
 # One task is cancelled
@@ -262,19 +255,15 @@ GIVEN_UP = "connection is closed|got result for unknown protocol state 3"
     ids=["running", "queued"],
 )
 async def test_one_cancelled_task_costs_the_others_their_connection(
-    engine: AsyncEngine, cancelled: int, messages: dict[int, str]
+    engine: AsyncEngine, watcher: AsyncConnection, cancelled: int, messages: dict[int, str]
 ) -> None:
     sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-    async with AsyncSession(engine) as session, AsyncSession(engine) as watcher:
+    async with AsyncSession(engine) as session:
         await session.execute(SELECT)
         tasks = [
             asyncio.create_task(session.execute(text("SELECT pg_sleep(60)"))) for _ in range(3)
         ]
-        async with asyncio.timeout(10):
-            while True:
-                if await watcher.scalar(sleeping):
-                    break
-                await watcher.rollback()
+        await eventually("the first query runs", lambda: watcher.scalar(sleeping))
         tasks[cancelled].cancel()
         results = await together(*tasks)
         assert isinstance(results[cancelled], asyncio.CancelledError)
@@ -289,8 +278,10 @@ async def test_one_cancelled_task_costs_the_others_their_connection(
 # TaskGroup
 
 
-async def test_the_cancelled_task_of_a_group_loses_its_new_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_the_cancelled_task_of_a_group_loses_its_new_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
 
     async def share(session: AsyncSession) -> None:
         async with asyncio.TaskGroup() as group:
@@ -302,7 +293,6 @@ async def test_the_cancelled_task_of_a_group_loses_its_new_connection(database_u
             await share(session)
         assert isinstance(engine.pool, QueuePool)
         assert (engine.pool.checkedin(), engine.pool.checkedout()) == (0, 0)
-    await engine.dispose()
 
 
 async def test_gather_raises_and_lets_the_other_tasks_run_on() -> None:
@@ -456,9 +446,9 @@ async def test_a_semaphore_bounds_how_many_connections_are_out(engine: AsyncEngi
 
 
 async def test_more_tasks_than_the_pool_lends_in_time_fail_and_a_semaphore_prevents_it(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=1)
+    engine = make_engine(pool_size=2, max_overflow=1, pool_timeout=1)
 
     async def work(limit: asyncio.Semaphore) -> None:
         async with limit, AsyncSession(engine) as session:
@@ -469,7 +459,6 @@ async def test_more_tasks_than_the_pool_lends_in_time_fail_and_a_semaphore_preve
     assert failed
     assert all(isinstance(each, PoolTimeout) for each in failed)
     assert not any(await together(*(work(bounded) for _ in range(12))))
-    await engine.dispose()
 
 
 # Other messages from the driver
@@ -482,10 +471,10 @@ async def driver(connection: AsyncConnection) -> asyncpg.Connection:
 
 
 async def test_a_changed_table_fails_a_prepared_statement_once(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine
 ) -> None:
     orders = text("SELECT * FROM orders")
-    migration = create_async_engine(database_url)
+    migration = make_engine()
     async with AsyncSession(engine) as session:
         await session.execute(orders)
     async with migration.begin() as connection:
@@ -498,22 +487,21 @@ async def test_a_changed_table_fails_a_prepared_statement_once(
         await session.execute(orders)
 
 
-async def test_without_the_statement_cache_a_changed_table_is_no_error(database_url: str) -> None:
-    engine = create_async_engine(
-        database_url, pool_size=1, connect_args={"prepared_statement_cache_size": 0}
-    )
+async def test_without_the_statement_cache_a_changed_table_is_no_error(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, connect_args={"prepared_statement_cache_size": 0})
     orders = text("SELECT * FROM orders")
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:
         await session.execute(orders)
-    migration = create_async_engine(database_url)
+    migration = make_engine()
     async with migration.begin() as connection:
         await connection.execute(text("ALTER TABLE orders ADD cups int"))
     await migration.dispose()
     async with AsyncSession(engine) as session:
         await session.execute(orders)
-    await engine.dispose()
 
 
 async def test_asyncpg_connects_within_a_task_only(database_url: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 from tools.postgres import EmbeddedPostgres
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -43,13 +43,12 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    yield engine
-    await engine.dispose()
+    return engine
 
 
 async def saved(engine: AsyncEngine) -> list[str]:
@@ -310,14 +309,14 @@ async def test_a_level_set_after_the_first_sql_is_ignored_with_a_warning(
 
 
 async def test_repeatable_read_refuses_to_change_a_row_that_was_changed(
-    database_url: str, engine: AsyncEngine
+    make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
     async with AsyncSession(engine) as session:
         session.add(Order(drink="longjing"))
         await session.commit()
     level = {"isolation_level": "REPEATABLE READ"}
     update = text("UPDATE orders SET drink = drink || '!'")
-    others = create_async_engine(database_url)
+    others = make_engine()
     async with AsyncSession(others) as late, AsyncSession(others) as early:
         await late.connection(execution_options=level)
         await late.execute(text("SELECT FROM orders"))
@@ -326,13 +325,12 @@ async def test_repeatable_read_refuses_to_change_a_row_that_was_changed(
         with pytest.raises(DBAPIError, match="could not serialize access due to") as caught:
             await late.execute(update)
         assert getattr(caught.value.orig, "sqlstate", None) == "40001"
-    await others.dispose()
 
 
 async def test_serializable_beside_read_committed_refuses_nobody(
-    database_url: str, engine: AsyncEngine
+    make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
-    others = create_async_engine(database_url)
+    others = make_engine()
     async with AsyncSession(others) as strict, AsyncSession(others) as lax:
         await strict.connection(execution_options={"isolation_level": "SERIALIZABLE"})
         for session in (strict, lax):
@@ -345,13 +343,13 @@ async def test_serializable_beside_read_committed_refuses_nobody(
 
 
 async def test_a_savepoint_does_not_help_against_a_serialization_failure(
-    database_url: str, engine: AsyncEngine
+    make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
     async with AsyncSession(engine) as session:
         session.add(Order(drink="longjing"))
         await session.commit()
     update = text("UPDATE orders SET drink = drink || '!'")
-    others = create_async_engine(database_url)
+    others = make_engine()
     async with AsyncSession(others) as late, AsyncSession(others) as early:
         await late.connection(execution_options={"isolation_level": "SERIALIZABLE"})
         await late.execute(text("SELECT FROM orders"))
@@ -362,7 +360,6 @@ async def test_a_savepoint_does_not_help_against_a_serialization_failure(
             with pytest.raises(DBAPIError, match="could not serialize access"):
                 await late.execute(update)
             await step.rollback()
-    await others.dispose()
 
 
 # After an error
@@ -397,9 +394,9 @@ async def test_a_failed_statement_aborts_the_transaction_until_rollback(
 
 
 async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine
 ) -> None:
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    watcher = make_engine(poolclass=NullPool)
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
         async with watcher.connect() as connection:
@@ -416,9 +413,9 @@ async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
 
 
 async def test_a_commit_that_the_server_refused_holds_the_connection_until_rollback(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine
 ) -> None:
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+    watcher = make_engine(poolclass=NullPool)
     state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
     async with engine.begin() as connection:
         await connection.execute(
@@ -441,9 +438,9 @@ async def test_a_commit_that_the_server_refused_holds_the_connection_until_rollb
 
 
 async def test_a_serialization_failure_at_commit_leaves_the_session_prepared(
-    database_url: str, engine: AsyncEngine
+    make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
-    others = create_async_engine(database_url)
+    others = make_engine()
     async with AsyncSession(others) as first, AsyncSession(others) as second:
         for session, drink in ((first, "longjing"), (second, "oolong")):
             await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
@@ -456,7 +453,6 @@ async def test_a_serialization_failure_at_commit_leaves_the_session_prepared(
             await second.commit()
         with pytest.raises(InvalidRequestError, match="This session is in 'prepared' state"):
             await second.execute(SELECT)
-    await others.dispose()
 
 
 async def test_after_a_rollback_the_added_are_gone_and_may_be_added_again(

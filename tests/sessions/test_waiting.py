@@ -11,11 +11,12 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import event, select, text
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
+from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
 
@@ -31,35 +32,38 @@ class Order(Base):
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=0)
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
+    engine = make_engine(pool_size=2, max_overflow=0)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:
         session.add(Order(drink="oolong"))
         await session.commit()
-    yield engine
-    await engine.dispose()
+    return engine
 
 
-async def test_who_commits_before_the_wait_is_faster_in_the_best_of_several(
-    engine: AsyncEngine,
+@pytest.mark.parametrize(("commit", "at_once"), [(True, 10), (False, 2)])
+async def test_who_commits_before_the_wait_lets_all_wait_at_once(
+    engine: AsyncEngine, commit: bool, at_once: int
 ) -> None:
-    loop = asyncio.get_running_loop()
+    waiting, answered = 0, asyncio.Event()
 
-    async def request(*, commit: bool) -> None:
+    async def request() -> None:
+        nonlocal waiting
         async with AsyncSession(engine) as session:
             await session.execute(SELECT)
             if commit:
                 await session.commit()
-            await asyncio.sleep(0.1)
+            waiting += 1
+            await answered.wait()
 
-    async def ten(*, commit: bool) -> float:
-        began = loop.time()
-        await asyncio.gather(*(request(commit=commit) for _ in range(10)))
-        return loop.time() - began
-
-    assert min([await ten(commit=True) for _ in range(4)]) < await ten(commit=False)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(request())
+        await eventually(f"{at_once} wait for the answer", lambda: waiting >= at_once)
+        assert checked_out(engine) == (0 if commit else 2)  # of two: nobody else gets one
+        assert waiting == at_once
+        answered.set()
 
 
 async def test_commit_is_sent_instead_of_the_rollback(engine: AsyncEngine) -> None:
@@ -224,38 +228,36 @@ async def test_a_row_locked_for_update_stays_locked_while_the_session_waits(
 
 
 async def race_for_one_row(
-    database_url: str, isolation_level: IsolationLevel
+    make_engine: MakeEngine, watcher: AsyncConnection, isolation_level: IsolationLevel
 ) -> tuple[object, object]:
     """What two sessions get that claim one row, the second before the first has committed."""
-    engine = create_async_engine(database_url, isolation_level=isolation_level)
+    engine = make_engine(isolation_level=isolation_level)
     claim = text("UPDATE orders SET drink = 'paying' WHERE drink = 'oolong' RETURNING drink")
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     async with AsyncSession(engine) as first, AsyncSession(engine) as second:
         won = await first.scalar(claim)
         losing = asyncio.create_task(second.scalar(claim))
-        async with engine.connect() as watcher, asyncio.timeout(10):
-            while True:
-                if await watcher.scalar(waiting):
-                    break
-                await watcher.rollback()
+        await eventually("the second waits for the first", lambda: watcher.scalar(waiting))
         await first.commit()
         results = await asyncio.gather(losing, return_exceptions=True)
         await second.rollback()
-    await engine.dispose()
     return won, results[0]
 
 
 async def test_under_read_committed_the_loser_of_a_claim_finds_no_row(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    assert await race_for_one_row(database_url, "READ COMMITTED") == ("paying", None)
+    assert await race_for_one_row(make_engine, watcher, "READ COMMITTED") == ("paying", None)
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 async def test_under_a_stricter_isolation_the_loser_of_a_claim_gets_40001(
-    engine: AsyncEngine, database_url: str, level: IsolationLevel
+    engine: AsyncEngine,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    level: IsolationLevel,
 ) -> None:
-    won, lost = await race_for_one_row(database_url, level)
+    won, lost = await race_for_one_row(make_engine, watcher, level)
     assert won == "paying"
     assert isinstance(lost, DBAPIError)
     assert "could not serialize access due to concurrent update" in str(lost)
