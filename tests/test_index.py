@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import MakeEngine
 from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import pages
@@ -34,34 +35,30 @@ def test_the_query_is_the_same_in_both_languages() -> None:
 
 
 async def test_the_query_shows_the_pooled_connection_and_nothing_of_its_own(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(
-        database_url, connect_args={"server_settings": {"application_name": "teahouse"}}
-    )
+    engine = make_engine(connect_args={"server_settings": {"application_name": "teahouse"}})
     async with AsyncSession(engine) as session:
         await session.execute(text("SELECT 'longjing'"))
     [row] = await others(watcher)
     assert (row.application_name, row.state, row.query) == ("teahouse", "idle", "ROLLBACK;")
     assert row.since.total_seconds() >= 0
-    await engine.dispose()
 
 
 async def test_a_commit_leaves_commit_as_the_last_statement(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         await session.execute(text("SELECT 'longjing'"))
         await session.commit()
     assert [(row.state, row.query) for row in await others(watcher)] == [("idle", "COMMIT;")]
-    await engine.dispose()
 
 
 async def test_an_idle_connection_holds_no_transaction_and_no_lock(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         await session.execute(text("CREATE TABLE orders (id int)"))
         await session.execute(text("LOCK TABLE orders"))
@@ -70,37 +67,36 @@ async def test_an_idle_connection_holds_no_transaction_and_no_lock(
     started = text("SELECT xact_start FROM pg_stat_activity WHERE pid = :pid")
     assert await watcher.scalar(locks, {"pid": row.pid}) == 0
     assert await watcher.scalar(started, {"pid": row.pid}) is None
-    await engine.dispose()
 
 
-async def test_closing_a_session_keeps_what_was_committed(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_closing_a_session_keeps_what_was_committed(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         await session.execute(text("CREATE TABLE orders AS SELECT 1 AS id"))
         await session.commit()
         await session.execute(text("SELECT id FROM orders"))
     async with AsyncSession(engine) as session:
         assert await session.scalar(text("SELECT count(*) FROM orders")) == 1
-    await engine.dispose()
 
 
 async def test_an_advisory_lock_stays_on_a_connection_that_is_back_in_the_pool(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         await session.execute(text("SELECT pg_advisory_lock(7)"))
         await session.commit()
     [row] = await others(watcher)
     kinds = text("SELECT locktype FROM pg_locks WHERE pid = :pid")
     assert (row.state, await watcher.scalar(kinds, {"pid": row.pid})) == ("idle", "advisory")
-    await engine.dispose()
 
 
-async def test_the_query_leaves_out_workers_and_walsenders(database_url: str) -> None:
+async def test_the_query_leaves_out_workers_and_walsenders(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     staged = ("client backend", "walsender", "parallel worker", "autovacuum worker")
     url = make_url(database_url)
-    engine = create_async_engine(url)
+    engine = make_engine(url)
     async with engine.begin() as connection:
         await connection.execute(text("CREATE SCHEMA staged"))
         await connection.execute(
@@ -118,21 +114,20 @@ async def test_the_query_leaves_out_workers_and_walsenders(database_url: str) ->
             text(f"ALTER DATABASE {url.database} SET search_path = staged, pg_catalog")
         )
     await engine.dispose()
-    async with create_async_engine(url, poolclass=NullPool).connect() as looking:
+    async with make_engine(url, poolclass=NullPool).connect() as looking:
         seen = {row.application_name for row in await others(looking)}
     # Of other roles' connections an ordinary role does not learn the kind.
     assert seen == {"client backend", None}
 
 
 async def test_a_failed_transaction_that_nobody_rolled_back_shows_as_aborted(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         with pytest.raises(DBAPIError):
             await session.execute(text("SELECT 1 / 0"))
         assert [row.state for row in await others(watcher)] == ["idle in transaction (aborted)"]
-    await engine.dispose()
 
 
 async def test_another_roles_rows_have_no_state_until_pg_monitor_is_granted() -> None:
@@ -155,53 +150,54 @@ async def test_another_roles_rows_have_no_state_until_pg_monitor_is_granted() ->
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 async def test_neither_driver_gives_an_application_name(
-    database_url: str, watcher: AsyncConnection, driver: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    driver: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("PGAPPNAME", raising=False)
     url = make_url(database_url).set(drivername=f"postgresql+{driver}")
-    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+    async with make_engine(url, poolclass=NullPool).connect() as connection:
         await connection.execute(BACKEND)
         assert [row.application_name for row in await others(watcher)] == [""]
 
 
 async def test_with_psycopg_the_last_statement_has_no_semicolon(
-    database_url: str, watcher: AsyncConnection
+    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    engine = make_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     async with AsyncSession(engine) as session:
         await session.execute(BACKEND)
     assert [row.query for row in await others(watcher)] == ["ROLLBACK"]
-    await engine.dispose()
 
 
 async def test_recycle_and_pre_ping_close_nothing_before_the_next_checkout(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_recycle=0, pool_pre_ping=True)
+    engine = make_engine(pool_recycle=0, pool_pre_ping=True)
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
     assert [row.pid for row in await others(watcher)] == [pid]
     async with AsyncSession(engine) as session:
         assert await session.scalar(BACKEND) != pid
-    await engine.dispose()
 
 
 async def test_pre_ping_hides_that_an_idle_connection_was_terminated(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_pre_ping=True)
+    engine = make_engine(pool_pre_ping=True)
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
     await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
     async with AsyncSession(engine) as session:
         assert await session.scalar(BACKEND) != pid
-    await engine.dispose()
 
 
 async def test_terminating_an_idle_connection_fails_its_next_user_only(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
     await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
@@ -212,13 +208,12 @@ async def test_terminating_an_idle_connection_fails_its_next_user_only(
     assert failure.value.connection_invalidated
     async with AsyncSession(engine) as session:
         assert await session.scalar(BACKEND) != pid
-    await engine.dispose()
 
 
 async def test_an_engine_for_each_request_leaves_a_connection_for_each_request(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engines = [create_async_engine(database_url) for _ in range(8)]
+    engines = [make_engine() for _ in range(8)]
     for engine in engines:
         async with AsyncSession(engine) as session:
             await session.execute(BACKEND)
@@ -227,8 +222,10 @@ async def test_an_engine_for_each_request_leaves_a_connection_for_each_request(
         await engine.dispose()
 
 
-async def test_dispose_after_each_session_amounts_to_having_no_pool(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_dispose_after_each_session_amounts_to_having_no_pool(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
     pids = set()
     for _ in range(3):
         async with AsyncSession(engine) as session:
@@ -237,8 +234,8 @@ async def test_dispose_after_each_session_amounts_to_having_no_pool(database_url
     assert len(pids) == 3
 
 
-async def test_null_pool_opens_a_connection_for_each_transaction(database_url: str) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+async def test_null_pool_opens_a_connection_for_each_transaction(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool)
     pids = set()
     async with AsyncSession(engine) as session:
         for _ in range(3):
@@ -248,9 +245,9 @@ async def test_null_pool_opens_a_connection_for_each_transaction(database_url: s
 
 
 async def test_dispose_leaves_a_lent_connection_open(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with AsyncSession(engine) as idle, AsyncSession(engine) as lent:
         await idle.execute(BACKEND)
         pid = await lent.scalar(BACKEND)
@@ -260,9 +257,9 @@ async def test_dispose_leaves_a_lent_connection_open(
         await (await lent.connection()).invalidate()
 
 
-async def test_a_probe_that_borrows_from_a_full_pool_has_to_queue(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.1)
-    own = create_async_engine(database_url, poolclass=NullPool)
+async def test_a_probe_that_borrows_from_a_full_pool_has_to_queue(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.1)
+    own = make_engine(poolclass=NullPool)
     async with AsyncSession(engine) as request:
         await request.execute(BACKEND)
         with pytest.raises(PoolTimeout):
@@ -270,7 +267,6 @@ async def test_a_probe_that_borrows_from_a_full_pool_has_to_queue(database_url: 
                 pass
         async with own.connect() as probe:
             assert await probe.scalar(text("SELECT 'ready'")) == "ready"
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

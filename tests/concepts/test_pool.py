@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from time import perf_counter
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -15,7 +14,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from tests.pools import MakeEngine
 
 BACKEND = text("SELECT pg_backend_pid()")
 
@@ -58,8 +59,8 @@ async def use(engine: AsyncEngine) -> int:
         return pid
 
 
-async def test_an_async_engine_has_a_queue_pool_of_five_and_ten(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_an_async_engine_has_a_queue_pool_of_five_and_ten(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     assert type(engine.pool) is AsyncAdaptedQueuePool
     sessions = [AsyncSession(engine) for _ in range(15)]
     for session in sessions:
@@ -67,7 +68,6 @@ async def test_an_async_engine_has_a_queue_pool_of_five_and_ten(database_url: st
     assert (engine.pool.size(), engine.pool.overflow()) == (5, 10)
     for session in sessions:
         await session.close()
-    await engine.dispose()
 
 
 async def test_an_engine_is_made_without_a_server_and_fails_at_the_first_sql() -> None:
@@ -88,9 +88,10 @@ async def test_the_pool_of_asyncpg_opens_ten_connections_in_advance(
 
 async def test_over_a_pool_of_asyncpg_the_smaller_limit_makes_borrowers_wait(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
     inner = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=1)
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=inner.acquire)
+    engine = make_engine("postgresql+asyncpg://", async_creator=inner.acquire)
     async with engine.connect() as one:
         await one.execute(BACKEND)
         with pytest.raises(TimeoutError):
@@ -102,9 +103,9 @@ async def test_over_a_pool_of_asyncpg_the_smaller_limit_makes_borrowers_wait(
 
 
 async def test_every_new_connection_is_served_by_a_new_backend(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     pids = await fill(engine, 5)
     assert {pid for pid, *_ in await backends(watcher)} == set(pids)
     assert len(set(pids)) == 5
@@ -112,31 +113,30 @@ async def test_every_new_connection_is_served_by_a_new_backend(
     assert await backends(watcher) == []
 
 
-async def test_two_sessions_at_once_never_share_a_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_two_sessions_at_once_never_share_a_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     async with AsyncSession(engine) as one, AsyncSession(engine) as another:
         assert await one.scalar(BACKEND) != await another.scalar(BACKEND)
-    await engine.dispose()
 
 
-async def test_the_connection_that_rested_longest_is_lent_first(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_the_connection_that_rested_longest_is_lent_first(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     pids = await fill(engine, 3)
     assert [await use(engine) for _ in range(6)] == pids * 2
-    await engine.dispose()
 
 
-async def test_with_lifo_the_connection_returned_last_is_lent_first(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_use_lifo=True)
+async def test_with_lifo_the_connection_returned_last_is_lent_first(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_use_lifo=True)
     pids = await fill(engine, 3)
     assert [await use(engine) for _ in range(6)] == [pids[-1]] * 6
-    await engine.dispose()
 
 
 async def test_overflow_connections_are_closed_as_they_come_back(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=3)
+    engine = make_engine(pool_size=2, max_overflow=3)
     sessions = [AsyncSession(engine) for _ in range(5)]
     for session in sessions:
         await session.execute(BACKEND)
@@ -145,46 +145,42 @@ async def test_overflow_connections_are_closed_as_they_come_back(
         await session.close()
         left.append(len(await backends(watcher)))
     assert left == [5, 5, 4, 3, 2]
-    await engine.dispose()
 
 
 async def test_recycle_closes_nothing_before_the_next_checkout(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_recycle=0)
+    engine = make_engine(pool_recycle=0)
     pid = await use(engine)
     assert [(found, state) for found, state, *_ in await backends(watcher)] == [(pid, "idle")]
     assert await use(engine) != pid
     assert pid not in [found for found, *_ in await backends(watcher)]
-    await engine.dispose()
 
 
 async def test_a_broken_connection_is_replaced_at_the_next_checkout(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     pid = await use(engine)
     await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
     with pytest.raises(DBAPIError):
         await use(engine)
     new = await use(engine)
     assert [found for found, *_ in await backends(watcher)] == [new]
-    await engine.dispose()
 
 
 async def test_status_does_not_notice_that_the_server_dropped_its_connections(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     for pid in await fill(engine, 3):
         await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
     assert await backends(watcher) == []
     assert "Connections in pool: 3" in engine.pool.status()
-    await engine.dispose()
 
 
-async def test_add_borrows_nothing_and_flush_does(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_add_borrows_nothing_and_flush_does(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     borrowed: list[object] = []
@@ -194,11 +190,10 @@ async def test_add_borrows_nothing_and_flush_does(database_url: str) -> None:
         assert not borrowed
         await session.flush()
         assert len(borrowed) == 1
-    await engine.dispose()
 
 
-async def test_a_session_without_sql_never_borrows(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_a_session_without_sql_never_borrows(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     borrowed: list[object] = []
     event.listen(engine.sync_engine, "checkout", lambda *seen: borrowed.append(seen))
     async with AsyncSession(engine) as session, session.begin():
@@ -206,27 +201,27 @@ async def test_a_session_without_sql_never_borrows(database_url: str) -> None:
     assert not borrowed
 
 
-async def test_after_commit_another_session_can_take_the_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=5)
+async def test_after_commit_another_session_can_take_the_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=5)
     async with AsyncSession(engine) as session:
         await session.execute(BACKEND)
         await session.commit()
         await use(engine)
-    await engine.dispose()
 
 
-async def test_a_running_statement_is_active(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_a_running_statement_is_active(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     own_state = text("SELECT state FROM pg_stat_activity WHERE pid = pg_backend_pid()")
     async with AsyncSession(engine) as session:
         assert await session.scalar(own_state) == "active"
-    await engine.dispose()
 
 
 async def test_a_lent_connection_outside_a_transaction_is_plainly_idle(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect() as committed:
         await committed.execute(BACKEND)
         await committed.commit()
@@ -235,13 +230,12 @@ async def test_a_lent_connection_outside_a_transaction_is_plainly_idle(
     async with autocommit.connect() as connection:
         await connection.execute(BACKEND)
         assert [state for _, state, *_ in await backends(watcher)] == ["idle"]
-    await engine.dispose()
 
 
 async def test_the_reset_on_return_ends_a_transaction_and_leaves_a_committed_setting(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     name = text("SHOW application_name")
     async with engine.connect() as connection:
         await connection.execute(text("SET application_name = 'committed'"))
@@ -249,38 +243,24 @@ async def test_the_reset_on_return_ends_a_transaction_and_leaves_a_committed_set
         await connection.execute(text("SET application_name = 'open'"))
     async with engine.connect() as connection:
         assert await connection.scalar(name) == "committed"
-    await engine.dispose()
 
 
 async def test_borrowing_and_returning_sends_nothing(
-    database_url: str, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     await use(engine)
     before = await backends(watcher)
     async with engine.connect():
         pass
     assert await backends(watcher) == before
-    await engine.dispose()
 
 
-async def test_two_engines_have_pools_that_know_nothing_of_each_other(database_url: str) -> None:
-    one, another = create_async_engine(database_url), create_async_engine(database_url)
+async def test_two_engines_have_pools_that_know_nothing_of_each_other(
+    make_engine: MakeEngine,
+) -> None:
+    one, another = make_engine(), make_engine()
     assert await use(one) != await use(another)
     await one.dispose()
     assert "Connections in pool: 1" in another.pool.status()
     await another.dispose()
-
-
-async def test_opening_takes_over_three_times_as_long_as_borrowing(database_url: str) -> None:
-    unpooled = create_async_engine(database_url, poolclass=NullPool)
-    pooled = create_async_engine(database_url)
-    times: dict[AsyncEngine, list[float]] = {unpooled: [], pooled: []}
-    for _ in range(30):
-        for engine, taken in times.items():
-            start = perf_counter()
-            await use(engine)
-            taken.append(perf_counter() - start)
-    # The medians of a busy machine come close to each other, the best times do not.
-    assert min(times[unpooled]) > 3 * min(times[pooled])
-    await pooled.dispose()

@@ -24,7 +24,9 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool
 from sqlalchemy.util import get_cls_kwargs
 
+from tests.pools import MakeEngine
 from tests.report import report, require_on
+from tests.versions import SQLALCHEMY
 from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site.pages import Page
 
@@ -143,13 +145,12 @@ def test_every_argument_that_concerns_the_pool_is_in_a_table(language: str) -> N
     def findings() -> Iterator[str]:
         for name in sorted(known - listed - NOT_ABOUT_THE_POOL):
             yield (
-                f"{page(language).file}: SQLAlchemy {sqlalchemy.__version__} takes {name}; give it "
+                f"{page(language).file}: SQLAlchemy {SQLALCHEMY} takes {name}; give it "
                 f"a row, or name it in NOT_ABOUT_THE_POOL of {HERE}"
             )
         for name in sorted(listed - known):
             yield (
-                f"{page(language).file}: SQLAlchemy {sqlalchemy.__version__} knows no {name}; take "
-                "its row out"
+                f"{page(language).file}: SQLAlchemy {SQLALCHEMY} knows no {name}; take its row out"
             )
 
     report(findings())
@@ -206,7 +207,7 @@ def test_every_row_leads_to_a_page_that_says_more(language: str) -> None:
 
 @each_language
 async def test_the_keys_of_connect_args_have_the_drivers_defaults(
-    language: str, database_url: str
+    language: str, make_engine: MakeEngine
 ) -> None:
     signature = inspect.signature(asyncpg.connect).parameters
     rows = {row.name: row for row in arguments(language, of_asyncpg=True)}
@@ -214,7 +215,7 @@ async def test_the_keys_of_connect_args_have_the_drivers_defaults(
     assert len(theirs) == 5
     assert {name: signature[name].default for name in theirs} == theirs
 
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect() as connection:
         adapted: Any = (await connection.get_raw_connection()).dbapi_connection
         cache = adapted._prepared_statement_cache
@@ -234,9 +235,9 @@ async def test_the_keys_of_connect_args_have_the_drivers_defaults(
     ids=str,
 )
 async def test_either_cache_of_prepared_statements_can_be_turned_off(
-    database_url: str, sizes: dict[str, int], named: int
+    make_engine: MakeEngine, sizes: dict[str, int], named: int
 ) -> None:
-    engine = create_async_engine(database_url, connect_args=sizes)
+    engine = make_engine(connect_args=sizes)
     async with engine.connect() as connection:
         for number in range(20):
             await connection.execute(text(f"SELECT {number}"))
@@ -246,31 +247,31 @@ async def test_either_cache_of_prepared_statements_can_be_turned_off(
     assert kept >= named if named == 20 else kept == named
 
 
-async def test_a_cache_size_may_stand_in_the_url(database_url: str) -> None:
-    engine = create_async_engine(f"{database_url}?prepared_statement_cache_size=7")
+async def test_a_cache_size_may_stand_in_the_url(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(f"{database_url}?prepared_statement_cache_size=7")
     async with engine.connect() as connection:
         adapted: Any = (await connection.get_raw_connection()).dbapi_connection
         assert adapted._prepared_statement_cache.capacity == 7
-    await engine.dispose()
 
 
 async def test_a_wrong_isolation_level_is_refused_with_the_first_connection(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, isolation_level="SERIOUS")
+    engine = make_engine(isolation_level="SERIOUS")
     with pytest.raises(exc.ArgumentError, match="Invalid value 'SERIOUS' for isolation_level"):
         await engine.connect()
 
 
-async def test_two_engines_share_a_pool_until_one_is_disposed(database_url: str) -> None:
-    first = create_async_engine(database_url)
-    second = create_async_engine(database_url, pool=first.pool)
+async def test_two_engines_share_a_pool_until_one_is_disposed(make_engine: MakeEngine) -> None:
+    first = make_engine()
+    second = make_engine(pool=first.pool)
     async with second.connect():
         assert isinstance(first.pool, QueuePool)
         assert first.pool.checkedout() == 1
     await second.dispose()
     assert second.pool is not first.pool
-    await first.dispose()
 
 
 @pytest.mark.parametrize("other", [{"pool_size": 3}, {"poolclass": NullPool}])
@@ -288,14 +289,11 @@ def test_null_pool_knows_none_of_the_first_table(name: str) -> None:
         create_async_engine(URL, poolclass=NullPool, **{name: 1})
 
 
-async def test_pool_events_are_listeners_from_the_start(database_url: str) -> None:
+async def test_pool_events_are_listeners_from_the_start(make_engine: MakeEngine) -> None:
     seen: list[str] = []
-    engine = create_async_engine(
-        database_url, pool_events=[(lambda *_: seen.append("connect"), "connect")]
-    )
+    engine = make_engine(pool_events=[(lambda *_: seen.append("connect"), "connect")])
     async with engine.connect():
         assert seen == ["connect"]
-    await engine.dispose()
 
 
 def test_the_names_of_two_engines_end_the_names_of_their_loggers() -> None:
@@ -304,20 +302,21 @@ def test_the_names_of_two_engines_end_the_names_of_their_loggers() -> None:
     assert [logger.name.split(".")[-1] for logger in loggers] == ["reports", "sql"]
 
 
-async def test_the_creator_ignores_url_and_connect_args(database_url: str) -> None:
+async def test_the_creator_ignores_url_and_connect_args(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     dsn = database_url.replace("+asyncpg", "")
 
     async def connect() -> Any:
         return await asyncpg.connect(dsn)
 
-    engine = create_async_engine(
+    engine = make_engine(
         "postgresql+asyncpg://nobody@nowhere.invalid/nothing",
         connect_args={"no_such_argument": True},
         async_creator=connect,
     )
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT 'oolong'")) == "oolong"
-    await engine.dispose()
 
 
 def test_a_configuration_of_strings_takes_no_fraction_of_a_second() -> None:
@@ -334,6 +333,7 @@ def test_a_configuration_of_strings_turns_false_into_true() -> None:
 
 async def test_a_password_may_be_a_coroutine_function_called_for_each_connection(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
     url = sqlalchemy.make_url(database_url)
     asked: list[str | None] = []
@@ -342,7 +342,7 @@ async def test_a_password_may_be_a_coroutine_function_called_for_each_connection
         asked.append(url.password)
         return url.password
 
-    engine = create_async_engine(url.set(password=None), connect_args={"password": token})
+    engine = make_engine(url.set(password=None), connect_args={"password": token})
     for _ in range(2):
         async with engine.connect(), engine.connect():
             pass
@@ -352,10 +352,10 @@ async def test_a_password_may_be_a_coroutine_function_called_for_each_connection
 
 @pytest.mark.filterwarnings("ignore:coroutine 'Queue.get' was never awaited")  # since Python 3.12
 async def test_a_pool_timeout_that_is_a_string_fails_in_words_that_the_page_has(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
     pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": "5"}
-    engine = create_async_engine(database_url, **pool)
+    engine = make_engine(**pool)
     async with engine.connect():
         try:
             await engine.connect()

@@ -13,12 +13,13 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy
 from sqlalchemy import URL, exc, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import MakeEngine
 from tests.report import report
+from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import Page
@@ -27,7 +28,7 @@ PAGES = [Page(DOCS / language / "sizing" / "arithmetic.md") for language in LANG
 PREFLIGHT = SNIPPETS / "sizing" / "rules" / "preflight.py"
 REFUSED = SNIPPETS / "sizing" / "arithmetic" / "refused.py"
 DRIVERS = "asyncpg", "psycopg"
-WRAPS = tuple(map(int, sqlalchemy.__version__.split(".")[:2])) >= (2, 1)
+WRAPS = not IS_2_0
 DEADLINE = 20.0
 """Seconds a closed backend has to be gone from the server."""
 BACKENDS = text("SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL")
@@ -301,8 +302,8 @@ def test_the_example_of_the_page_is_a_sentence_of_that_check() -> None:
         assert int(slots) - int(used) == int(free) < 20
 
 
-async def test_without_a_pool_each_session_at_work_is_a_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
+async def test_without_a_pool_each_session_at_work_is_a_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool)
     async with AsyncExitStack() as lent:
         connections = [await lent.enter_async_context(engine.connect()) for _ in range(20)]
         pids = [
@@ -311,8 +312,8 @@ async def test_without_a_pool_each_session_at_work_is_a_connection(database_url:
     assert len(set(pids)) == 20
 
 
-async def test_two_engines_for_one_database_are_two_pools(database_url: str) -> None:
-    engines = [create_async_engine(database_url, pool_size=2, max_overflow=1) for _ in range(2)]
+async def test_two_engines_for_one_database_are_two_pools(make_engine: MakeEngine) -> None:
+    engines = [make_engine(pool_size=2, max_overflow=1) for _ in range(2)]
     async with AsyncExitStack() as lent:
         held = [
             await lent.enter_async_context(engine.connect()) for engine in engines for _ in range(3)
@@ -323,12 +324,11 @@ async def test_two_engines_for_one_database_are_two_pools(database_url: str) -> 
         await engine.dispose()
 
 
-async def test_another_isolation_level_needs_no_second_engine(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_another_isolation_level_needs_no_second_engine(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with autocommit.connect() as connection:
         first = await connection.scalar(text("SELECT pg_backend_pid()"))
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == first
     assert autocommit.pool is engine.pool
-    await engine.dispose()

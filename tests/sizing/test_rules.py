@@ -9,7 +9,7 @@ from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
 from tools.postgres import EmbeddedPostgres
 
 TASKS = 12
@@ -52,8 +52,8 @@ async def test_null_pool_lets_the_server_refuse_some(small: EmbeddedPostgres) ->
     assert all("sorry, too many clients already" in message for message in refused)
 
 
-async def test_a_caught_error_does_not_free_the_connection(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_a_caught_error_does_not_free_the_connection(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     session = AsyncSession(engine)
     with suppress(exc.DBAPIError):
         await session.execute(text("SELECT 1 / 0"))
@@ -63,13 +63,12 @@ async def test_a_caught_error_does_not_free_the_connection(database_url: str) ->
     assert checked_out(engine) == 1
     await session.rollback()
     assert checked_out(engine) == 0
-    await engine.dispose()
 
 
 async def test_a_cache_asked_inside_a_transaction_does_not_spare_the_connection(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
     asked, answered = asyncio.Event(), asyncio.Event()
 
     async def handle() -> None:
@@ -85,4 +84,3 @@ async def test_a_cache_asked_inside_a_transaction_does_not_spare_the_connection(
     answered.set()
     await request
     assert await order(engine) == "oolong"
-    await engine.dispose()

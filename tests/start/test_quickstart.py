@@ -1,7 +1,6 @@
 """What the quick start says beyond the lines its snippets print."""
 
 import ast
-import asyncio
 import inspect
 import os
 import re
@@ -19,7 +18,6 @@ from unittest.mock import MagicMock
 import asyncpg  # type: ignore[import-untyped]
 import certifi
 import pytest
-import sqlalchemy
 from packaging.requirements import Requirement
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
@@ -27,12 +25,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import MakeEngine
+from tests.versions import IS_2_0
+from tests.waiting import eventually
 from tools.paths import LANGUAGES, ROOT
 from tools.site.pages import pages
 
 SNIPPETS = ROOT / "snippets" / "start" / "quickstart"
 Mend = Callable[[str], tuple[URL, dict[str, Any]]]
-EDITION_2_0 = sqlalchemy.__version__.startswith("2.0.")
 HIDE = """
 import sys
 
@@ -84,12 +84,13 @@ async def server_connections(database_url: str) -> int:
         return len(rows.all())
 
 
-async def gone(database_url: str) -> bool:
-    """Whether nobody but the watcher is connected, now or within a few seconds."""
-    async with asyncio.timeout(10):
-        while await server_connections(database_url):
-            pass  # looking again takes a new connection, which is pause enough
-    return True
+async def until_gone(database_url: str) -> None:
+    """Wait until nobody but the watcher is connected."""
+
+    async def nobody() -> bool:
+        return await server_connections(database_url) == 0
+
+    await eventually("nobody is connected", nobody)
 
 
 def test_a_url_without_a_driver_looks_for_psycopg() -> None:
@@ -98,7 +99,7 @@ def test_a_url_without_a_driver_looks_for_psycopg() -> None:
         "from sqlalchemy.ext.asyncio import create_async_engine\n"
         "create_async_engine('postgresql://localhost/tea')",
     )
-    driver = "psycopg2" if EDITION_2_0 else "psycopg"
+    driver = "psycopg2" if IS_2_0 else "psycopg"
     assert said == f"ModuleNotFoundError: No module named '{driver}'"
 
 
@@ -141,8 +142,8 @@ def test_without_greenlet_the_error_is_the_one_on_the_page() -> None:
 def test_only_2_1_needs_the_extra_for_greenlet_and_python_3_11() -> None:
     needs = metadata("sqlalchemy")
     plain = [name for name in needs.get_all("Requires-Dist") or () if "extra ==" not in name]
-    assert any(name.startswith("greenlet") for name in plain) is EDITION_2_0
-    assert (needs["Requires-Python"] == ">=3.11") is not EDITION_2_0
+    assert any(name.startswith("greenlet") for name in plain) is IS_2_0
+    assert (needs["Requires-Python"] == ">=3.11") is not IS_2_0
 
 
 LIBPQ = {
@@ -161,13 +162,13 @@ LIBPQ = {
 
 @pytest.mark.parametrize("word", LIBPQ)
 async def test_a_word_of_libpq_fails_in_the_url_and_in_connect_args_alike(
-    database_url: str, word: str
+    database_url: str, make_engine: MakeEngine, word: str
 ) -> None:
     message = f"unexpected keyword argument '{word}'"
     url = make_url(database_url)
     for engine in (
-        create_async_engine(url.update_query_dict({word: LIBPQ[word]})),
-        create_async_engine(url, connect_args={word: LIBPQ[word]}),
+        make_engine(url.update_query_dict({word: LIBPQ[word]})),
+        make_engine(url, connect_args={word: LIBPQ[word]}),
     ):
         with pytest.raises(TypeError, match=message):
             async with engine.connect():
@@ -229,7 +230,7 @@ def test_a_connect_timeout_of_0_means_no_limit_to_libpq(for_asyncpg: Mend) -> No
     ],
 )
 async def test_a_root_certificate_is_checked_and_the_name_where_libpq_checks_it(
-    database_url: str, for_asyncpg: Mend, words: str, checks_the_name: bool
+    database_url: str, make_engine: MakeEngine, for_asyncpg: Mend, words: str, checks_the_name: bool
 ) -> None:
     url, connect_args = for_asyncpg(f"{database_url}?{words.format(certifi.where())}")
     context = connect_args["ssl"]
@@ -237,7 +238,7 @@ async def test_a_root_certificate_is_checked_and_the_name_where_libpq_checks_it(
     assert context.check_hostname is checks_the_name
     # The server of these tests has no TLS, and asyncpg does not go on without it.
     with pytest.raises(ConnectionError, match="rejected SSL upgrade"):
-        async with create_async_engine(url, connect_args=connect_args).connect():
+        async with make_engine(url, connect_args=connect_args).connect():
             pass
 
 
@@ -251,7 +252,7 @@ async def test_a_mode_that_checks_nothing_stays_so_beside_a_root_certificate(
 
 
 async def test_require_encrypts_and_does_not_check_the_certificate(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[ssl.SSLContext] = []
     connect_to = asyncpg.connect_utils._create_ssl_connection
@@ -262,7 +263,7 @@ async def test_require_encrypts_and_does_not_check_the_certificate(
         return await connect_to(*arguments, **named)
 
     monkeypatch.setattr(asyncpg.connect_utils, "_create_ssl_connection", record)
-    engine = create_async_engine(make_url(database_url).update_query_dict({"ssl": "require"}))
+    engine = make_engine(make_url(database_url).update_query_dict({"ssl": "require"}))
     with pytest.raises(ConnectionError):
         async with engine.connect():
             pass
@@ -355,7 +356,7 @@ def test_2_0_brings_greenlet_to_the_platforms_on_its_list(machine: str, brings: 
     markers = [need.marker for need in needs if need.name == "greenlet" and need.marker]
     here = {"platform_machine": machine, "extra": ""}
     brought = any(marker.evaluate(here) for marker in markers)
-    assert brought is (brings and EDITION_2_0)
+    assert brought is (brings and IS_2_0)
 
 
 def installs(language: str) -> dict[str, str]:
@@ -393,27 +394,30 @@ def test_a_percent_encoded_password_is_decoded() -> None:
     assert make_url("postgresql+asyncpg://tea:p%40ss%2F%23@localhost/tea").password == "p@ss/#"
 
 
-async def test_a_missing_database_is_wrapped_since_2_1(database_url: str) -> None:
-    engine = create_async_engine(make_url(database_url).set(database="no_such_tea_house"))
-    error = asyncpg.InvalidCatalogNameError if EDITION_2_0 else DBAPIError
+async def test_a_missing_database_is_wrapped_since_2_1(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(make_url(database_url).set(database="no_such_tea_house"))
+    error = asyncpg.InvalidCatalogNameError if IS_2_0 else DBAPIError
     with pytest.raises(error, match='database "no_such_tea_house" does not exist'):
         async with engine.connect():
             pass
 
 
-async def test_without_commit_the_next_session_finds_nothing(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_without_commit_the_next_session_finds_nothing(make_engine: MakeEngine) -> None:
+    engine = make_engine()
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE orders (id int)"))
     async with AsyncSession(engine) as session:
         await session.execute(text("INSERT INTO orders VALUES (1)"))
     async with AsyncSession(engine) as session:
         assert await session.scalar(text("SELECT count(*) FROM orders")) == 0
-    await engine.dispose()
 
 
-async def test_the_orders_snippet_leaves_an_existing_table_alone(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_the_orders_snippet_leaves_an_existing_table_alone(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
     tables = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE orders AS SELECT 'yours' AS note"))
@@ -423,7 +427,6 @@ async def test_the_orders_snippet_leaves_an_existing_table_alone(database_url: s
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT note FROM orders")) == "yours"
         assert list(await connection.scalars(tables)) == ["orders"]
-    await engine.dispose()
 
 
 async def test_a_program_without_dispose_disconnects_when_it_ends(
@@ -435,7 +438,7 @@ async def test_a_program_without_dispose_disconnects_when_it_ends(
     assert "dispose" not in careless.read_text("utf-8")
     ran = run(careless, database_url)
     assert (ran.returncode, ran.stdout) == (0, "longjing, please\n")
-    assert await gone(database_url)
+    await until_gone(database_url)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

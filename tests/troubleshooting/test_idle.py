@@ -7,21 +7,21 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-import sqlalchemy
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import checked_out
+from tests.pools import MakeEngine, checked_out
+from tests.versions import IS_2_0
+from tests.waiting import eventually
 from tools.paths import DOCS, ROOT
 from tools.postgres import EmbeddedPostgres
 
-EDITION_2_1 = not sqlalchemy.__version__.startswith("2.0.")
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
 STATES = text("""
     SELECT state FROM pg_stat_activity
@@ -29,19 +29,17 @@ STATES = text("""
 """)
 
 
-def teahouse(url: str, **settings: str) -> AsyncEngine:
-    """An engine whose backends are known by their name."""
-    return create_async_engine(
-        url, connect_args={"server_settings": {"application_name": "teahouse", **settings}}
+def teahouse(make: MakeEngine, *url: str, **settings: str) -> AsyncEngine:
+    """An engine whose backends are known by their name, for the test's database or this URL."""
+    return make(
+        *url, connect_args={"server_settings": {"application_name": "teahouse", **settings}}
     )
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+def engine(make_engine: MakeEngine) -> AsyncEngine:
     """The engine of the tea house."""
-    engine = teahouse(database_url)
-    yield engine
-    await engine.dispose()
+    return teahouse(make_engine)
 
 
 async def states(url: str) -> list[str]:
@@ -51,10 +49,12 @@ async def states(url: str) -> list[str]:
 
 
 async def until(url: str, seen: Callable[[list[str]], bool]) -> None:
-    """Look until the states are as wanted, half a minute at most."""
-    async with asyncio.timeout(30):
-        while not seen(await states(url)):
-            continue
+    """Look until the states are as wanted."""
+
+    async def so() -> bool:
+        return seen(await states(url))
+
+    await eventually("pg_stat_activity shows the states that are wanted", so)
 
 
 def diagnose(url: str) -> list[str]:
@@ -105,7 +105,9 @@ async def test_a_garbage_collected_leak_leaves_the_server_and_loses_its_work(
         assert await connection.scalar(text("SELECT count(*) FROM orders")) == 0
 
 
-async def test_the_server_names_who_holds_the_lock(database_url: str, engine: AsyncEngine) -> None:
+async def test_the_server_names_who_holds_the_lock(
+    make_engine: MakeEngine, engine: AsyncEngine
+) -> None:
     page = (DOCS / "en" / "troubleshooting" / "idle.md").read_text("utf-8")
     who = text(page.partition("```sql\n")[2].partition("```")[0])
     async with engine.begin() as holder:
@@ -124,16 +126,16 @@ async def test_the_server_names_who_holds_the_lock(database_url: str, engine: As
         await waiting.wait()
         named: list[int] = []
         while holding not in named:
-            async with create_async_engine(database_url, poolclass=NullPool).connect() as look:
+            async with make_engine(poolclass=NullPool).connect() as look:
                 named = [pid for row in await look.execute(who) for pid in row.blocked_by]
 
 
 async def test_terminating_a_leaked_backend_gives_the_pool_nothing_back(
-    database_url: str, engine: AsyncEngine
+    database_url: str, make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
     leaked = await engine.connect()
     pid = await leaked.scalar(text("SELECT pg_backend_pid()"))
-    async with create_async_engine(database_url, poolclass=NullPool).connect() as watcher:
+    async with make_engine(poolclass=NullPool).connect() as watcher:
         await watcher.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
     await until(database_url, lambda seen: not seen)
     assert checked_out(engine) == 1
@@ -151,15 +153,14 @@ async def test_transactions_may_stay_idle_for_ever_unless_somebody_sets_a_limit(
         assert await connection.scalar(shipped) == "0"
 
 
-async def test_the_limit_leaves_pooled_idle_connections_alone(database_url: str) -> None:
-    engine = teahouse(database_url, idle_in_transaction_session_timeout="50ms")
+async def test_the_limit_leaves_pooled_idle_connections_alone(make_engine: MakeEngine) -> None:
+    engine = teahouse(make_engine, idle_in_transaction_session_timeout="50ms")
     without_transactions = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with without_transactions.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
     await asyncio.sleep(0.5)
     async with without_transactions.connect() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
-    await engine.dispose()
 
 
 async def test_a_busy_event_loop_learns_of_the_limit_in_other_words(engine: AsyncEngine) -> None:
@@ -185,8 +186,10 @@ async def test_diagnose_says_what_is_there_and_adds_nothing(
         ]
 
 
-async def test_diagnose_tells_old_from_new_in_every_state(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_diagnose_tells_old_from_new_in_every_state(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
     database = make_url(database_url).database
     async with engine.begin() as connection:
         await connection.execute(text("CREATE SCHEMA staged"))
@@ -215,9 +218,9 @@ async def test_diagnose_tells_old_from_new_in_every_state(database_url: str) -> 
     ]
 
 
-async def test_another_roles_state_is_hidden_without_pg_monitor() -> None:
+async def test_another_roles_state_is_hidden_without_pg_monitor(make_engine: MakeEngine) -> None:
     with EmbeddedPostgres() as server:
-        engine = teahouse(server.url())
+        engine = teahouse(make_engine, server.url())
         async with engine.begin() as connection:
             await connection.execute(text("CREATE ROLE guest LOGIN PASSWORD 'tea'"))
         guest = make_url(server.url()).set(username="guest", password="tea")
@@ -270,9 +273,14 @@ async def migrating(database_url: str) -> AsyncEngine:
     ],
 )
 async def test_create_index_concurrently_waits_for_a_select_that_left_the_table_alone(
-    database_url: str, migrating: AsyncEngine, driver: str, query: str, waits: bool
+    database_url: str,
+    make_engine: MakeEngine,
+    migrating: AsyncEngine,
+    driver: str,
+    query: str,
+    waits: bool,
 ) -> None:
-    engine = create_async_engine(make_url(database_url).set(drivername=f"postgresql+{driver}"))
+    engine = make_engine(make_url(database_url).set(drivername=f"postgresql+{driver}"))
 
     async def migrate() -> None:
         async with migrating.connect() as connection:
@@ -287,7 +295,6 @@ async def test_create_index_concurrently_waits_for_a_select_that_left_the_table_
         else:
             await asyncio.wait_for(migrated, 30)
     await asyncio.wait_for(migrated, 30)
-    await engine.dispose()
 
 
 async def test_a_select_waits_behind_alter_table_until_its_lock_timeout(
@@ -401,9 +408,10 @@ async def test_vacuum_does_not_wait_and_keeps_what_an_open_transaction_may_see(
         assert not await connection.scalar(pages)
 
 
-async def test_recycle_and_pre_ping_leave_a_lent_connection_alone(database_url: str) -> None:
-    engine = create_async_engine(
-        database_url,
+async def test_recycle_and_pre_ping_leave_a_lent_connection_alone(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(
         pool_recycle=0,
         pool_pre_ping=True,
         connect_args={"server_settings": {"application_name": "teahouse"}},
@@ -414,13 +422,13 @@ async def test_recycle_and_pre_ping_leave_a_lent_connection_alone(database_url: 
             assert await another.scalar(text("SELECT pg_backend_pid()")) != pid
         assert "idle in transaction" in await states(database_url)
         assert await forgotten.scalar(text("SELECT pg_backend_pid()")) == pid
-    await engine.dispose()
 
 
 async def test_statement_timeout_does_not_reach_a_transaction_that_is_idle(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = teahouse(database_url, statement_timeout="50ms")
+    engine = teahouse(make_engine, statement_timeout="50ms")
     async with engine.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
         await asyncio.sleep(0.5)
@@ -429,7 +437,6 @@ async def test_statement_timeout_does_not_reach_a_transaction_that_is_idle(
             await connection.execute(text("SELECT pg_sleep(30)"))
         await connection.rollback()
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
-    await engine.dispose()
 
 
 async def test_the_limits_of_the_table_are_unset_by_default(engine: AsyncEngine) -> None:
@@ -450,14 +457,16 @@ async def test_the_limits_of_the_table_are_unset_by_default(engine: AsyncEngine)
     assert set(names) - set(found) == (set() if since_17 else {"transaction_timeout"})
 
 
-async def test_transaction_timeout_ends_the_connection_in_any_state(database_url: str) -> None:
-    engine = create_async_engine(database_url)
+async def test_transaction_timeout_ends_the_connection_in_any_state(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
     async with engine.connect() as connection:
         version = int(await connection.scalar(text("SHOW server_version_num")) or 0)
     await engine.dispose()
-    limited = teahouse(database_url, transaction_timeout="200ms")
+    limited = teahouse(make_engine, transaction_timeout="200ms")
     if version < 170000:
-        with pytest.raises(DBAPIError if EDITION_2_1 else asyncpg.PostgresError, match="unrecog"):
+        with pytest.raises(DBAPIError if not IS_2_0 else asyncpg.PostgresError, match="unrecog"):
             async with limited.connect():
                 pass
         return
@@ -471,13 +480,13 @@ async def test_transaction_timeout_ends_the_connection_in_any_state(database_url
         assert failure.value.connection_invalidated
         await connection.invalidate()
         await connection.close()
-    await limited.dispose()
 
 
-async def test_idle_session_timeout_closes_what_rests_in_the_pool(database_url: str) -> None:
+async def test_idle_session_timeout_closes_what_rests_in_the_pool(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     for pre_ping in (False, True):
-        engine = create_async_engine(
-            database_url,
+        engine = make_engine(
             pool_pre_ping=pre_ping,
             connect_args={
                 "server_settings": {"application_name": "teahouse", "idle_session_timeout": "50ms"}
@@ -510,15 +519,16 @@ async def test_without_more_sql_the_limit_shows_when_the_block_is_left(
     assert checked_out(engine) == 0
 
 
-async def test_psycopg_takes_the_limit_as_an_option(database_url: str) -> None:
-    engine = create_async_engine(
+async def test_psycopg_takes_the_limit_as_an_option(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(
         make_url(database_url).set(drivername="postgresql+psycopg"),
         connect_args={"options": "-c idle_in_transaction_session_timeout=60s"},
     )
     async with engine.connect() as connection:
         limit = text("SHOW idle_in_transaction_session_timeout")
         assert await connection.scalar(limit) == "1min"
-    await engine.dispose()
 
 
 async def test_a_limit_on_the_role_holds_for_its_new_connections() -> None:
