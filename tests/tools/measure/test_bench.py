@@ -5,31 +5,32 @@ from xml.etree import ElementTree
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.pools import MakeEngine
 from tools.measure import bench, charts
 
 RECORD = json.loads(charts.MEASURED.read_text("utf-8"))
 
 
-async def test_each_message_takes_its_time_across_the_network(database_url: str) -> None:
+async def test_each_message_takes_its_time_across_the_network(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     async with bench.delayed(database_url, 0.05) as far:
-        engine = create_async_engine(far, isolation_level="AUTOCOMMIT")
+        engine = make_engine(far, isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             assert await connection.scalar(text("SELECT 'oolong'")) == "oolong"
         assert await bench.seconds_of("SELECT 1", engine) >= 0.1
         await engine.dispose()
 
 
-async def test_a_busy_pool_is_gone_afterwards(database_url: str) -> None:
+async def test_a_busy_pool_is_gone_afterwards(database_url: str, make_engine: MakeEngine) -> None:
     async with bench.busy(database_url, 2):
         pass
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     async with engine.connect() as connection:
         others = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
         mine = f"{others} AND datname = current_database() AND pid <> pg_backend_pid()"
         assert await connection.scalar(text(mine)) == 0
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("drawing", charts.render_charts(RECORD).values(), ids=map(str, range(8)))

@@ -13,11 +13,11 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.waiting import free_port
 from tools.postgres import (
     EmbeddedPostgres,
     PostgresError,
     database,
-    embedded,
     find_postgres,
     fresh_database,
     leftovers,
@@ -40,7 +40,7 @@ def closed_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Nothing named, and compose not running, whatever holds on this machine."""
     for name in ("DATABASE_URL", "PG_BIN", "PG_MAJOR"):
         monkeypatch.delenv(name, raising=False)
-    port = embedded._free_port()
+    port = free_port()
     url = make_url(postgres.COMPOSE_URL).set(port=port)
     monkeypatch.setattr(postgres, "COMPOSE_URL", url.render_as_string(hide_password=False))
     return port

@@ -8,25 +8,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from tests.tools.site.guide import count_as_recorded
+from tests.waiting import free_port, wait_until
 from tools.paths import ROOT
 from tools.postgres import Server
 from tools.proof.record import Entry, Record, current_versions
 from tools.proof.snippets import digest, list_snippets, snippet_name
 
 SNIPPET = "index/four_moments.py"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -38,14 +33,6 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
-
-
-def eventually(holds: Callable[[], bool], deadline: float = 60.0) -> None:
-    """Poll until it holds."""
-    end = time.monotonic() + deadline
-    while not holds():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)
 
 
 def shown(url: str) -> str:
@@ -80,7 +67,7 @@ def preview(checkout: Path, server: Server) -> Iterator[tuple[Path, str]]:
     serving = start(checkout, PORT=str(port), DATABASE_URL=server.url)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: serving.poll() is not None or "<html" in shown(url))
+        wait_until("it serves", lambda: serving.poll() is not None or "<html" in shown(url))
         assert serving.poll() is None, serving.communicate()[0]
         yield checkout, url
     finally:
@@ -98,11 +85,11 @@ def test_an_edit_is_shown_and_a_snippet_that_turned_false_is_shown_as_failing(
 
     page = folder / "docs" / "en" / "index.md"
     page.write_text(page.read_text("utf-8") + "\nA new paragraph.\n", "utf-8")
-    eventually(lambda: "A new paragraph." in shown(f"{url}/en/"))
+    wait_until("the new paragraph is shown", lambda: "A new paragraph." in shown(f"{url}/en/"))
 
     snippet = folder / "snippets" / SNIPPET
     snippet.write_text(re.sub(r"#> .*", "#> false", snippet.read_text("utf-8"), count=1), "utf-8")
-    eventually(lambda: "the file says" in shown(f"{url}/en/"))
+    wait_until("the problem is shown", lambda: "the file says" in shown(f"{url}/en/"))
     assert "the file says" in shown(url)
 
 
@@ -113,7 +100,7 @@ def test_two_signals_leave_no_process_and_no_file(
     port, temporary = free_port(), tmp_path / "temporary"
     temporary.mkdir()
     serving = start(checkout, PORT=str(port), DATABASE_URL=server.url, TMPDIR=str(temporary))
-    eventually(lambda: "<html" in shown(f"http://127.0.0.1:{port}/"))
+    wait_until("the preview serves", lambda: "<html" in shown(f"http://127.0.0.1:{port}/"))
     for _ in range(100):
         if serving.poll() is None:
             serving.send_signal(number)
