@@ -16,6 +16,15 @@ from tools.proof.occupied import Occupied
 from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
 from tools.proof.snippets import expected_lines, find_encoding_fault, location
 
+UVLOOP = """import warnings
+
+import uvloop
+
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    uvloop.install()
+"""
+"""What has a program run on uvloop; the function is deprecated since Python 3.12."""
+
 LEAVES_CONNECTIONS = frozenset(
     SNIPPETS / name
     for name in (
@@ -93,14 +102,20 @@ def prove_as_reader(
             return f"{location(snippet)}: exit code {ran.returncode}: {ran.stderr.strip()[-300:]}"
         if complaint:
             return f"{location(snippet)}: says on stderr: {complaint[0]}; silence it"
-        expected = Counter(expected_lines(snippet, uvloop=uvloop))
-        printed = Counter(map(normalize_wording, ran.stdout.splitlines()))
-        where = "under uvloop" if uvloop else "run by a reader"
-        if missing := expected - printed:
-            return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`"
-        if surplus := printed - expected:
-            return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`"
-        return _describe_harm(snippet, find_harm())
+        wrong = _compare_lines(snippet, ran.stdout, uvloop=uvloop)
+        return wrong or _describe_harm(snippet, find_harm())
+
+
+def _compare_lines(snippet: Path, stdout: str, *, uvloop: bool) -> str:
+    """Where a reader's run and the file disagree, in whichever order lines came; empty if not."""
+    expected = Counter(expected_lines(snippet, uvloop=uvloop))
+    printed = Counter(map(normalize_wording, stdout.splitlines()))
+    where = "under uvloop" if uvloop else "run by a reader"
+    if missing := expected - printed:
+        return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`"
+    if surplus := printed - expected:
+        return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`"
+    return ""
 
 
 def _run_as_reader(
@@ -111,9 +126,15 @@ def _run_as_reader(
         tempfile.TemporaryDirectory(prefix="loop-") as loop,
     ):
         Path(folder, snippet.name).write_bytes(snippet.read_bytes())
-        environment = {"DATABASE_URL": database_url, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        environment = {
+            "DATABASE_URL": database_url,
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            # What is deprecated anywhere below the snippet, or in a child of it, is an error.
+            "PYTHONWARNINGS": "error::DeprecationWarning",
+        }
         if uvloop:
-            Path(loop, "sitecustomize.py").write_text("import uvloop\nuvloop.install()\n", "utf-8")
+            Path(loop, "sitecustomize.py").write_text(UVLOOP, "utf-8")
             environment["PYTHONPATH"] = loop
         with subprocess.Popen(
             # faulthandler: a snippet that is stopped says at which line.

@@ -196,8 +196,9 @@ class _Place:
 def _print_lines(code: str, place: _Place) -> Rerun:
     from pytest_examples import CodeExample, EvalExample, run_code
 
-    # pytest-examples 0.0.18 builds a code object for the traceback that Python 3.11 cannot read.
-    # It has no release after 0.0.18; with one that passes tests/tools on 3.11 this line may go.
+    # pytest-examples 0.0.18 builds a code object for the traceback that Python 3.11 cannot read:
+    # https://github.com/python/cpython/issues/116033. The line may go with Python 3.11, or with a
+    # release of https://github.com/pydantic/pytest-examples that passes tests/tools without it.
     vars(run_code)["create_example_traceback"] = lambda *_: None
 
     class WholeFile(CodeExample):

@@ -175,7 +175,8 @@ def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Leave out Material's palette: extra.css has the two schemes in use. Name its dialog.
 
-    The indentation of Material's templates goes too: it is a sixth of a page's HTML.
+    The indentation of Material's templates goes too: it is a sixth of a page's HTML. All of this
+    may go with Material, which is mended no more: https://github.com/squidfunk/mkdocs-material.
     """
     name = SITE[find_language(config).code]["search"]
     output = _PALETTE.sub("", output).replace('role="dialog"', f'role="dialog" aria-label="{name}"')

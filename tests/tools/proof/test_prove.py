@@ -152,6 +152,12 @@ def test_words_on_stderr_are_found(snippet: Path, server: Server) -> None:
     assert "says on stderr: beware" in judge.prove_as_reader(snippet, server)
 
 
+def test_a_deprecation_below_the_snippet_is_found(snippet: Path, server: Server) -> None:
+    deprecated = 'warnings.warn_explicit("old", DeprecationWarning, "elsewhere.py", 1)'
+    change(snippet, "asyncio.run(main())", f"asyncio.run(main())\nimport warnings\n{deprecated}")
+    assert "DeprecationWarning: old" in judge.prove_as_reader(snippet, server)
+
+
 def test_a_forgotten_await_is_named_with_its_line(snippet: Path, server: Server) -> None:
     change(snippet, "await engine.dispose()", "engine.dispose()")
     problem = f"{snippet}:14: a coroutine was never awaited; write `await` before it"
