@@ -18,7 +18,7 @@ from tools.proof.compare import find_difference
 from tools.proof.judge import prove
 from tools.proof.record import Entry, Record, current_versions
 from tools.proof.rerun import Rerun, rerun, stop_running
-from tools.proof.snippets import digest, list_snippets, location, snippet_name
+from tools.proof.snippets import digest, list_snippets, location, snippet_name, suggest
 
 _AFTER_PRINT = re.compile(r"^( *)#> ", re.MULTILINE)
 _FORMATTED = re.compile(r"^( *)# > ", re.MULTILINE)
@@ -90,7 +90,9 @@ def select_snippets(names: Iterable[str]) -> list[Path]:
         places = (Path(name).resolve(), SNIPPETS / name)
         fits = [path for path in every if path in places or set(places) & set(path.parents)]
         if not fits:
-            raise click.BadParameter(f"{name}: no snippet; name a file or folder below snippets/")
+            raise click.BadParameter(
+                f"{name}: no snippet; name a file or folder below snippets/{suggest(name)}"
+            )
         found += fits
     return found or Record.load().list_unproved(every)
 

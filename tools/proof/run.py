@@ -1,6 +1,5 @@
 """Run one snippet as a reader does, in a database of its own: `make run`."""
 
-import difflib
 import os
 import signal
 import subprocess
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from tools.paths import ROOT, SNIPPETS
 from tools.postgres import find_postgres, fresh_database
+from tools.proof.snippets import suggest
 
 
 def run_snippet(snippet: Path) -> int:
@@ -27,7 +26,7 @@ def run_snippet(snippet: Path) -> int:
         PostgresError: There is no PostgreSQL to run it against.
     """
     if not snippet.is_file():
-        raise click.UsageError(f"{snippet}: no such file{_suggest(str(snippet))}")
+        raise click.UsageError(f"{snippet}: no such file{suggest(str(snippet))}")
     try:
         with find_postgres() as server, fresh_database(server.url) as url:
             print(f"PostgreSQL {server.version}, {server.origin}", file=sys.stderr)
@@ -49,9 +48,3 @@ def _run(snippet: Path, database_url: str) -> int:
             return program.wait()
         finally:
             program.terminate()
-
-
-def _suggest(name: str) -> str:
-    known = [path.relative_to(ROOT).as_posix() for path in SNIPPETS.rglob("*.py")]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -1,5 +1,6 @@
 """What a snippet is: a file below `snippets/`, its name, and the lines it says it prints."""
 
+import difflib
 import hashlib
 import re
 from pathlib import Path
@@ -34,6 +35,12 @@ def find_encoding_fault(path: Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"{location(path, line)}: holds a byte that is not UTF-8; save the file as UTF-8"
     return ""
+
+
+def suggest(name: str) -> str:
+    """`; did you mean snippets/pool/size/default.py?`, for a name that no snippet has."""
+    near = difflib.get_close_matches(name, map(location, list_snippets()), n=1, cutoff=0.0)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def digest(snippet: Path) -> str:
