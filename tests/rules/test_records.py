@@ -5,6 +5,7 @@ import json
 from tests.report import report
 from tools.measure import charts
 from tools.paths import ROOT, SNIPPETS
+from tools.proof.seals import find_broken_seals
 from tools.proof.snippets import digest, location
 
 
@@ -17,6 +18,11 @@ def test_a_record_is_of_the_snippet_as_it_stands() -> None:
         and (snippet := record.with_suffix(".py"))
         and not record.read_text("utf-8").startswith(f"{snippet.name} {digest(snippet)[:12]}, ")
     )
+
+
+def test_no_record_was_edited_by_hand() -> None:
+    records = [path for path in SNIPPETS.rglob("*.txt") if ".uvloop" not in path.suffixes]
+    report(find_broken_seals([charts.MEASURED, *sorted(records)]))
 
 
 def test_the_charts_show_what_was_measured() -> None:

@@ -29,6 +29,7 @@ from tools.measure import charts
 from tools.paths import SNIPPETS
 from tools.postgres import find_postgres, fresh_database
 from tools.proof.record import current_versions
+from tools.proof.seals import write_sealed
 from tools.proof.snippets import digest
 
 SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
@@ -76,7 +77,7 @@ def bench(seconds: float = 180.0) -> None:
         printed = run_as_reader(url, seconds * 0.2)
     charts.write(record)
     head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {record['date']}\n{charts.software(record)}"
-    SCRIPT.with_suffix(".txt").write_text(f"{head}\n\n{printed}", "utf-8")
+    write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n{printed}")
 
 
 def find_processor() -> str:
@@ -167,6 +168,7 @@ async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
     """A server on the way to the real one that passes everything on, later."""
     server = make_url(url)
     loop = asyncio.get_running_loop()
+    writers: list[asyncio.StreamWriter] = []
 
     async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
@@ -175,11 +177,15 @@ async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(server.host, server.port)
+        writers.extend((writer, there[1]))
         await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
 
     async with await asyncio.start_server(serve, "127.0.0.1") as proxy:
         port = proxy.sockets[0].getsockname()[1]
         yield server.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+        for one in writers:
+            one.close()
+        await asyncio.gather(*(one.wait_closed() for one in writers), return_exceptions=True)
 
 
 async def seconds_of(query: str, engine: AsyncEngine) -> float:

@@ -22,6 +22,7 @@ from tools.measure.picture import (
     sizes,
 )
 from tools.paths import DOCS
+from tools.proof.seals import write_sealed
 from tools.words import CHART
 
 MEASURED = DOCS / "measured.json"
@@ -33,7 +34,12 @@ Words = dict[str, str]
 
 def write(record: Record) -> None:
     """Keep the record, and draw it."""
-    MEASURED.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_sealed(MEASURED, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    draw(record)
+
+
+def draw(record: Record) -> None:
+    """Draw the record in both languages."""
     for path, drawing in render_charts(record).items():
         path.write_text(drawing, "utf-8")
 
@@ -189,4 +195,4 @@ def figure(name: str, picture: Picture, record: Record, words: Words) -> str:
 
 def redraw() -> None:
     """Draw the record as it stands."""
-    write(json.loads(MEASURED.read_text("utf-8")))
+    draw(json.loads(MEASURED.read_text("utf-8")))

@@ -19,6 +19,7 @@ from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
 from tools.proof.record import current_versions
 from tools.proof.rerun import DEADLINE
+from tools.proof.seals import write_sealed
 from tools.proof.snippets import digest
 
 RUNS = {
@@ -45,7 +46,7 @@ def write_records(server: Server) -> None:
             command = " ".join(map(str, error.cmd))
             raise click.ClickException(f"{command} failed: {error.stderr.strip()}") from error
         text = format_record(snippet, outcomes, current_versions(server))
-        snippet.with_suffix(".txt").write_text(text, "utf-8")
+        write_sealed(snippet.with_suffix(".txt"), text)
         click.echo(text)
 
 

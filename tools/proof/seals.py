@@ -1,0 +1,43 @@
+"""What a record was when a tool wrote it: a figure that somebody edits breaks its seal."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tools.paths import DOCS
+from tools.proof.snippets import location
+
+SEALS = DOCS / "records.json"
+
+
+def write_sealed(record: Path, text: str) -> None:
+    """Write what was measured, and remember its digest.
+
+    Args:
+        record: A file of the repository that no run checks again.
+        text: What to write.
+    """
+    record.write_text(text, "utf-8")
+    seals = {**read_seals(), location(record): _digest(record)}
+    SEALS.write_text(json.dumps(seals, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def read_seals() -> dict[str, str]:
+    """The digests by file, `docs/measured.json`; empty where there are none."""
+    return json.loads(SEALS.read_text("utf-8")) if SEALS.is_file() else {}
+
+
+def find_broken_seals(records: Iterable[Path]) -> list[str]:
+    """The records that are not as a tool wrote them, and what has no record, a sentence each."""
+    seals, known = read_seals(), {location(record): record for record in records}
+    return [
+        f"{name}:1: is not as `make bench` or `make older` wrote it; figures are measured and "
+        "never edited: take the edit back, or run that again"
+        for name, record in known.items()
+        if not record.is_file() or seals.get(name) != _digest(record)
+    ] + [f"docs/records.json: knows {name}, which is no record" for name in seals.keys() - known]
+
+
+def _digest(record: Path) -> str:
+    return hashlib.sha256(record.read_bytes()).hexdigest()
