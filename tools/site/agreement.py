@@ -1,13 +1,17 @@
-"""Which sections of the two languages were last seen to agree; `make agree` records it.
+"""Which sections and docstrings of the two languages were last seen to agree; `make agree` records.
 
-`docs/agreed.json` keeps two fingerprints a section. A section that changed alone is reported
-until its twin changes too, or somebody who read both says that they agree.
+`docs/agreed.json` keeps two fingerprints of each. What changed alone is reported until its twin
+changes too, or somebody who read both says that they agree.
 """
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from tools.paths import DOCS
+from tools.paths import DOCS, PROGRAMS
+from tools.proof.snippets import list_snippets, location
 from tools.site.pages import Page, Section, pairs
 
 AGREED = DOCS / "agreed.json"
@@ -15,20 +19,37 @@ AGREED = DOCS / "agreed.json"
 Agreed = dict[str, dict[str, list[str]]]
 
 
-def fingerprint(section: Section) -> str:
-    """Twelve hexadecimal digits that change with the section's text."""
-    return hashlib.sha256(section.text.encode()).hexdigest()[:12]
+class Twins(NamedTuple):
+    """Two texts that say the same, the Chinese and the English, and where they stand."""
+
+    file: str
+    """What `agreed.json` knows them by: `pool/size.md`, or `snippets/pool/size/default.py`."""
+    name: str
+    """The id of the section; `top` above all sections; `docstring` in a snippet."""
+    texts: tuple[str, str]
+    places: tuple[str, str]
+    """`docs/zh/pool/size.md:14`."""
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Twelve hexadecimal digits each, which change with the text."""
+        return [hashlib.sha256(text.encode()).hexdigest()[:12] for text in self.texts]
 
 
-def current_fingerprints() -> Agreed:
-    """The fingerprints `[zh, en]` of each section that both languages have."""
-    return {
-        chinese.name: {
-            name: [fingerprint(zh), fingerprint(en)]
-            for name, (zh, en) in pair_sections(chinese, english).items()
-        }
-        for chinese, english in pairs()
-    }
+def list_twins() -> Iterator[Twins]:
+    """What both languages have: the sections of the pages, the docstrings of the snippets."""
+    for chinese, english in pairs():
+        for name, (zh, en) in pair_sections(chinese, english).items():
+            places = (f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
+            yield Twins(chinese.name, name, (zh.text, en.text), places)
+    for snippet in (*list_snippets(), *PROGRAMS):
+        try:
+            docstring = ast.get_docstring(ast.parse(snippet.read_text("utf-8"))) or ""
+        except SyntaxError:
+            continue  # which another rule reports
+        first, _, last = docstring.partition("\n\n")
+        places = (location(snippet, 2 + len(first.splitlines())), location(snippet, 1))
+        yield Twins(location(snippet), "docstring", (last, first), places)
 
 
 def pair_sections(chinese: Page, english: Page) -> dict[str, tuple[Section, Section]]:
@@ -39,6 +60,14 @@ def pair_sections(chinese: Page, english: Page) -> dict[str, tuple[Section, Sect
         for section in chinese.sections()
         if (name := section.id or "top") in ours
     }
+
+
+def current_fingerprints() -> Agreed:
+    """The fingerprints `[zh, en]` of all twins, by file and name."""
+    found: Agreed = {}
+    for twins in list_twins():
+        found.setdefault(twins.file, {})[twins.name] = twins.fingerprints
+    return found
 
 
 def read() -> Agreed:
@@ -52,34 +81,47 @@ def write(agreed: Agreed) -> None:
 
 
 def changed_in_one_language(agreed: Agreed) -> list[str]:
-    """The sections that changed in one language only since `agreed`, one sentence each."""
+    """What changed in one language only since `agreed`, one sentence each."""
     found = []
-    for chinese, english in pairs():
-        before = agreed.get(chinese.name, {})
-        for name, (zh, en) in pair_sections(chinese, english).items():
-            recorded = before.get(name)
-            if not recorded:
-                continue
-            changed = [fingerprint(zh) != recorded[0], fingerprint(en) != recorded[1]]
-            if sum(changed) != 1:
-                continue
-            mine, other = f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}"
-            if changed[1]:
-                mine, other = other, mine
-            found.append(
-                f"{mine}: this section changed, its twin {other} did not; change the twin, "
-                "or say `make agree` if both still say the same"
-            )
+    for twins in list_twins():
+        recorded = agreed.get(twins.file, {}).get(twins.name)
+        if not recorded:
+            continue
+        changed = [now != then for now, then in zip(twins.fingerprints, recorded, strict=True)]
+        if sum(changed) != 1:
+            continue
+        mine, other = reversed(twins.places) if changed[1] else twins.places
+        what = "half of the docstring" if twins.name == "docstring" else "section"
+        found.append(
+            f"{mine}: this {what} changed, its twin {other} did not; change the twin, "
+            "or say `make agree` if both still say the same"
+        )
     return found
 
 
+def unknown(agreed: Agreed) -> list[str]:
+    """The twins of which `agreed` knows nothing, as `describe` names them."""
+    return [
+        describe(twins.file, twins.name)
+        for twins in list_twins()
+        if twins.name not in agreed.get(twins.file, {})
+    ]
+
+
+def describe(file: str, name: str) -> str:
+    """`docs/*/pool/size.md#zero`, or `snippets/pool/size/default.py`."""
+    if name == "docstring":
+        return file
+    return f"docs/*/{file}{'' if name == 'top' else f'#{name}'}"
+
+
 def agree() -> list[str]:
-    """Record that all pairs agree as they stand; which sections were accepted so, a line each."""
+    """Record that all pairs agree as they stand; what was accepted so, a line each."""
     before, now = read(), current_fingerprints()
     write(now)
     return [
-        f"docs/*/{page}{'' if name == 'top' else f'#{name}'}: agreed as it stands"
-        for page, sections in now.items()
-        for name, pair in sections.items()
-        if before.get(page, {}).get(name) != pair
+        f"{describe(file, name)}: agreed as it stands"
+        for file, names in now.items()
+        for name, pair in names.items()
+        if before.get(file, {}).get(name) != pair
     ]

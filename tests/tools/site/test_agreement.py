@@ -81,6 +81,22 @@ def test_the_title_section_is_watched_too(docs: Path) -> None:
     assert "docs/zh/size.md:5" in agreement.changed_in_one_language(agreed)[0]
 
 
+def test_half_of_a_docstring_changed_alone_is_named(
+    docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snippet = docs / "five.py"
+    monkeypatch.setattr(agreement, "list_snippets", lambda: [snippet])
+    snippet.write_text('"""Five\nat most.\n\n最多五个。\n"""\n', "utf-8")
+    agreed = agreement.current_fingerprints()
+    snippet.write_text('"""Five\nat most.\n\n最多六个。\n"""\n', "utf-8")
+    (sentence,) = agreement.changed_in_one_language(agreed)
+    assert sentence.startswith(
+        f"{snippet}:4: this half of the docstring changed, its twin {snippet}:1 did not"
+    )
+    snippet.write_text('"""Six\nat most.\n\n最多六个。\n"""\n', "utf-8")
+    assert agreement.changed_in_one_language(agreed) == []
+
+
 def test_one_command_records_that_both_agree(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "AGREED", docs / "agreed.json")
     agreement.write(agreement.current_fingerprints())
