@@ -20,6 +20,7 @@ USES = {
 """What each room may import of `tools`."""
 LONGEST, MEDIAN = 300, 120
 """Lines of a file."""
+LONGEST_FUNCTION = 40
 
 FILES = sorted((ROOT / "tools").rglob("*.py"))
 
@@ -65,6 +66,17 @@ def test_every_file_is_in_a_room_and_short() -> None:
         ]
     )
     assert median(lengths.values()) < MEDIAN
+
+
+def test_every_function_is_short() -> None:
+    report(
+        f"{file.relative_to(ROOT)}:{node.lineno}: {node.name} has {length} lines; split it, "
+        f"{LONGEST_FUNCTION} at most"
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+    )
 
 
 def test_the_tests_of_the_tools_have_the_same_rooms() -> None:
