@@ -25,7 +25,42 @@ COVERED = """() => [...document.querySelectorAll(".md-code__nav")].flatMap(nav =
     }
     return found
 })"""
+NEEDED = (
+    "h1",
+    ".md-search__form",
+    "a.switch",
+    "[data-md-component=palette] label",
+    ".md-nav--primary .md-nav__link",
+    ".md-nav--secondary .md-nav__link",
+    ".highlight pre code",
+    ".filename a[download]",
+    ".md-code__nav button",
+    "a[rel=edit]",
+    ".md-footer",
+    ".md-copyright",
+)
+NEEDED_ON_A_PHONE = (
+    "h1",
+    "label[for=__drawer]",
+    "label[for=__search]",
+    "a.switch",
+    ".highlight pre code",
+    ".md-copyright",
+)
 FREELY = "* { break-inside: auto !important; break-after: auto !important }"
+
+
+@pytest.mark.parametrize("path", ["pool/size/", "en/pool/size/"])
+def test_what_a_reader_needs_is_there_and_has_a_size(open_page: OpenPage, path: str) -> None:
+    page = open_page(path, viewport={"width": 1280, "height": 900})
+    for needed in NEEDED:
+        expect(page.locator(needed).locator("visible=true").first, needed).to_be_visible()
+        box = page.locator(needed).locator("visible=true").first.bounding_box()
+        assert box, needed
+        assert min(box["width"], box["height"]) >= 10, needed
+    page.set_viewport_size({"width": 390, "height": 844})
+    for needed in NEEDED_ON_A_PHONE:
+        expect(page.locator(needed).locator("visible=true").first, needed).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [360, 412])

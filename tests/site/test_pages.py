@@ -36,6 +36,22 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter(element => element.checkVisibility())
     .filter(element => !element.closest("pre, .md-typeset__scrollwrap, .md-sidebar, .md-search"))
     .map(element => `${element.tagName} ${element.className}`)"""
+UNSEEN = """() => {
+    const parts = "h1, h2, h3, p, li, pre, code, table, th, td, figure, img, svg, summary, a"
+    const clear = "rgba(0, 0, 0, 0)"
+    const closed = part => part.closest("details:not([open]) > :not(summary)")
+    const own = part => [...part.childNodes].some(node => node.nodeType === 3 && node.data.trim())
+    return [...document.querySelectorAll(".md-content")].flatMap(content =>
+        [...content.querySelectorAll(parts)].filter(part => !closed(part)).filter(part => {
+            const box = part.getBoundingClientRect(), style = getComputedStyle(part)
+            if (part.matches(".headerlink")) return false // shown where the mouse is
+            if (!part.textContent.trim() && !part.matches("img, svg")) return false
+            return !part.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+                || box.width < 1 || box.height < 1 || box.right + scrollX < 1
+                || own(part) && (parseFloat(style.fontSize) < 9 || style.color === clear)
+        })).map(part => `${part.tagName} ${part.className} ${part.textContent.trim().slice(0, 40)}`)
+}"""
+"""What stands on the page and cannot be seen: not displayed, without a size, or too small."""
 AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
 BARRIERS = """async () => {
     const found = await axe.run(document, { resultTypes: ["violations"], elementRef: false })
@@ -57,6 +73,7 @@ def addresses() -> list[str]:
 def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     page = open_page(path, script=WATCH)
     cost = page.evaluate(COST)
+    unseen = {"desktop": page.evaluate(UNSEEN)}
     page.evaluate(AXE)
     barriers = {"light, desktop": page.evaluate(BARRIERS)}
     page.evaluate("document.body.dataset.mdColorScheme = 'slate'")
@@ -64,6 +81,7 @@ def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     page.wait_for_function(REACHED)
     barriers["dark, phone"] = page.evaluate(BARRIERS)
     too_wide = page.evaluate(TOO_WIDE)
+    unseen["phone"] = page.evaluate(UNSEEN)
 
     assert cost["bytes"] <= BYTES
     assert cost["requests"] <= REQUESTS
@@ -71,6 +89,7 @@ def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     assert cost["shift"] < SHIFT
     assert barriers == {"light, desktop": [], "dark, phone": []}
     assert too_wide == []
+    assert unseen == {"desktop": [], "phone": []}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
