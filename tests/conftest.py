@@ -68,9 +68,10 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _collect_garbage() -> Iterator[None]:
+def _collect_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that leaves something open hears of it itself, and not one that comes later."""
     yield
+    request.node.funcargs.clear()  # which hold the engines, or their lost connections, until then
     for _ in range(5):  # what one collection ends lets go of more
         if not gc.collect():
             break

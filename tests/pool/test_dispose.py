@@ -226,6 +226,7 @@ def test_a_plain_dispose_in_a_later_loop_logs_that_the_first_is_closed(
     assert "Event loop is closed" in caplog.text
 
 
+@leaves_open
 def test_a_connection_of_psycopg_can_be_used_in_a_later_loop(database_url: str) -> None:
     engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     first = asyncio.run(pid(engine))
