@@ -128,22 +128,21 @@ async def test_without_overflow_both_that_return_in_one_turn_serve_a_task(
 
 @pytest.mark.parametrize("max_overflow", [-5, -2])
 async def test_another_negative_overflow_ends_in_recursion_once_the_sum_is_lent(
-    database_url: str, max_overflow: int
+    make_engine: MakeEngine, max_overflow: int
 ) -> None:
-    engine = create_async_engine(database_url, max_overflow=max_overflow)
+    engine = make_engine(max_overflow=max_overflow)
     async with AsyncExitStack() as lent:
         await borrow(engine, 5 + max_overflow, lent)
         with pytest.raises(RecursionError, match="maximum recursion depth exceeded"):
             await borrow(engine, 1, lent)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize(("driver", "waits"), [("asyncpg", True), ("psycopg", False)])
 async def test_closing_waits_for_postgresql_with_asyncpg_and_not_with_psycopg(
-    database_url: str, driver: str, waits: bool
+    database_url: str, make_engine: MakeEngine, driver: str, waits: bool
 ) -> None:
     url = make_url(database_url).set(drivername=f"postgresql+{driver}")
-    engine = create_async_engine(url)
+    engine = make_engine(url)
     connection = await engine.connect()
     line = (await connection.get_raw_connection()).driver_connection
     assert line
@@ -153,11 +152,10 @@ async def test_closing_waits_for_postgresql_with_asyncpg_and_not_with_psycopg(
     await closing
     await connection.invalidate()
     await connection.close()
-    await engine.dispose()
 
 
-async def test_an_overflow_connection_knows_no_prepared_statement(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=1)
+async def test_an_overflow_connection_knows_no_prepared_statement(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=1)
     drink = text("SELECT 'oolong'")
     known = text("SELECT count(*) FROM pg_prepared_statements WHERE statement = :statement")
 

@@ -75,9 +75,9 @@ async def test_the_pool_timeout_error_is_neither_built_in_nor_the_databases(
 
 
 async def test_a_pool_timeout_of_zero_fails_if_all_are_lent_and_not_if_one_is_idle(
-    database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=1, pool_timeout=0)
+    engine = make_engine(pool_size=1, max_overflow=1, pool_timeout=0)
     first, second = await engine.connect(), await engine.connect()
     with pytest.raises(exc.TimeoutError):
         await engine.connect()
@@ -85,11 +85,10 @@ async def test_a_pool_timeout_of_zero_fails_if_all_are_lent_and_not_if_one_is_id
     async with engine.connect():
         pass
     await second.close()
-    await engine.dispose()
 
 
-async def test_without_a_pool_timeout_a_task_waits_on(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=None)
+async def test_without_a_pool_timeout_a_task_waits_on(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=None)
     async with engine.connect():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2), engine.connect():
@@ -185,9 +184,11 @@ async def test_two_engines_of_one_process_have_two_pools(make_engine: MakeEngine
     await two.dispose()
 
 
-async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(database_url: str) -> None:
-    engine = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=0)
-    watcher = create_async_engine(database_url, poolclass=NullPool)
+async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=2, max_overflow=1, pool_timeout=0)
+    watcher = make_engine(poolclass=NullPool)
     count = text(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -199,7 +200,6 @@ async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(database_u
         await borrow(engine, 2 + 1, lent)
         async with watcher.connect() as connection:
             assert await connection.scalar(count) == 2 * (2 + 1)
-    await engine.dispose()
 
 
 def worked_budgets() -> Iterator[tuple[int, ...]]:

@@ -165,9 +165,9 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
 
 
 async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
-    database_url: str, watcher: AsyncConnection
+    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = create_async_engine(database_url, pool_pre_ping=True)
+    engine = make_engine(pool_pre_ping=True)
     lent = await engine.connect()
     pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend(engine)]
     await end(pids[1], watcher)
@@ -176,12 +176,11 @@ async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
     assert await lent.scalar(text("SELECT pg_backend_pid()")) == pids[0]
     await lent.close()
     assert not set(await three_backends(engine)) & set(pids)
-    await engine.dispose()
 
 
-async def test_pre_ping_cannot_renew_while_the_server_is_down() -> None:
+async def test_pre_ping_cannot_renew_while_the_server_is_down(make_engine: MakeEngine) -> None:
     with EmbeddedPostgres() as server:
-        engine = engine_for(server.url(), pool_pre_ping=True)
+        engine = engine_for(make_engine, server.url(), pool_pre_ping=True)
         await use(engine)
         server.stop()
         with pytest.raises(ConnectionRefusedError):
@@ -192,10 +191,10 @@ async def test_pre_ping_cannot_renew_while_the_server_is_down() -> None:
 
 
 async def test_asyncpg_words_the_end_otherwise_for_a_statement_that_it_knows(
-    database_url: str,
+    database_url: str, make_engine: MakeEngine
 ) -> None:
     async with Line(database_url) as line:
-        engine = engine_for(line.url, isolation_level="AUTOCOMMIT")
+        engine = engine_for(make_engine, line.url, isolation_level="AUTOCOMMIT")
         await use(engine)
         await line.hang_up(reset=False)
         with pytest.raises(InterfaceError, match="the underlying connection is closed"):
@@ -334,11 +333,10 @@ async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> Non
 
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
 async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
-    database_url: str, rests: str
+    database_url: str, make_engine: MakeEngine, rests: str
 ) -> None:
     old_enough = rests == "longer than the age"
-    engine = create_async_engine(
-        database_url,
+    engine = make_engine(
         pool_recycle=1 if old_enough else 60,
         connect_args={"server_settings": {"idle_session_timeout": "200ms"}},
     )
@@ -350,7 +348,6 @@ async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
     else:
         with pytest.raises(InterfaceError, match="connection is closed"):
             await use(engine)
-    await engine.dispose()
 
 
 # A line that swallows everything
@@ -649,9 +646,9 @@ def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
     ("what", "number"), [("a new statement", 11), ("a known statement", 12), ("BEGIN", 15)]
 )
 async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_lost(
-    database_url: str, watcher: AsyncConnection, what: str, number: int
+    make_engine: MakeEngine, watcher: AsyncConnection, what: str, number: int
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = make_engine()
     pid_of = text("SELECT pg_backend_pid()")
     errors: list[DBAPIError] = []
     for attempt in range(2000):
@@ -732,11 +729,13 @@ def test_the_listener_tested_here_is_the_one_on_the_page(language: str) -> None:
 
 
 @both_drivers
-async def test_a_listener_declares_a_read_only_server_a_lost_connection(driver: str) -> None:
+async def test_a_listener_declares_a_read_only_server_a_lost_connection(
+    make_engine: MakeEngine, driver: str
+) -> None:
     insert = text("CREATE TABLE orders (drink text)")
     with EmbeddedPostgres() as server:
         demote(server)
-        engine = engine_for(server.url(), driver, pool_pre_ping=True)
+        engine = engine_for(make_engine, server.url(), driver, pool_pre_ping=True)
         await fill(engine, 2)
         event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
         watcher = create_async_engine(server.url(), poolclass=NullPool)

@@ -96,11 +96,11 @@ async def test_a_set_in_a_connect_event_stays_if_the_first_session_commits(
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 async def test_a_set_by_pool_events_is_lost_on_the_first_connection_of_the_engine(
-    database_url: str, driver: str
+    database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
     url = make_url(database_url).set(drivername=f"postgresql+{driver}")
     for listener, found in ((plain, ["0", "5s"]), (committed, ["5s", "5s"])):
-        engine = create_async_engine(url, pool_events=[(listener, "connect")])
+        engine = make_engine(url, pool_events=[(listener, "connect")])
         async with AsyncSession(engine) as first, AsyncSession(engine) as second:
             assert [await first.scalar(SHOW), await second.scalar(SHOW)] == found
             await first.commit()

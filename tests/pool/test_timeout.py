@@ -117,7 +117,9 @@ async def test_a_failed_attempt_to_connect_wakes_nobody(
         await waiting
 
 
-async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(database_url: str) -> None:
+async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     attempts, url = list[str](), database_url.replace("+asyncpg", "")
 
     async def creator(*_: object) -> object:
@@ -126,7 +128,7 @@ async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(database_url
             await asyncio.Event().wait()
         return await asyncpg.connect(url)
 
-    engine = pool_of_one(database_url, pool_timeout=None, async_creator=creator)
+    engine = pool_of_one(make_engine, pool_timeout=None, async_creator=creator)
     first = asyncio.create_task(select(engine))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(select(engine))
@@ -301,8 +303,8 @@ async def test_a_statement_timeout_is_known_by_its_sqlstate(make_engine: MakeEng
     assert getattr(caught.value.orig, "sqlstate", "") == "57014"
 
 
-async def test_a_deadline_begins_with_its_dependency(database_url: str) -> None:
-    engine, app = create_async_engine(database_url), FastAPI()
+async def test_a_deadline_begins_with_its_dependency(make_engine: MakeEngine) -> None:
+    engine, app = make_engine(), FastAPI()
 
     async def get_session() -> AsyncIterator[AsyncSession]:
         async with asyncio.timeout(0.5), AsyncSession(engine) as session:
@@ -322,8 +324,10 @@ async def test_a_deadline_begins_with_its_dependency(database_url: str) -> None:
     await engine.dispose()
 
 
-async def test_a_deadline_in_the_dependency_covers_a_stream_to_its_end(database_url: str) -> None:
-    engine, app = create_async_engine(database_url), FastAPI()
+async def test_a_deadline_in_the_dependency_covers_a_stream_to_its_end(
+    make_engine: MakeEngine,
+) -> None:
+    engine, app = make_engine(), FastAPI()
 
     async def get_session() -> AsyncIterator[AsyncSession]:
         async with asyncio.timeout(0.3), AsyncSession(engine) as session:

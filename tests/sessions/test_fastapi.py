@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
@@ -215,13 +214,13 @@ async def test_a_request_without_sql_takes_no_connection(
         assert await backends(database_url) == 0
 
 
-async def test_lru_cache_in_a_def_dependency_can_make_two_engines(database_url: str) -> None:
+async def test_lru_cache_in_a_def_dependency_can_make_two_engines(make_engine: MakeEngine) -> None:
     both = threading.Barrier(2, timeout=DEADLINE)
 
     @lru_cache
     def get_engine() -> AsyncEngine:
         both.wait()
-        return create_async_engine(database_url)
+        return make_engine()
 
     app, given = FastAPI(), set[int]()
 
@@ -241,11 +240,12 @@ async def test_lru_cache_in_a_def_dependency_can_make_two_engines(database_url: 
 
 async def test_a_request_that_runs_no_sql_leaves_no_connection_of_its_own_engine(
     database_url: str,
+    make_engine: MakeEngine,
 ) -> None:
     kept: list[AsyncEngine] = []
 
     async def get_session() -> AsyncIterator[AsyncSession]:
-        kept.append(create_async_engine(database_url))
+        kept.append(make_engine())
         async with AsyncSession(kept[-1]) as session:
             yield session
 

@@ -31,7 +31,6 @@ from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, checked_out
 from tests.report import require_on
-from tests.waiting import eventually
 from tools.paths import ROOT
 from tools.proof.snippets import OUTPUT
 
