@@ -15,6 +15,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres
+from tools.proof.seals import write_sealed
 from tools.proof.snippets import digest
 
 SCRIPT = SNIPPETS / "troubleshooting/doctor/doctor.py"
@@ -34,7 +35,7 @@ def examine() -> None:
     with EmbeddedPostgres(max_connections="20") as server:
         printed = asyncio.run(_stage(server.url()))
     head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {datetime.date.today()}"
-    SCRIPT.with_suffix(".txt").write_text(f"{head}\n\n$ python doctor.py\n{printed}", "utf-8")
+    write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n$ python doctor.py\n{printed}")
 
 
 async def _stage(url: str) -> str:
