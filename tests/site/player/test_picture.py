@@ -128,7 +128,7 @@ main rolls back: the transaction on A ends
 main gets an error: a <b> c
 The pool closes C: it has 1 free already, and keeps no more
 guest 1 to 3 get A to C
-main gets E, new, and runs SELECT 1
+main gets E, newly opened, and runs SELECT 1
 main disposes the engine: A and E are closed
 main waits: all 1 are lent
 The program ends""",

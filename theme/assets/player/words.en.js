@@ -38,7 +38,7 @@ export const words = {
   wait: s => `${s.who} ${s.many ? "wait" : "waits"}: all ${s.lent} are lent${s.stuck
     ? ", and whoever holds one is waiting too, so none comes back" : ""}`,
   timeout: s => `${s.who} ${s.many ? "give" : "gives"} up: no connection came back in time`,
-  checkout: s => `${s.who} ${s.many ? "get" : "gets"} ${s.on}${s.fresh ? ", new" : ""}${s.text ? `, and ${s.many ? "run" : "runs"} ${s.text}` : ""}`,
+  checkout: s => `${s.who} ${s.many ? "get" : "gets"} ${s.on}${s.fresh ? ", newly opened" : ""}${s.text ? `, and ${s.many ? "run" : "runs"} ${s.text}` : ""}`,
   begin: s => `${s.who} ${s.many ? "begin transactions" : "begins a transaction"} on ${s.on}`,
   sql: s => `${s.who} ran ${s.text} on ${s.on}${s.now ? `: now ${s.now}` : ""}`,
   commit: s => `${s.who} ${s.many ? "commit" : "commits"}: the transaction on ${s.on} ends`,
