@@ -15,7 +15,16 @@ from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, recording_p
 from tools.proof.rerun import rerun, stop_running
 from tools.proof.snippets import digest, list_snippets, location, snippet_name
 
-RECORDER = ("hooks", "joining", "observed", "recorder", "recording", "whereabouts")
+RECORDER = (
+    "around",
+    "drawing",
+    "hooks",
+    "joining",
+    "observed",
+    "recorder",
+    "recording",
+    "whereabouts",
+)
 """The modules that make a recording what it is."""
 _NO_CONNECTION = "no engine of it ever opens a connection"
 _ELSEWHERE = "what it shows happens in another process"

@@ -227,8 +227,8 @@ def _print_lines(code: str, place: _Place) -> Rerun:
 
 
 def _record(code: str, place: _Place, server_url: str) -> Rerun:
+    from tools.proof.drawing import make_recording
     from tools.proof.hooks import install
-    from tools.proof.joining import make_recording
     from tools.proof.observed import Eye
     from tools.proof.recorder import Recorder
 

@@ -9,8 +9,9 @@ from sqlalchemy.util.queue import AsyncAdaptedQueue
 
 from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
+from tools.proof.drawing import letter
 from tools.proof.hooks import find_missing
-from tools.proof.joining import join, letter
+from tools.proof.joining import join
 from tools.proof.recording import MOST_STEPS, Recording, Step
 from tools.proof.rerecord import record
 from tools.proof.rerun import rerun
