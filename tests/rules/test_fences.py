@@ -30,7 +30,7 @@ _RAW_CODE = re.compile(r"<(pre|code|samp|kbd)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"^ *> *(`{3,}|~{3,}| {4,}\S)")
 _DEEP = re.compile(r"^ {8,}\S")
 _SHEBANG = re.compile(r"`+(#!|:::)\w")
-_COMMANDS = re.compile(r"(cd|curl|docker|export|git|make|pip|psql|python3?|uvicorn)\b|\.venv/|#")
+_COMMANDS = re.compile(r"(cd|curl|docker|export|git|make|pip|psql|python3?|uv|uvicorn)\b|\.venv/|#")
 """How a line for a shell begins; one that goes on is indented."""
 NEEDS_NO_RUN = {
     "contributing.md": "tests/test_contributing.py knows what the tools can say",

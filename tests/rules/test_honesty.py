@@ -157,7 +157,8 @@ def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
         tests = ROOT / "tests" / page.parent / f"test_{page.name}.py"
         tree = parse(tests) if tests.is_file() else None
         return any(
-            isinstance(node, ast.ImportFrom) and node.module == module
+            (isinstance(node, ast.ImportFrom) and node.module == module)
+            or (isinstance(node, ast.Import) and module in [name.name for name in node.names])
             for node in ast.walk(tree or ast.Module([], []))
         )
 

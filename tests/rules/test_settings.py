@@ -12,8 +12,8 @@ from tools.paths import ROOT
 
 SETTINGS: dict[str, Any] = {
     "pytest.ini_options.testpaths": ["tests"],
-    "pytest.ini_options.addopts": "-q -rs -n 3 --dist loadscope --strict-markers --tb=short "
-    "--import-mode=importlib -p no:cacheprovider",
+    "pytest.ini_options.addopts": "-q -rs -n 3 --dist loadscope --strict-config "
+    "--strict-markers --tb=short --import-mode=importlib",
     "mypy.strict": True,
     "mypy.files": ["snippets", "tests", "tools"],
     "mypy.exclude": None,
