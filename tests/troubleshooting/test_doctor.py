@@ -19,7 +19,16 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-import snippets.troubleshooting.doctor.doctor as doctor
+from snippets.troubleshooting.doctor.doctor import (
+    KINDS,
+    LABELS,
+    NUMBERS,
+    clean_url,
+    diagnose,
+    look,
+    main,
+    read_options,
+)
 from tests.report import report
 from tests.serving import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
@@ -81,8 +90,8 @@ class Stage:
 
     async def look(self, *options: str, url: str = "") -> Report:
         """What the doctor says."""
-        at = doctor.read_options(["--url", url or self.url, *options])
-        return doctor.diagnose(await doctor.look(at), at)
+        at = read_options(["--url", url or self.url, *options])
+        return diagnose(await look(at), at)
 
     async def until(self, seen: Callable[[Report], object], *options: str, url: str = "") -> Report:
         """The first report that is as wanted."""
@@ -495,7 +504,7 @@ Printed = tuple[int, str, str]
 
 async def printed(capsys: pytest.CaptureFixture[str], url: str, *options: str) -> Printed:
     """Exit code, output and complaints."""
-    code = await asyncio.to_thread(doctor.main, ["--url", url, *options])
+    code = await asyncio.to_thread(main, ["--url", url, *options])
     return code, *capsys.readouterr()
 
 
@@ -624,7 +633,7 @@ async def test_where_it_cannot_look_it_says_why_in_a_line(
 def test_no_url_and_no_password_in_the_complaint(
     capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    assert doctor.main(["--url", url, "--lang=zh"]) == 2
+    assert main(["--url", url, "--lang=zh"]) == 2
     said, complaints = capsys.readouterr()
     assert said == ""
     assert complaints.startswith("看不了：")
@@ -672,7 +681,7 @@ async def test_it_takes_any_url_of_postgresql(stage: Stage, form: str, words: st
 
 
 def test_ssl_is_not_dropped_from_the_url() -> None:
-    assert doctor.clean_url("postgresql+asyncpg://a:b@c/d?ssl=verify-full&x=1").endswith(
+    assert clean_url("postgresql+asyncpg://a:b@c/d?ssl=verify-full&x=1").endswith(
         "//a:b@c/d?sslmode=verify-full"
     )
 
@@ -703,7 +712,7 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
                 continue
             process.send_signal(signal.SIGINT)
             await process.communicate()
-    assert [kinds(look) for look in (*looks, json.loads(line))] == [[], [], []]
+    assert [kinds(said) for said in (*looks, json.loads(line))] == [[], [], []]
     assert process.returncode == 0
 
 
@@ -745,7 +754,7 @@ def test_every_page_that_it_names_is_there() -> None:
         path = DOCS / language / f"{name}.md"
         return path.is_file() and f"{{#{section}}}" in path.read_text("utf-8")
 
-    places = {page for page, *_ in doctor.KINDS.values()}
+    places = {page for page, *_ in KINDS.values()}
     places |= set(re.findall(r'"([a-z]+/[a-z]+/#[a-z]+)"', SCRIPT.read_text("utf-8")))
     assert len(places) >= 9
     report(
@@ -757,8 +766,8 @@ def test_every_page_that_it_names_is_there() -> None:
 
 
 def test_the_page_explains_every_finding_threshold_and_exit_code() -> None:
-    rows = [f"| `{kind}` | " for kind in doctor.KINDS]
-    rows += [f"| `--{name}` | {value:g} | " for name, (value, _) in doctor.NUMBERS.items()]
+    rows = [f"| `{kind}` | " for kind in KINDS]
+    rows += [f"| `--{name}` | {value:g} | " for name, (value, _) in NUMBERS.items()]
     rows += [f"| {code} | " for code in range(3)]
     report(
         f"{page.file}: lacks the row {row}; say what it means"
@@ -769,9 +778,9 @@ def test_the_page_explains_every_finding_threshold_and_exit_code() -> None:
 
 
 def test_both_languages_fill_the_same_gaps() -> None:
-    for kind, (_, english, chinese) in doctor.KINDS.items():
+    for kind, (_, english, chinese) in KINDS.items():
         for one, other in zip(english, chinese, strict=True):
             gaps = [sorted(re.findall(r"{\w+}", text)) for text in (one, other)]
             assert gaps[0] == gaps[1], kind
             assert re.search("[一-鿿]", other), kind
-    assert all(len(words) == len(LANGUAGES) for words in doctor.LABELS.values())
+    assert all(len(words) == len(LANGUAGES) for words in LABELS.values())
