@@ -208,11 +208,13 @@ async def test_parallel_workers_and_replication_are_not_counted(stage: Stage) ->
         " AS 'BEGIN PERFORM pg_sleep(600); RETURN 1; END'",
         app="admin",
     )
-    await admin.execute("ALTER TABLE orders SET (parallel_workers = 1)")
+    await admin.execute("ALTER TABLE orders SET (parallel_workers = 2)")
     await stage.open("standby", replication="database")
     query = await stage.open("report")
     for setting in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
         await query.execute(f"SET {setting} = 0")
+    # Else the leader may read the whole table before a worker is there.
+    await query.execute("SET parallel_leader_participation = off")
     stage.tasks.append(asyncio.create_task(query.execute("SELECT nap() FROM orders")))
     workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1"
     async with asyncio.timeout(DEADLINE):
@@ -708,10 +710,12 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
             server.stop()
             assert b"Cannot look" in await process.stderr.readline()
             server.start()
-            while not (line := await process.stdout.readline()):
+            marker = await Stage(server.url()).open("marker")
+            while "marker" not in (line := (await process.stdout.readline()).decode()):
                 continue
             process.send_signal(signal.SIGINT)
             await process.communicate()
+            await marker.close()
     assert [kinds(said) for said in (*looks, json.loads(line))] == [[], [], []]
     assert process.returncode == 0
 
