@@ -154,7 +154,7 @@ def test_without_javascript_there_is_the_formula_and_no_dead_form(
     page = open_page(PATHS[language], java_script_enabled=False)
     expect(page.locator("article").get_by_text("× (pool_size + max_overflow)")).to_be_visible()
     expect(page.locator("article table").first).to_be_visible()
-    expect(page.locator("article :is(input, button, output)")).to_have_count(0)
+    expect(page.locator("article :is(input, button, output):visible")).to_have_count(0)
 
 
 def test_only_its_page_asks_for_the_calculator(open_page: OpenPage) -> None:

@@ -20,7 +20,7 @@ NAMED_IN_MATERIAL = {
 LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch"}
 LOADING = {"src", "srcset", "poster", "data", "background", "formaction"}
 _URL = re.compile(r"\burl\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
-_ADDRESS = re.compile(r"(?:https?:|wss?:)?//[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<!\\)(?:https?:|wss?:)?//[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
 
 
 class Loads(HTMLParser):

@@ -50,7 +50,7 @@ UNUSED = (
 
 _ICON = re.compile(
     r"--md-(?:admonition|annotation|footnotes|path|post|source|status|tabbed|tag|tasklist|version)"
-    r"-?[\w-]*:url\([^)]*\);?"
+    r"-?[\w-]*:url\(\"[^\"]*\"\);?"
 )
 """Pictures in Material's style sheet for what no page has: a tenth of its weight."""
 
