@@ -26,6 +26,7 @@ EXAMPLE_URLS = {
     "start/quickstart/parts.py": "a URL of parts",
     "start/quickstart/refused.py": "a port at which nobody listens",
     "start/quickstart/wrong_scheme.py": "a URL that is refused",
+    "troubleshooting/connect/unparsed.py": "a URL with its port to be filled in",
 }
 """Snippets that show a URL which is no reader's."""
 
