@@ -6,13 +6,10 @@
 import asyncio
 import os
 from secrets import token_hex
+from typing import Any
 
 from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = make_url(os.environ["DATABASE_URL"])
 role, valid = f"guide_guest_{token_hex(4)}", [token_hex(16)]
@@ -24,7 +21,9 @@ async def newest() -> str:
     return valid[-1]
 
 
-async def two_guests(engine: AsyncEngine, owner: AsyncConnection) -> None:
+async def two_guests(owner: Any, **options: Any) -> None:
+    guest = URL.set(username=role, password=valid[-1])
+    engine = create_async_engine(guest, **options)
     async with engine.connect() as early:
         valid.append(token_hex(16))
         change = f"ALTER ROLE {role} PASSWORD '{valid[-1]}'"
@@ -50,11 +49,9 @@ async def main() -> None:
             raise SystemExit("This needs a role with CREATEROLE.")
         login = f"LOGIN PASSWORD '{valid[-1]}' VALID UNTIL '{until}'"
         await me.execute(text(f"CREATE ROLE {role} {login}"))
-        guest = URL.set(username=role, password=valid[-1])
-        asks = {"password": newest}
         try:
-            await two_guests(create_async_engine(guest), me)
-            await two_guests(create_async_engine(guest, connect_args=asks), me)
+            await two_guests(me)
+            await two_guests(me, connect_args={"password": newest})
         finally:
             await me.execute(text(f"DROP ROLE {role}"))
     await owner.dispose()
