@@ -29,9 +29,9 @@ async def is_up(engine: AsyncEngine) -> bool:
     except Exception as error:
         cause = getattr(error, "orig", error)
         # 57P03: "the database system is starting up"
-        if not isinstance(cause, OSError):
-            if getattr(cause, "sqlstate", None) != "57P03":
-                raise
+        starts = getattr(cause, "sqlstate", None) == "57P03"
+        if not starts and not isinstance(cause, OSError):
+            raise
         print(type(cause).__name__)
         #> ConnectionRefusedError
         #> ConnectionRefusedError
@@ -39,9 +39,11 @@ async def is_up(engine: AsyncEngine) -> bool:
 
 
 async def main() -> None:
+    pause = 0.1
     async with asyncio.timeout(60):
         while not await is_up(engine):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2)
     print("connections open:", engine.pool.checkedin())
     #> connections open: 1
     await engine.dispose()

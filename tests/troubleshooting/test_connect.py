@@ -1,0 +1,242 @@
+"""What the page on errors before the first statement says beyond what its snippets print."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import MagicMock
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy import URL, create_engine, exc, make_url, text
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.versions import IS_2_0
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
+from tools.postgres import EmbeddedPostgres
+
+PAGES = [
+    (DOCS / language / "troubleshooting/connect.md").read_text("utf-8") for language in LANGUAGES
+]
+STARTING = SNIPPETS / "troubleshooting/connect/starting.py"
+NOBODY = URL.create("postgresql+asyncpg", "tea", "secret", "127.0.0.1", 1, "tea")
+NO_HOST = NOBODY.set(host="tea-house.invalid")
+
+
+def on_psycopg(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg")
+
+
+async def refusal(url: URL, **options: Any) -> BaseException:
+    """What connecting raises."""
+    engine = create_async_engine(url, poolclass=NullPool, **options)
+    try:
+        async with engine.connect():
+            pytest.fail(f"{url} connects")
+    except Exception as error:
+        return error
+
+
+def assert_on_both(*texts: str) -> None:
+    missing = [words for words in texts for page in PAGES if f"`{words}`" not in page]
+    assert not missing
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that accepts and does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+async def test_on_asyncpg_the_network_speaks_in_python_s_own_exceptions() -> None:
+    with silent() as port:
+        failures = [
+            await refusal(NOBODY),
+            await refusal(NO_HOST),
+            await refusal(NOBODY.set(port=port), connect_args={"timeout": 0.2}),
+        ]
+    assert [type(error) for error in failures] == [
+        ConnectionRefusedError,
+        socket.gaierror,
+        TimeoutError,
+    ]
+    assert all(isinstance(error, OSError) for error in failures)
+    assert not any(isinstance(error, exc.SQLAlchemyError) for error in failures)
+    assert str(failures[-1]) == ""
+
+
+async def test_on_psycopg_the_network_speaks_through_operational_error() -> None:
+    with silent() as port:
+        waits = on_psycopg(NOBODY.set(port=port))
+        failures: list[Any] = [
+            await refusal(on_psycopg(NOBODY)),
+            await refusal(on_psycopg(NO_HOST)),
+            await refusal(waits, connect_args={"connect_timeout": 1}),
+        ]
+    assert {type(error) for error in failures} == {exc.OperationalError}
+    refused, unknown, late = [str(error.orig) for error in failures]
+    assert_on_both(refused.splitlines()[0].replace("port 1", "port 5432"))
+    assert_on_both("failed to resolve host", "connection timeout expired")
+    assert "failed to resolve host" in unknown
+    assert "connection timeout expired" in late
+
+
+async def test_pre_ping_does_not_help_where_nothing_listens() -> None:
+    assert type(await refusal(NOBODY, pool_pre_ping=True)) is ConnectionRefusedError
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the numbers and words are Linux's")
+def test_the_errors_of_name_resolution_are_those_of_linux() -> None:
+    libc = ctypes.CDLL(None)
+    libc.gai_strerror.restype = ctypes.c_char_p
+    for number in (socket.EAI_NONAME, socket.EAI_AGAIN):
+        words = f"[Errno {number}] {libc.gai_strerror(number).decode()}"
+        assert all(words in page for page in PAGES)
+
+
+def test_the_password_ends_at_the_first_at_sign_whatever_stands_before_it() -> None:
+    for password in ("p@ss", "p\\@ss", "'p@ss'"):
+        url = make_url(f"postgresql+asyncpg://tea:{password}@db.example/tea")
+        assert url.password == password.partition("@")[0]
+        assert url.host == password.partition("@")[2] + "@db.example"
+
+
+def test_a_printed_url_hides_the_password() -> None:
+    assert "***" in str(create_async_engine(NOBODY).url)
+    assert NOBODY.password not in str(create_async_engine(NOBODY).url)
+
+
+async def test_an_argument_of_the_pool_does_not_suit_the_driver() -> None:
+    error = await refusal(NOBODY, connect_args={"pool_size": 5})
+    assert "unexpected keyword argument 'pool_size'" in str(error)
+    assert_on_both("unexpected keyword argument 'pool_size'")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_synchronous_engine_with_asyncpg_fails_when_it_connects() -> None:
+    engine = create_engine(NOBODY)
+    with pytest.raises(exc.MissingGreenlet):
+        engine.connect()
+
+
+def test_the_version_of_another_product_is_not_recognised() -> None:
+    connection = MagicMock()
+    said = "CockroachDB CCL v21.2.0 (x86_64-unknown-linux-gnu, built 2021/11/15)"
+    connection.exec_driver_sql.return_value.scalar.return_value = said
+    with pytest.raises(AssertionError, match="Could not determine version from string 'Cock"):
+        asyncpg_dialect.dialect()._get_server_version_info(connection)  # type: ignore[no-untyped-call]
+
+
+def original(error: Any) -> Any:
+    """asyncpg's own exception."""
+    return error if IS_2_0 else error.orig.__cause__
+
+
+async def test_an_unknown_role_and_a_wrong_password_read_the_same(database_url: str) -> None:
+    for change in ({"password": "wrong"}, {"username": "guide_no_such_guest"}):
+        url = make_url(database_url).set(**change)  # type: ignore[arg-type]
+        error = await refusal(url)
+        assert type(error) is (asyncpg.InvalidPasswordError if IS_2_0 else exc.DBAPIError)
+        assert type(original(error)) is asyncpg.InvalidPasswordError
+        assert original(error).sqlstate == "28P01"
+        assert str(original(error)) == f'password authentication failed for user "{url.username}"'
+        error = await refusal(on_psycopg(url))
+        assert type(error) is exc.OperationalError
+        assert "connection failed: connection to server at" in str(error)
+        assert f'password authentication failed for user "{url.username}"' in str(error)
+
+
+async def execute(server: EmbeddedPostgres, *statements: str) -> None:
+    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def test_limits_of_a_role_and_a_database_do_not_hold_superusers_back() -> None:
+    with EmbeddedPostgres(18) as server:
+        await execute(
+            server,
+            "CREATE ROLE app LOGIN PASSWORD 'tea' CONNECTION LIMIT 1",
+            "CREATE ROLE guest LOGIN PASSWORD 'tea'",
+            "CREATE ROLE host LOGIN SUPERUSER PASSWORD 'tea' CONNECTION LIMIT 1",
+            "CREATE DATABASE shop CONNECTION LIMIT 1",
+        )
+        url = make_url(server.url()).set(password="tea")
+        said = {
+            ("app", "postgres"): 'too many connections for role "app"',
+            ("guest", "shop"): 'too many connections for database "shop"',
+            ("host", "shop"): "connected",
+        }
+        for (role, database), words in said.items():
+            engine = create_async_engine(url.set(username=role, database=database))
+            async with engine.connect():
+                try:
+                    async with engine.connect():
+                        found = "connected"
+                except Exception as error:
+                    found = f"{original(error).sqlstate}: {original(error)}"
+            await engine.dispose()
+            assert found.removeprefix("53300: ") == words
+            if found != "connected":
+                assert_on_both(words)
+
+
+async def test_the_listing_waits_out_a_server_that_is_on_its_way_down_and_up() -> None:
+    """57P03 is said while a server starts and while it waits for its last client."""
+    with EmbeddedPostgres(18) as server:
+        last = await asyncpg.connect(server.url().replace("+asyncpg", ""))
+        assert server._process
+        os.kill(server._process.pid, signal.SIGTERM)
+        error = await refused_with_57p03(server.url())
+        assert "the database system is" in str(original(error))
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-u", str(STARTING),
+            env={**os.environ, "DATABASE_URL": server.url()},
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert program.stdout
+        lines = [(await program.stdout.readline()).decode().strip() for _ in range(3)]
+        assert lines[:2] == ["ConnectionRefusedError"] * 2
+        assert lines[2] == ("CannotConnectNowError" if IS_2_0 else "Error")
+        await last.close()
+        await asyncio.to_thread(server.stop, "smart")
+        await asyncio.to_thread(server.start)
+        rest = (await program.stdout.read()).decode().splitlines()
+        assert await program.wait() == 0
+        assert rest[-1] == "connections open: 1"
+
+
+async def refused_with_57p03(url: str) -> BaseException:
+    """The first refusal that a server which is told to stop gives."""
+    async with asyncio.timeout(60):
+        while True:
+            engine = create_async_engine(url, poolclass=NullPool)
+            try:
+                async with engine.connect():
+                    pass
+            except Exception as error:
+                if getattr(original(error), "sqlstate", "") == "57P03":
+                    return error
+                raise
+
+
+async def test_the_listing_lets_other_errors_through(database_url: str) -> None:
+    url = make_url(database_url).set(password="wrong").render_as_string(hide_password=False)
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, str(STARTING),
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    printed, complained = await program.communicate()
+    assert program.returncode == 1
+    assert printed.decode().split() == ["ConnectionRefusedError"] * 2
+    assert "password authentication failed" in complained.decode()
