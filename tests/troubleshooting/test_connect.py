@@ -111,7 +111,7 @@ def test_the_password_ends_at_the_first_at_sign_whatever_stands_before_it() -> N
 
 def test_a_printed_url_hides_the_password() -> None:
     assert "***" in str(create_async_engine(NOBODY).url)
-    assert NOBODY.password not in str(create_async_engine(NOBODY).url)
+    assert "secret" not in str(create_async_engine(NOBODY).url)
 
 
 async def test_an_argument_of_the_pool_does_not_suit_the_driver() -> None:
@@ -212,7 +212,7 @@ async def test_the_listing_waits_out_a_server_that_is_on_its_way_down_and_up() -
         await asyncio.to_thread(server.start)
         rest = (await program.stdout.read()).decode().splitlines()
         assert await program.wait() == 0
-        assert rest[-1] == "connections open: 1"
+        assert rest[-1] == "up: True"
 
 
 async def refused_with_57p03(url: str) -> BaseException:

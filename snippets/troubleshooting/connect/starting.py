@@ -44,8 +44,8 @@ async def main() -> None:
         while not await is_up(engine):
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2)
-    print("connections open:", engine.pool.checkedin())
-    #> connections open: 1
+    print("up:", await is_up(engine))
+    #> up: True
     await engine.dispose()
 
 
