@@ -1,0 +1,109 @@
+"""What the page on errors of event loops says beyond what its snippets print."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
+from sqlalchemy.orm import Session
+
+from tests.pools import MakeEngine, checked_out
+
+OOLONG = text("SELECT 'oolong'")
+
+
+async def order(engine: AsyncEngine) -> str:
+    async with engine.connect() as connection:
+        return str(await connection.scalar(OOLONG))
+
+
+def let_go(caplog: pytest.LogCaptureFixture) -> None:
+    """Collect the connections of closed loops, which logged tracebacks hold."""
+    caplog.clear()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_ping_in_the_second_loop_fails_with_the_same_text(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    asyncio.run(order(engine))
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        asyncio.run(order(engine))
+    asyncio.run(engine.dispose(close=False))
+    assert caplog.records  # SQLAlchemy tried to end the connection, and said so
+    let_go(caplog)
+
+
+def test_a_semaphore_of_your_own_is_bound_to_the_loop_that_first_waited() -> None:
+    limit = asyncio.Semaphore(1)
+
+    async def guest() -> None:
+        async with limit:
+            await asyncio.sleep(0)
+
+    async def two_guests() -> None:
+        await asyncio.gather(guest(), guest())
+
+    asyncio.run(two_guests())
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        asyncio.run(two_guests())
+
+
+def test_a_pool_in_which_nobody_waits_is_bound_to_no_loop(database_url: str) -> None:
+    url = database_url.replace("+asyncpg", "+psycopg")
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    assert [asyncio.run(order(engine)) for _ in range(2)] == ["oolong"] * 2
+    asyncio.run(engine.dispose())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("close", "logged"), [(False, []), (True, ["Event loop is closed"])])
+def test_dispose_after_the_end_of_the_loop_logs_and_close_false_says_no_word(
+    database_url: str, caplog: pytest.LogCaptureFixture, close: bool, logged: list[str]
+) -> None:
+    engine = create_async_engine(database_url)
+    asyncio.run(order(engine))
+    asyncio.run(engine.dispose(close=close))
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == logged
+    let_go(caplog)
+
+
+async def test_run_until_complete_is_no_way_around_it() -> None:
+    coroutine = asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="This event loop is already running"):
+        asyncio.get_running_loop().run_until_complete(coroutine)
+    coroutine.close()
+
+
+async def test_what_was_not_started_has_no_connection_lent(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    connection: Any = engine.connect()
+    with pytest.raises(AsyncContextNotStarted):
+        await connection.execute(OOLONG)
+    assert checked_out(engine) == 0
+
+
+async def test_all_four_want_async_with(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    async with async_sessionmaker(engine)() as session:
+        for wants in (session, session.begin(), engine.begin(), engine.connect()):
+            with pytest.raises(TypeError, match="does not support the context manager protocol"):
+                _enter(wants)
+
+
+def _enter(wants: Any) -> None:
+    with wants:
+        pass
+
+
+async def test_async_with_on_a_synchronous_session() -> None:
+    said = "'Session' object does not support the asynchronous context manager protocol"
+    session: Any = Session()
+    with pytest.raises(TypeError, match=said):
+        async with session:
+            pass

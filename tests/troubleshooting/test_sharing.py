@@ -1,0 +1,82 @@
+"""What the page on errors of shared sessions says beyond what its snippets print."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import InterfaceError, InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine, checked_out
+
+OOLONG = text("SELECT 'oolong'")
+NAP = text("SELECT pg_sleep(0.1)")
+
+
+async def together(session: AsyncSession) -> list[object]:
+    both = session.execute(OOLONG), session.execute(OOLONG)
+    return await asyncio.gather(*both, return_exceptions=True)
+
+
+async def test_null_pool_makes_provisioning_certain(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool)
+    for _ in range(3):
+        async with AsyncSession(engine) as session:
+            _, error = await together(session)
+        assert "This session is provisioning a new connection" in str(error)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"poolclass": NullPool}, {"pool_size": 20}, {"pool_pre_ping": True}],
+    ids=["NullPool", "larger", "ping"],
+)
+async def test_no_pool_helps_a_commit_beside_a_query(
+    make_engine: MakeEngine, settings: dict[str, object]
+) -> None:
+    engine = make_engine(**settings)
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+        both = session.execute(NAP), session.commit()
+        _, error = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(error, InterfaceError)
+    assert "another operation is in progress" in str(error)
+
+
+async def test_psycopg_waits_where_asyncpg_refuses(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = make_engine(url.render_as_string(hide_password=False))
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+        await asyncio.gather(session.execute(NAP), session.commit())
+
+
+async def test_psycopg_shares_the_texts_of_sqlalchemy(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    engine = make_engine(url.render_as_string(hide_password=False))
+    async with AsyncSession(engine) as session:
+        _, error = await together(session)
+    assert "This session is provisioning a new connection" in str(error)
+
+
+async def test_a_second_close_of_a_session_closed_for_good_does_no_harm(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with async_sessionmaker(engine, close_resets_only=False)() as session:
+        await session.execute(OOLONG)
+    await session.close()
+    assert checked_out(engine) == 0
+
+
+async def test_begin_after_the_commit_raises_the_same_text(make_engine: MakeEngine) -> None:
+    async with AsyncSession(make_engine()) as session, session.begin():
+        await session.execute(OOLONG)
+        await session.commit()
+        with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
+            await session.begin()
