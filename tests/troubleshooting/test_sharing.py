@@ -14,7 +14,7 @@ OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
 
 
-async def together(session: AsyncSession) -> list[object]:
+async def together(session: AsyncSession) -> tuple[object, object]:
     both = session.execute(OOLONG), session.execute(OOLONG)
     return await asyncio.gather(*both, return_exceptions=True)
 
