@@ -24,18 +24,20 @@ __all__ = ["pytest_timeout_cancel_timer", "pytest_timeout_set_timer"]  # hooks
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class OneBrowser(LoadScopeScheduling):  # type: ignore[misc]
-    """Any test in any process, but those of the site in one: two browsers fight for the cores."""
+class TwoBrowsers(LoadScopeScheduling):  # type: ignore[misc]
+    """Any test in any process, but those of the site in two: more browsers fight for the cores."""
 
     # An xdist_group would say so, but pytest-xdist 3.8 loses it on pytest 9.2. This class may go
     # when https://github.com/pytest-dev/pytest-xdist/issues/1386 is mended in a release.
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(("tests/site/player/", "tests/site/test_listings.py")):
+            return "player and listings"
         return "site" if nodeid.startswith("tests/site/") else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneBrowser:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TwoBrowsers:
     """Share out the tests."""
-    return OneBrowser(config, log)
+    return TwoBrowsers(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

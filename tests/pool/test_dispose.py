@@ -318,10 +318,12 @@ def test_a_plain_dispose_in_a_forked_child_ends_the_backend_of_its_parent(
     assert forked(database_url, "plain") == ["alive: 0"]
 
 
+@leaves_open
 def test_dispose_without_close_in_a_forked_child_leaves_it_alone(database_url: str) -> None:
     assert forked(database_url, "close=False") == ["alive: 1"]
 
 
+@leaves_open
 def test_a_child_that_uses_the_pool_as_it_is_breaks_the_connection_of_its_parent(
     database_url: str,
 ) -> None:

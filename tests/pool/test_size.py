@@ -13,7 +13,7 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, pool_of, record
+from tests.pools import MakeEngine, leaves_open, pool_of, record
 from tests.versions import IS_2_0
 from tools.paths import DOCS
 from tools.postgres import EmbeddedPostgres
@@ -184,6 +184,7 @@ async def test_two_engines_of_one_process_have_two_pools(make_engine: MakeEngine
     await two.dispose()
 
 
+@leaves_open
 async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(
     make_engine: MakeEngine,
 ) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +184,11 @@ def test_a_preview_builds_only_the_language_that_changed(
         done.append(language.code)
         write(folder / "index.html", "<body></body>")
 
-    live = preview.Preview("127.0.0.1:0", build)
-    live.rebuild()
-    done.clear()
-    os.utime(tmp_path / changed, ns=(1, 1))
-    live.rebuild()
+    with closing(preview.Preview("127.0.0.1:0", build)) as live:
+        live.rebuild()
+        done.clear()
+        os.utime(tmp_path / changed, ns=(1, 1))
+        live.rebuild()
     assert " and ".join(done) == built
 
 

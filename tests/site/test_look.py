@@ -20,7 +20,8 @@ COVERED = """() => [...document.querySelectorAll(".md-code__nav")].flatMap(nav =
         if (!text.data.trim() || nav.contains(text)) continue
         const range = document.createRange()
         range.selectNodeContents(text)
-        const clips = text.parentElement.closest("code, .filename a, .watch").getBoundingClientRect()
+        const clip = text.parentElement.closest("code, .filename a, .watch")
+        const clips = clip.getBoundingClientRect()
         for (const part of range.getClientRects())
             if (part.left < box.right && Math.min(part.right, clips.right) > box.left
                 && part.top < box.bottom && part.bottom > box.top) found.push(text.data.trim())

@@ -137,6 +137,11 @@ def test_without_greenlet_the_error_is_the_one_on_the_page() -> None:
         [section] = [section for section in page.sections() if section.id == "greenlet"]
         errors = [text for text in re.findall(r"`([^`]+)`", section.text) if "library is" in text]
         assert any(error in said for error in errors)
+    assert said.startswith(
+        "ValueError: the greenlet library is required to use this function. No module named"
+        if IS_2_0
+        else "ImportError: The SQLAlchemy asyncio module requires that the Python 'greenlet'"
+    )
 
 
 def test_only_2_1_needs_the_extra_for_greenlet_and_python_3_11() -> None:

@@ -719,8 +719,9 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
             assert b"Cannot look" in await process.stderr.readline()
             server.start()
             marker = await Stage(server.url()).open("marker")
-            while "marker" not in (line := (await process.stdout.readline()).decode()):
+            while "marker" not in (await process.stdout.readline()).decode():
                 continue
+            line = await process.stdout.readline()  # so the look before it has returned
             process.send_signal(signal.SIGINT)
             await process.communicate()
             await marker.close()

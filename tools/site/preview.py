@@ -97,6 +97,12 @@ class Preview:
             self._server.serve()  # type: ignore[no-untyped-call]
         finally:
             self._server.shutdown()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the port, and of what was built."""
+        self._server.server_close()
+        self._home.cleanup()
 
     def rebuild(self) -> None:
         """Prove and build what changed; the browsers go on reading meanwhile."""
