@@ -60,8 +60,9 @@ RECIPES = {
 """What the Makefile runs."""
 CI_RUN = [
     "make test",
-    'make prove PYTHON3="$python" ONLY="not owns_only and not stopped_before and not recordings"',
+    'make prove PYTHON3="$python" ONLY="$ONLY"',
 ]
+ONLY = 'ONLY="not owns_only and not stopped_before and not under_uvloop and not recordings"'
 """What `.ci/run` runs."""
 
 
@@ -186,6 +187,8 @@ def test_ci_runs_the_test_command_of_the_readme_and_nothing_less() -> None:
 def _ci_faults(lines: list[str]) -> Iterator[str]:
     code = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     runs = [line for line in code if re.match(r"\W*make\b", line)]
+    if ONLY not in code:
+        yield f".ci/run: leaves out other tests on other Pythons; write `{ONLY}`"
     if runs != CI_RUN:
         yield f".ci/run: runs {runs}; let it run {CI_RUN}, each on a line of its own"
     if code[0] != "set -euo pipefail":

@@ -4,13 +4,14 @@ from statistics import median
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.test_pages import addresses
 from tools.paths import SNIPPETS
 
-DESKTOP, PHONE = {"width": 1350, "height": 940}, {"width": 412, "height": 823}
+DESKTOP: ViewportSize = {"width": 1350, "height": 940}
+PHONE: ViewportSize = {"width": 412, "height": 823}
 MEDIAN, LONGEST, SHARE = 22, 40, 0.35
 """Lines that a listing shows before anything is opened; the part of a phone's page that is code."""
 ABOUT_CODE = ("", "pool/size/", "pool/stale/", "sessions/leaks/", "sessions/fastapi/")
@@ -36,27 +37,23 @@ PART_OF_CODE = """() => {
     const code = [...document.querySelectorAll("article .highlight")].map(height)
     return code.reduce((one, other) => one + other, 0) / height(document.querySelector("article"))
 }"""
-HEADINGS = """() => {
-    const found = new Set()
-    let heading = ""
-    const all = document.querySelectorAll("article :is(h1, h2, h3)[id], article .highlight")
-    for (const each of all) {
-        if (/^H[123]$/.test(each.tagName)) heading = each.id
-        else if (heading) found.add(heading)
+PROSE_BEFORE_CODE = """() => {
+    const all = [...document.querySelectorAll("article :is(h1, h2, h3, p, li, td, th, .highlight)")]
+    const found = {}
+    for (const [at, heading] of all.entries()) {
+        if (!heading.id || !heading.matches("h1, h2, h3")) continue
+        const rest = all.slice(at + 1), end = rest.findIndex(each => each.matches("h1, h2, h3"))
+        const section = end < 0 ? rest : rest.slice(0, end)
+        const code = section.findIndex(each => each.matches(".highlight"))
+        if (code < 0) continue
+        // Opened by its link, a heading stands this far below the edge of the window.
+        const edge = heading.getBoundingClientRect().top
+            - parseFloat(getComputedStyle(heading).scrollMarginTop)
+        found[heading.id] = section.slice(0, code)
+            .filter(each => each.getBoundingClientRect().top - edge < innerHeight)
+            .reduce((count, each) => count + each.textContent.trim().length, 0)
     }
-    return [...found]
-}"""
-PROSE_BEFORE_CODE = """id => {
-    let count = 0, inside = false
-    const all = "article :is(h1, h2, h3, p, li, td, th, .highlight)"
-    for (const each of document.querySelectorAll(all)) {
-        if (each.id === id) inside = true
-        else if (!inside) continue
-        else if (each.matches("h1, h2, h3, .highlight")) break
-        else if (each.getBoundingClientRect().top < innerHeight)
-            count += each.textContent.trim().length
-    }
-    return count
+    return found
 }"""
 HIDDEN = """() => [...document.querySelectorAll(".fold")]
     .filter(fold => fold.getBoundingClientRect().height < 10).length"""
@@ -66,12 +63,35 @@ def language(path: str) -> str:
     return "en" if path.startswith("en/") else "zh"
 
 
-def test_a_listing_shows_its_point_and_keeps_its_text(open_page: OpenPage, address: str) -> None:
-    page = open_page("", viewport=DESKTOP)
+Visits = dict[str, dict[str, Any]]
+"""What is seen of each page, by its place on the site."""
+
+
+def visit(browser: Browser, address: str, size: ViewportSize) -> Visits:
+    """Open each page once."""
+    scripts = {"listings": LISTINGS, "part": PART_OF_CODE, "prose": PROSE_BEFORE_CODE}
+    with browser.new_context(viewport=size, reduced_motion="reduce") as context:
+        page, seen = context.new_page(), Visits()
+        for path in addresses():
+            page.goto(address + path)
+            seen[path] = {what: page.evaluate(script) for what, script in scripts.items()}
+    return seen
+
+
+@pytest.fixture(scope="module")
+def on_a_desktop(browser: Browser, address: str) -> Visits:
+    return visit(browser, address, DESKTOP)
+
+
+@pytest.fixture(scope="module")
+def on_a_phone(browser: Browser, address: str) -> Visits:
+    return visit(browser, address, PHONE)
+
+
+def test_a_listing_shows_its_point_and_keeps_its_text(on_a_desktop: Visits) -> None:
     lines = dict[str, dict[str, float]]()
-    for path in addresses():
-        page.goto(address + path)
-        for found in page.evaluate(LISTINGS):
+    for path, seen in on_a_desktop.items():
+        for found in seen["listings"]:
             assert found["text"] == (SNIPPETS / found["name"]).read_text("utf-8"), found["name"]
             is_chinese = any("一" <= sign <= "鿿" for sign in found["claim"])
             assert is_chinese == (language(path) == "zh"), found["claim"]
@@ -83,12 +103,8 @@ def test_a_listing_shows_its_point_and_keeps_its_text(open_page: OpenPage, addre
         assert median(each.values()) <= MEDIAN
 
 
-def test_a_page_is_prose_in_the_first_place(open_page: OpenPage, address: str) -> None:
-    page = open_page("", viewport=PHONE)
-    parts = {}
-    for path in addresses():
-        page.goto(address + path)
-        parts[path] = page.evaluate(PART_OF_CODE)
+def test_a_page_is_prose_in_the_first_place(on_a_phone: Visits) -> None:
+    parts = {path: seen["part"] for path, seen in on_a_phone.items()}
     for of in PROSE:
         middle = median(part for path, part in parts.items() if language(path) == of)
         print(f"{of}: code is {middle:.0%} of a phone's page")
@@ -97,20 +113,18 @@ def test_a_page_is_prose_in_the_first_place(open_page: OpenPage, address: str) -
     assert {place: part for place, part in each.items() if part > SHARE} == {}
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("size", ["on_a_desktop", "on_a_phone"])
 def test_a_section_answers_before_it_shows_code(
-    open_page: OpenPage, address: str, size: dict[str, int]
+    request: pytest.FixtureRequest, browser: Browser, size: str
 ) -> None:
-    page = open_page("", viewport=size)
-    bare = {}
-    for path in addresses():
-        page.goto(address + path)
-        for heading in page.evaluate(HEADINGS):
-            page.evaluate("id => location.hash = id", heading)
-            page.evaluate("id => document.getElementById(id).scrollIntoView()", heading)
-            shown = page.evaluate(PROSE_BEFORE_CODE, heading)
-            if shown < PROSE[language(path)]:
-                bare[f"{path}#{heading}"] = shown
+    visits: Visits = request.getfixturevalue(size)
+    bare = {
+        f"{path}#{heading}": shown
+        for path, seen in visits.items()
+        for heading, shown in seen["prose"].items()
+        if shown < PROSE[language(path)]
+    }
+    assert sum(len(seen["prose"]) for seen in visits.values()) > 300
     assert bare == {}, "write the answer before the listing, in one to three sentences"
 
 
