@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds until something that must happen counts as not happening."""
 
 BACKENDS = text("""
