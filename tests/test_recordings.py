@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 
 from tools.postgres import Server
-from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, Step, recording_path
-from tools.proof.rerecord import ENDS_LENT, UNFOLLOWED, record, versions_of_recording
-from tools.proof.snippets import digest, expected_lines, list_snippets, location, snippet_name
+from tools.proof.recording import (
+    MOST_BYTES,
+    MOST_STEPS,
+    Recording,
+    Step,
+    load_recording,
+    recording_path,
+)
+from tools.proof.rerecord import (
+    ENDS_LENT,
+    UNFOLLOWED,
+    list_followed,
+    record,
+    versions_of_recording,
+)
+from tools.proof.snippets import expected_lines, list_snippets, location, snippet_name
 
-FOLLOWED = [each for each in list_snippets() if snippet_name(each) not in UNFOLLOWED]
+FOLLOWED = list_followed()
 AGAIN = [
     each
     for each in FOLLOWED
@@ -32,8 +45,8 @@ def recorded(server: Server) -> Callable[[Path], Recording]:
     versions = versions_of_recording(server)
 
     def find(snippet: Path) -> Recording:
-        found = Recording.load(recording_path(snippet))
-        if not found or (found.sha256, found.versions) != (digest(snippet), versions):
+        found = load_recording(snippet)
+        if not found or found.versions != versions:
             found = record(snippet, server)
             found.save(recording_path(snippet))
         return found

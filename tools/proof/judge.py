@@ -53,8 +53,6 @@ def prove(snippet: Path, server: Server, occupied: Occupied | None = None) -> st
     Returns:
         The problem as one sentence that says where; empty if the snippet is proved.
     """
-    if wrong := find_encoding_fault(snippet):
-        return wrong
     with _database(server, occupied, ordinary=False) as (url, find_harm):
         with rerun(snippet, url) as result:
             if result.problem:

@@ -60,11 +60,6 @@ class PoolSeen:
     disposing: bool = False
     """It is being disposed or was: its counters say nothing any more."""
 
-    @property
-    def is_used(self) -> bool:
-        """Whether there is anything in it."""
-        return bool(self.lent or self.free or self.waiting)
-
     def give_back(self, entry: Entry) -> None:
         """An entry is not lent any more; a shared one may be lent to others still."""
         for at in range(len(self.lent) - 1, -1, -1):

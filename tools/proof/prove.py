@@ -1,13 +1,11 @@
 """Prove all snippets, or those that changed, and write what they print into their files."""
 
 import datetime
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import click
@@ -17,7 +15,8 @@ from tools.postgres import Server, find_postgres, fresh_database
 from tools.proof.compare import find_difference
 from tools.proof.judge import prove
 from tools.proof.record import Entry, Record, current_versions
-from tools.proof.rerun import Rerun, rerun, stop_running
+from tools.proof.rerun import Rerun, rerun
+from tools.proof.side_by_side import run_each
 from tools.proof.snippets import digest, list_snippets, location, snippet_name, suggest
 
 _AFTER_PRINT = re.compile(r"^( *)#> ", re.MULTILINE)
@@ -41,23 +40,14 @@ def prove_all(server: Server, wanted: Sequence[Path] | None = None) -> list[str]
     record.snippets = {name: entry for name, entry in record.snippets.items() if name in every}
     todo = record.list_unproved(every.values() if wanted is None else wanted)
     today = datetime.date.today().isoformat()
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        click.progressbar(length=len(todo), label="Proving snippets", show_pos=True) as bar,
-    ):
-        running = {pool.submit(prove, snippet, server): snippet for snippet in todo}
-        try:
-            for done in as_completed(running):
-                snippet, problem = running[done], done.result()
-                entry = Entry(digest(snippet), today, not problem, problem)
-                record.snippets[snippet_name(snippet)] = entry
-                bar.update(1)
-        except BaseException:  # such as Ctrl-C: wait for no snippet
-            pool.shutdown(wait=False, cancel_futures=True)
-            stop_running()
-            raise
-        finally:
-            record.save()
+    try:
+        for snippet, problem in run_each(
+            todo, lambda each: prove(each, server), "Proving snippets"
+        ):
+            entry = Entry(digest(snippet), today, not problem, problem)
+            record.snippets[snippet_name(snippet)] = entry
+    finally:
+        record.save()
     asked = set(every) if wanted is None else set(map(snippet_name, wanted))
     return [
         entry.problem
@@ -103,17 +93,8 @@ def update(server: Server, wanted: Sequence[Path]) -> list[str]:
     Returns:
         What was written and what went wrong, one sentence each, in the order of the snippets.
     """
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        click.progressbar(length=len(wanted), label="Running snippets", show_pos=True) as bar,
-    ):
-
-        def run_and_write(snippet: Path) -> str:
-            told = _update_one(snippet, server)
-            bar.update(1)
-            return told
-
-        return [told for told in pool.map(run_and_write, wanted) if told]
+    told = dict(run_each(wanted, lambda each: _update_one(each, server), "Running snippets"))
+    return [told[snippet] for snippet in wanted if told[snippet]]
 
 
 def _update_one(snippet: Path, server: Server) -> str:

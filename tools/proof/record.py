@@ -1,7 +1,6 @@
 """What was proved, when and with which versions, as `.cache/proofs.json` keeps it."""
 
 import json
-import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from typing import Self
 
 from tools.paths import RECORD
 from tools.postgres import Server
+from tools.proof.files import write_whole
 from tools.proof.snippets import digest, snippet_name
 
 
@@ -46,12 +46,8 @@ class Record:
 
     def save(self, path: Path | None = None) -> None:
         """Write the record; whoever reads meanwhile sees the old one or the new one."""
-        path = path or RECORD
-        path.parent.mkdir(exist_ok=True)
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False, sort_keys=True)
-        beside = path.with_suffix(".new")
-        beside.write_text(text, "utf-8")
-        os.replace(beside, path)
+        write_whole(path or RECORD, text)
 
     def entry(self, snippet: Path) -> Entry | None:
         """The entry of a snippet, if the file is still the one that ran."""

@@ -2,12 +2,12 @@
 
 import gzip
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from tools.paths import RECORDINGS
+from tools.proof.files import write_whole
 from tools.proof.snippets import digest, snippet_name
 
 MOST_STEPS = 60
@@ -66,21 +66,18 @@ class Recording:
 
     def save(self, path: Path) -> None:
         """Write it; whoever reads meanwhile sees the old one or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.new")
-        beside.write_text(json.dumps(asdict(self), ensure_ascii=False), "utf-8")
-        os.replace(beside, path)
+        write_whole(path, json.dumps(asdict(self), ensure_ascii=False))
 
     def publish(self) -> str:
         """What the browser gets."""
-        steps = []
-        for step in self.steps:
-            told = {
+        steps = [
+            {
                 key: value
-                for key, value in asdict(step).items()
+                for key, value in vars(step).items()
                 if key not in ("counters", "gone", "own") and value is not None and value != ""
             }
-            steps.append(told)
+            for step in self.steps
+        ]
         whole = {"engines": self.engines, "tasks": self.tasks, "steps": steps}
         return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
@@ -91,12 +88,21 @@ class Recording:
 
 def recording_path(snippet: Path) -> Path:
     """Where the recording of a snippet is kept."""
-    return RECORDINGS / Path(snippet_name(snippet)).with_suffix(".json")
+    return RECORDINGS / recording_name(snippet)
+
+
+def recording_name(snippet: Path) -> str:
+    """`pool/size/default.json`: below `RECORDINGS`, and below `recordings/` of the site."""
+    return snippet_name(snippet.with_suffix(".json"))
+
+
+def load_recording(snippet: Path) -> Recording | None:
+    """What was recorded of a snippet as it stands, or why nothing was; none if it changed since."""
+    found = Recording.load(recording_path(snippet))
+    return found if found and found.sha256 == digest(snippet) else None
 
 
 def find_recording(snippet: Path) -> Recording | None:
     """What was recorded of a snippet as it stands, if it may be published."""
-    found = Recording.load(recording_path(snippet))
-    if found and not found.problem and found.sha256 == digest(snippet):
-        return found
-    return None
+    found = load_recording(snippet)
+    return found if found and not found.problem else None

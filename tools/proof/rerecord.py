@@ -1,18 +1,21 @@
 """Record the runs of snippets, so that readers can watch them: `tools record`."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-
-import click
 
 from tools.postgres import Server, find_postgres, fresh_database
 from tools.proof.compare import find_difference
 from tools.proof.record import current_versions
-from tools.proof.recording import MOST_BYTES, MOST_STEPS, Recording, recording_path
-from tools.proof.rerun import rerun, stop_running
+from tools.proof.recording import (
+    MOST_BYTES,
+    MOST_STEPS,
+    Recording,
+    load_recording,
+    recording_path,
+)
+from tools.proof.rerun import rerun
+from tools.proof.side_by_side import run_each
 from tools.proof.snippets import digest, list_snippets, location, snippet_name
 
 RECORDER = (
@@ -64,8 +67,9 @@ def _record(snippet: Path, server: Server, change: Callable[[], None] | None) ->
     with fresh_database(server.url) as url, rerun(snippet, url, server.url, change) as result:
         found = result.recording or Recording()
         found.sha256, found.versions = digest(snippet), versions_of_recording(server)
-        text = snippet.read_text("utf-8")
-        found.problem = result.problem or find_difference(snippet, text, result.text)
+        found.problem = result.problem or find_difference(
+            snippet, snippet.read_text("utf-8"), result.text
+        )
     found.problem = found.problem or _find_fault(snippet, found)
     return found
 
@@ -106,38 +110,27 @@ def record_all(server: Server, wanted: Iterable[Path] | None = None) -> list[str
     """
     versions = versions_of_recording(server)
     every = list_snippets() if wanted is None else wanted
-    asked = [each for each in every if snippet_name(each) not in UNFOLLOWED]
-    todo = [each for each in asked if not _is_recorded(each, versions)]
-    with (
-        ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool,  # most of them wait
-        click.progressbar(length=len(todo), label="Recording runs", show_pos=True) as bar,
-    ):
-        running = {pool.submit(record, snippet, server): snippet for snippet in todo}
-        try:
-            for done in as_completed(running):
-                done.result().save(recording_path(running[done]))
-                bar.update(1)
-        except BaseException:  # such as Ctrl-C: wait for no snippet
-            pool.shutdown(wait=False, cancel_futures=True)
-            stop_running()
-            raise
-    found = [Recording.load(recording_path(snippet)) for snippet in asked]
-    return [recording.problem for recording in found if recording and recording.problem]
+    found = {each: load_recording(each) for each in _keep_followed(every)}
+    todo = [each for each, known in found.items() if not known or known.versions != versions]
+    runs = run_each(todo, lambda each: record(each, server), "Recording runs", more=2)
+    for snippet, recording in runs:
+        recording.save(recording_path(snippet))
+        found[snippet] = recording
+    return [recording.problem for recording in found.values() if recording and recording.problem]
 
 
-def _is_recorded(snippet: Path, versions: dict[str, str]) -> bool:
-    found = Recording.load(recording_path(snippet))
-    return bool(found and (found.sha256, found.versions) == (digest(snippet), versions))
+def list_followed() -> list[Path]:
+    """The snippets whose runs can be watched."""
+    return _keep_followed(list_snippets())
+
+
+def _keep_followed(snippets: Iterable[Path]) -> list[Path]:
+    return [each for each in snippets if snippet_name(each) not in UNFOLLOWED]
 
 
 def record_changed() -> list[str]:
     """Record what changed since it was recorded; the problems, one sentence each."""
-    changed = [
-        each
-        for each in list_snippets()
-        if snippet_name(each) not in UNFOLLOWED
-        and not ((found := Recording.load(recording_path(each))) and found.sha256 == digest(each))
-    ]
+    changed = [each for each in list_followed() if not load_recording(each)]
     if not changed:
         return []
     with find_postgres() as server:

@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 
 from tools.proof.compare import normalize_wording
 from tools.proof.recording import Recording
-from tools.proof.snippets import OUTPUT, location
+from tools.proof.snippets import OUTPUT, find_encoding_fault, location
 from tools.proof.waits import list_waits
 
 DEADLINE = 60.0
@@ -66,6 +66,9 @@ def rerun(
     Yields:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
+    if wrong := find_encoding_fault(snippet):
+        yield Rerun(problem=wrong)
+        return
     ours, theirs = _process.Pipe()
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
         child = _process.Process(

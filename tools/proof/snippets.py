@@ -1,5 +1,6 @@
 """What a snippet is: a file below `snippets/`, its name, and the lines it says it prints."""
 
+import ast
 import difflib
 import hashlib
 import re
@@ -35,6 +36,16 @@ def find_encoding_fault(path: Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"{location(path, line)}: holds a byte that is not UTF-8; save the file as UTF-8"
     return ""
+
+
+def read_claims(snippet: Path) -> tuple[str, str] | None:
+    """The halves of a docstring, English and Chinese; none where the file is no Python."""
+    try:
+        docstring = ast.get_docstring(ast.parse(snippet.read_bytes())) or ""
+    except (OSError, SyntaxError, ValueError):
+        return None
+    english, _, chinese = docstring.partition("\n\n")
+    return english, chinese
 
 
 def suggest(name: str) -> str:

@@ -4,14 +4,13 @@
 changes too, or somebody who read both says that they agree.
 """
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tools.paths import DOCS, PROGRAMS
-from tools.proof.snippets import list_snippets, location
+from tools.proof.snippets import list_snippets, location, read_claims
 from tools.site.pages import Page, Section, pairs
 
 AGREED = DOCS / "agreed.json"
@@ -43,13 +42,10 @@ def list_twins() -> Iterator[Twins]:
             places = (f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
             yield Twins(chinese.name, name, (zh.text, en.text), places)
     for snippet in (*list_snippets(), *PROGRAMS):
-        try:
-            docstring = ast.get_docstring(ast.parse(snippet.read_text("utf-8"))) or ""
-        except SyntaxError:
-            continue  # which another rule reports
-        first, _, last = docstring.partition("\n\n")
-        places = (location(snippet, 2 + len(first.splitlines())), location(snippet, 1))
-        yield Twins(location(snippet), "docstring", (last, first), places)
+        if claims := read_claims(snippet):  # else another rule reports the file
+            first, last = claims
+            places = (location(snippet, 2 + len(first.splitlines())), location(snippet, 1))
+            yield Twins(location(snippet), "docstring", (last, first), places)
 
 
 def pair_sections(chinese: Page, english: Page) -> dict[str, tuple[Section, Section]]:

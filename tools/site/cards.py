@@ -1,17 +1,17 @@
 """How a snippet looks on a page: claim, file name, download, code, proof."""
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 
 from tools.paths import PROGRAMS, SNIPPETS
 from tools.proof.record import Record
-from tools.proof.recording import find_recording
-from tools.proof.snippets import OUTPUT
+from tools.proof.recording import find_recording, recording_name
+from tools.proof.snippets import OUTPUT, read_claims
 from tools.site.folding import Fold, find_folds
 from tools.site.listing import render_code
 from tools.site.pages import INCLUDE
@@ -89,7 +89,7 @@ def add_titles(markdown: str) -> str:
 
 
 def render_snippet_cards(
-    html: str, record: Record, language: str, download: str, source: str = ""
+    html: str, record: Record, language: str, root: str, source: str = ""
 ) -> str:
     """Finish the highlighted code of a page.
 
@@ -97,19 +97,20 @@ def render_snippet_cards(
         html: The page as Markdown left it.
         record: The record of the last run.
         language: `zh` or `en`.
-        download: Address of the folder of snippets, seen from the page.
-        source: The same in the repository; empty where the repository is unknown.
+        root: Address of the whole site, seen from the page.
+        source: Address of the folder of snippets in the repository; empty where it is unknown.
     """
     words, shown = CARD[language], load_shown()
 
     def render(match: re.Match[str]) -> str:
         name, code = match.groups()
         proof = find_proof(record, SNIPPETS / name)
-        links = f'<a href="{download}{name}" download title="{words["download"]}">{name}</a>'
+        file = f"{root}snippets/{name}"
+        links = f'<a href="{file}" download title="{words["download"]}">{name}</a>'
         if source:
             links += f'<a href="{escape(source + name)}">{words["source"]}</a>'
         folds = _list_folds(name, shown)
-        links += _render_watch(name, language, download.replace("snippets/", "recordings/"))
+        links += _render_watch(SNIPPETS / name, language, root)
         return (
             f'<div class="snippet {proof.state}">{_render_claim(name, language)}'
             '<div class="language-python highlight">'
@@ -124,26 +125,25 @@ def render_snippet_cards(
 
 def _list_folds(name: str, shown: dict[str, list[str]]) -> list[Fold]:
     text = (SNIPPETS / name).read_text("utf-8")
-    return find_folds(text, tuple(shown.get(name, ())))
+    return _find_folds_once(text, tuple(shown.get(name, ())))
+
+
+_find_folds_once = cache(find_folds)  # both languages show them, and the check counts them
 
 
 def _render_claim(name: str, language: str) -> str:
     """The claim of a snippet in the page's language, as the caption of its code."""
-    try:
-        said = ast.get_docstring(ast.parse((SNIPPETS / name).read_bytes())) or ""
-    except (SyntaxError, ValueError):
-        return ""
-    english, _, chinese = said.partition("\n\n")
+    english, chinese = read_claims(SNIPPETS / name) or ("", "")
     claim = escape((chinese if language == "zh" else english).replace("\n", " "))
     marked = re.sub("`([^`]+)`", r"<code>\1</code>", claim)
     return f'<div class="claim" data-search-exclude>{marked}</div>' if claim else ""
 
 
-def _render_watch(name: str, language: str, recordings: str) -> str:
+def _render_watch(snippet: Path, language: str, root: str) -> str:
     """What opens the replay of a run, if it was recorded; theme/assets/player does the rest."""
-    if not find_recording(SNIPPETS / name):
+    if not find_recording(snippet):
         return ""
-    place = f"{recordings}{name.removesuffix('.py')}.json"
+    place = f"{root}recordings/{recording_name(snippet)}"
     words = CARD[language]["watch"]
     return f'<button type="button" class="watch" data-recording="{place}">{words}</button>'
 

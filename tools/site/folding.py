@@ -11,6 +11,8 @@ from tools.proof.snippets import OUTPUT
 LINES, MORE = 14, 6
 """How many lines a listing shows if the choice is ours, and how many more for the first function
 that works on the database; what prints is shown, however long."""
+PRINTED, FIRST = 10, 4
+"""More printed lines than these in one place are folded, but for the first."""
 
 _MAKES = re.compile(
     r"\b(CREATE|DROP) (UNLOGGED |TEMP )?(TABLE|ROLE|DATABASE|SCHEMA)\b"
@@ -95,10 +97,6 @@ def _join(lines: list[str], names: dict[int, str]) -> Iterator[Fold]:
             end += 1
         if end > start:
             yield Fold(start, end, tuple(dict.fromkeys(names[line] for line in inside)))
-
-
-PRINTED, FIRST = 10, 4
-"""More printed lines than these in one place are folded, but for the first."""
 
 
 class _Program:

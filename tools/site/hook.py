@@ -26,8 +26,8 @@ from mkdocs.utils import get_relative_url
 
 from tools.paths import CACHE, ROOT, SNIPPETS
 from tools.proof.record import Record
-from tools.proof.recording import find_recording
-from tools.proof.snippets import list_snippets, snippet_name
+from tools.proof.recording import find_recording, recording_name
+from tools.proof.snippets import list_snippets
 from tools.site import cards, llms
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
@@ -125,7 +125,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, name, abs_src_path=str(path)))
         for path in list_snippets():
             if recording := find_recording(path):
-                name = f"recordings/{Path(snippet_name(path)).with_suffix('.json')}"
+                name = f"recordings/{recording_name(path)}"
                 files.append(File.generated(config, name, content=recording.publish()))
     return files
 
@@ -155,7 +155,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     language = find_language(config)
     root = get_relative_url(".", page.url) + ("/" if language == CHINESE else "/../")
     source = f"{config.repo_url.rstrip('/')}/blob/main/snippets/" if config.repo_url else ""
-    html = cards.render_snippet_cards(html, _site.record, language.code, f"{root}snippets/", source)
+    html = cards.render_snippet_cards(html, _site.record, language.code, root, source)
     for lost in cards.find_lost_cards(page.markdown or "", html):
         raise Abort(
             f"docs/{language.code}/{page.file.src_uri}: {lost} did not get onto the page; mend "

@@ -1,7 +1,7 @@
 """The code of a snippet as HTML: printed lines, and folds that a reader opens in place."""
 
 import re
-from html import escape, unescape
+from html import escape
 
 from tools.site.folding import Fold
 from tools.words import FOLD
@@ -85,8 +85,3 @@ def _narrow(html: str) -> str:
 def _style_output(line: re.Match[str]) -> str:
     hang = len(line[1]) + len("#> ")
     return f'<span class="out" style="--hang:{hang}ch">{line[1]}{line[2]}</span>'
-
-
-def read_text(html: str) -> str:
-    """The program that a piece of HTML shows."""
-    return unescape(_TAG.sub("", html))

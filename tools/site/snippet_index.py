@@ -1,12 +1,10 @@
 """The snippet index: every file below `snippets/`, by page, with the section that shows it."""
 
-import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tools.paths import SNIPPETS
-from tools.proof.snippets import find_encoding_fault
+from tools.proof.snippets import find_encoding_fault, read_claims
 from tools.site.pages import INCLUDE, pages
 
 
@@ -33,21 +31,13 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
                     "module": ".".join([*folder.split("/"), path.stem]),
                     "file": path.name,
                     "href": shown.get(f"{folder}/{path.name}", ""),
-                    "has_claim": _has_claim(path),
+                    "has_claim": any(read_claims(path) or ()),
                 }
                 for path in sorted((SNIPPETS / folder).glob("*.py"))
             ],
         }
         for folder in sorted(folders, key=lambda name: (order.get(name, len(order)), name))
     ]
-
-
-def _has_claim(snippet: Path) -> bool:
-    """Whether a docstring can be read; a snippet that is being written may have none."""
-    try:
-        return bool(ast.get_docstring(ast.parse(snippet.read_bytes())))
-    except (OSError, SyntaxError, ValueError):
-        return False
 
 
 def _nav_pages(nav: list[Any]) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ def snippet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def render(language: str) -> str:
-    return cards.render_snippet_cards(BLOCK, Record(), language, "../../snippets/")
+    return cards.render_snippet_cards(BLOCK, Record(), language, "../../")
 
 
 def test_what_was_recorded_can_be_watched_in_both_languages(snippet: Path) -> None:
