@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, with_psycopg
 from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import pages
@@ -166,7 +166,7 @@ async def test_neither_driver_gives_an_application_name(
 async def test_with_psycopg_the_last_statement_has_no_semicolon(
     database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = make_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    engine = make_engine(with_psycopg(database_url))
     async with AsyncSession(engine) as session:
         await session.execute(BACKEND)
     assert [row.query for row in await others(watcher)] == ["ROLLBACK"]

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.programs import parse
+from tests.prose import every_language
 from tests.report import report
-from tools.paths import LANGUAGES, ROOT
+from tools.paths import ROOT
 from tools.proof.snippets import list_snippets
 from tools.site.pages import INCLUDE, Fence, Page, pages
 
@@ -49,8 +48,6 @@ NO_TEST_QUOTES = (
 )
 """Beginnings of error texts that tests check by a part, or with other names in them."""
 _LIST = re.compile(r"^ *([-*+]|\d+\.) ")
-
-every_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 def fences(language: str) -> Iterator[tuple[Page, Fence]]:

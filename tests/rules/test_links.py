@@ -3,25 +3,14 @@
 import re
 from collections.abc import Iterator
 
-import pytest
-
-from tests.chinese import CODE
+from tests.prose import every_language, prose
 from tests.report import report
-from tools.paths import DOCS, LANGUAGES
-from tools.site.pages import Page, pages
-
-every_language = pytest.mark.parametrize("language", LANGUAGES)
+from tools.paths import DOCS
+from tools.site.pages import pages
 
 _ID = re.compile(r"\{ *#([\w-]+)[^}]*\}")
 _REFERENCE = re.compile(r"\]\[|^ *\[[^\]]+\]: ")
 _EMPTY = re.compile(r"\[(here|this|link|this page|这里|此处|这页|链接)\]\(", re.IGNORECASE)
-
-
-def prose(language: str) -> Iterator[tuple[Page, int, str]]:
-    """The lines outside fences, code spans left out."""
-    for page in pages(language):
-        for number, line in page.prose():
-            yield page, number, CODE.sub("", line)
 
 
 @every_language

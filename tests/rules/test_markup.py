@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 
-import pytest
 from mkdocs.utils.yaml import yaml_load
 
-from tests.chinese import CODE, HAN
+from tests.chinese import HAN
+from tests.prose import every_language, prose
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
 from tools.site.faults import find_accidental_titles, find_repeated_ids
-from tools.site.pages import Page, pages
+from tools.site.pages import pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
@@ -21,15 +21,6 @@ _SAYS_CHINESE = re.compile(r"(?<!!)\[[^\]]*\]\([^)]*\)|“[^”]*”")
 _ATTRIBUTES = re.compile(r"\{ *(?!#[\w-]+ *\})[:.#]?[^{}]*(?:=|\.\w)[^{}]*\}|\{: *[^}]*\}")
 _BRITISH = re.compile(r"\b\w*(?:haviour|olour|avour|ialis|ptimise|ecognis|rganis|ynchronis)\w*")
 _EASY = re.compile(r"\b(?:easy|easily|simply|obviously|of course)\b", re.IGNORECASE)
-
-every_language = pytest.mark.parametrize("language", LANGUAGES)
-
-
-def prose(language: str) -> Iterator[tuple[Page, int, str]]:
-    """The lines outside fences, code spans left out."""
-    for page in pages(language):
-        for number, line in page.prose():
-            yield page, number, CODE.sub("", line)
 
 
 @every_language

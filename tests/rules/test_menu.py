@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-import pytest
 from mkdocs.utils.yaml import yaml_load
 
+from tests.prose import every_language
 from tests.report import report
 from tests.rules.test_markup import titles
 from tools.paths import LANGUAGES, ROOT
@@ -26,8 +26,6 @@ CHAPTERS = {
 """The title of each folder's chapter."""
 
 _WORD = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
-
-every_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 def menu(language: str) -> list[tuple[str, str]]:
