@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import QueuePool, event
+from sqlalchemy import URL, QueuePool, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 MakeEngine = Callable[..., AsyncEngine]
@@ -14,6 +14,11 @@ What it makes is disposed after the test, whether that passes or fails.
 
 leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 """For a test that leaves a connection to the garbage collector, because that is what it shows."""
+
+
+def with_psycopg(url: str | URL) -> URL:
+    """The same database, for the other driver."""
+    return make_url(url).set(drivername="postgresql+psycopg")
 
 
 def pool_of(engine: AsyncEngine) -> QueuePool:

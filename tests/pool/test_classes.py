@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, SADeprecationWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
 
-from tests.pools import MakeEngine, leaves_open
+from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 
@@ -246,7 +246,7 @@ async def test_assertion_pool_loses_count_if_two_tasks_ask_while_it_connects(
 
 
 def test_a_pooled_connection_of_psycopg_serves_a_second_event_loop(database_url: str) -> None:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    url = with_psycopg(database_url)
     engine = create_async_engine(url)
     with asyncio.Runner() as morning, asyncio.Runner() as evening:
         assert morning.run(use(engine)) == evening.run(use(engine))

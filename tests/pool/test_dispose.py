@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, leaves_open
+from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.waiting import eventually
 
 DEADLINE = 10.0
@@ -228,7 +228,7 @@ def test_a_plain_dispose_in_a_later_loop_logs_that_the_first_is_closed(
 
 @leaves_open
 def test_a_connection_of_psycopg_can_be_used_in_a_later_loop(database_url: str) -> None:
-    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    engine = create_async_engine(with_psycopg(database_url))
     first = asyncio.run(pid(engine))
     assert asyncio.run(backends(database_url)) == 1
     assert asyncio.run(pid(engine)) == first

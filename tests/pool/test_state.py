@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
 
@@ -32,11 +32,6 @@ def engine(make_engine: MakeEngine) -> AsyncEngine:
 def one_connection(make: MakeEngine, *url: str | URL, **options: Any) -> AsyncEngine:
     """An engine with a pool of one, for the test's database or this URL."""
     return make(*url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
-
-
-def psycopg(url: str) -> Any:
-    """The same database, for the other driver."""
-    return make_url(url).set(drivername="postgresql+psycopg")
 
 
 def listen_in(engine: AsyncEngine) -> list[str]:
@@ -111,7 +106,7 @@ async def test_the_driver_of_psycopg_begins_a_transaction_for_the_set_and_loses_
     database_url: str,
     make_engine: MakeEngine,
 ) -> None:
-    assert await settings(one_connection(make_engine, psycopg(database_url)), run_async) == [
+    assert await settings(one_connection(make_engine, with_psycopg(database_url)), run_async) == [
         "5s",
         "0",
     ]
@@ -120,7 +115,9 @@ async def test_the_driver_of_psycopg_begins_a_transaction_for_the_set_and_loses_
 async def test_autocommit_around_the_set_works_with_psycopg_too(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    assert await settings(one_connection(make_engine, psycopg(database_url)), in_autocommit) == [
+    assert await settings(
+        one_connection(make_engine, with_psycopg(database_url)), in_autocommit
+    ) == [
         "5s",
         "5s",
     ]
@@ -241,7 +238,7 @@ async def test_a_role_given_at_login_is_there_again_after_cleaning(make_engine: 
 async def test_psycopg_cleans_in_autocommit_or_not_at_all(
     database_url: str, make_engine: MakeEngine, in_autocommit: bool, left: tuple[str, bool]
 ) -> None:
-    engine = one_connection(make_engine, psycopg(database_url))
+    engine = one_connection(make_engine, with_psycopg(database_url))
 
     @event.listens_for(engine.sync_engine, "reset")
     def clean(connection: Any, *_: object) -> None:
@@ -440,7 +437,7 @@ async def test_recycling_replaces_the_bad_connection(make_engine: MakeEngine) ->
 async def test_psycopg_rolls_such_a_transaction_back_on_return(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    engine = one_connection(make_engine, psycopg(database_url))
+    engine = one_connection(make_engine, with_psycopg(database_url))
     await poison(engine)
     assert await guest(engine)
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from tests.pools import MakeEngine, checked_out, leaves_open, record
+from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
 from tests.serving import running
 from tests.versions import IS_2_0
 from tests.waiting import eventually
@@ -418,8 +418,7 @@ async def test_cancelled_without_a_context_manager_the_connection_is_lost(
 def test_an_exception_that_is_kept_keeps_the_connection_of_a_synchronous_session(
     database_url: str,
 ) -> None:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url)
+    engine = create_engine(with_psycopg(database_url))
     pool = engine.pool
     assert isinstance(pool, QueuePool)
 

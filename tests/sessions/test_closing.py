@@ -36,7 +36,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from tests.pools import MakeEngine, checked_out, leaves_open, record
+from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
 from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
@@ -410,10 +410,6 @@ def test_a_synchronous_block_rolls_back_and_returns_too(database_url: str) -> No
 
 
 # The server ends the connection
-
-
-def with_psycopg(url: str) -> str:
-    return url.replace("+asyncpg", "+psycopg")
 
 
 async def heard_of_it(session: AsyncSession) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ForeignKey,
     event,
     func,
-    make_url,
     select,
     text,
     update,
@@ -31,7 +30,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.report import report
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES
@@ -120,13 +119,12 @@ async def test_the_connection_left_out_comes_back_with_the_end_of_the_transactio
 async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
     engine: AsyncEngine, cold: bool, pre_ping: bool
 ) -> None:
-    url = make_url(engine.url).set(drivername="postgresql+psycopg")
-    with_psycopg = create_async_engine(url, pool_pre_ping=pre_ping)
-    async with AsyncSession(with_psycopg) as session:
+    other = create_async_engine(with_psycopg(engine.url), pool_pre_ping=pre_ping)
+    async with AsyncSession(other) as session:
         guest = await session.get_one(Guest, 1)
         await session.commit()
         if cold:
-            await with_psycopg.dispose()
+            await other.dispose()
         with warnings.catch_warnings(record=True, action="always") as caught:
             with pytest.raises(MissingGreenlet):
                 print(guest.orders)
@@ -134,20 +132,20 @@ async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
         said = [str(warning.message) for warning in caught]
         never_awaited = "coroutine 'AsyncConnection.connect' was never awaited"
         assert (never_awaited in said) == (cold and not IS_2_0)
-    await with_psycopg.dispose()
+    await other.dispose()
 
 
 async def test_psycopg_on_2_1_wraps_the_error(engine: AsyncEngine) -> None:
-    with_psycopg = create_async_engine(make_url(engine.url).set(drivername="postgresql+psycopg"))
-    async with AsyncSession(with_psycopg) as session:
+    other = create_async_engine(with_psycopg(engine.url))
+    async with AsyncSession(other) as session:
         guest = await session.get_one(Guest, 1)
         await session.commit()
         with pytest.raises((StatementError, MissingGreenlet)) as raised:
             print(guest.orders)
         wrapped = str(raised.value).startswith("(sqlalchemy.exc.MissingGreenlet) greenlet_spawn")
         assert wrapped is not IS_2_0
-        assert checked_out(with_psycopg) == 1
-    assert checked_out(with_psycopg) == 0
+        assert checked_out(other) == 1
+    assert checked_out(other) == 0
 
 
 async def test_rollback_expires_columns_whatever_the_factory_says(engine: AsyncEngine) -> None:

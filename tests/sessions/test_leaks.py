@@ -17,7 +17,7 @@ import httpx
 import pytest
 import sqlalchemy
 from fastapi import FastAPI
-from sqlalchemy import Engine, Pool, create_engine, event, make_url, text
+from sqlalchemy import Engine, Pool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, MissingGreenlet, SAWarning
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.report import require_on
 from tools.paths import ROOT
 from tools.proof.snippets import OUTPUT
@@ -329,7 +329,7 @@ async def test_the_finder_watches_all_engines_of_the_process_synchronous_ones_to
     engine: AsyncEngine, finder: dict[str, Any]
 ) -> None:
     other = create_async_engine(engine.url)
-    plain = create_engine(make_url(engine.url).set(drivername="postgresql+psycopg"))
+    plain = create_engine(with_psycopg(engine.url))
 
     def synchronous() -> None:
         with plain.connect():
@@ -460,17 +460,22 @@ async def test_remove_without_a_session_takes_no_connection(engine: AsyncEngine)
 # The helper for tests
 
 
+NoLeaks = Callable[[AsyncEngine], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def no_leaks(database_url: str, monkeypatch: pytest.MonkeyPatch) -> NoLeaks:
+    """The page's helper."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    helper: NoLeaks = defined_in("in_tests.py", "async def main")["no_leaks"]
+    return helper
+
+
 @pytest.mark.parametrize("poolclass", [None, NullPool])
 @pytest.mark.usefixtures("no_collection")
 async def test_the_helper_sees_a_leak_that_was_collected_already(
-    database_url: str,
-    make_engine: MakeEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    poolclass: type[NullPool] | None,
+    no_leaks: NoLeaks, make_engine: MakeEngine, poolclass: type[NullPool] | None
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    no_leaks: Callable[[AsyncEngine], AbstractContextManager[None]]
-    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
     engine = make_engine(poolclass=poolclass)
     with no_leaks(engine):
         async with AsyncSession(engine) as session:
@@ -492,10 +497,8 @@ async def test_the_helper_sees_a_leak_that_was_collected_already(
 
 
 async def test_a_connection_taken_before_the_test_and_returned_in_it_is_no_leak(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, no_leaks: NoLeaks
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
-    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
     before = AsyncSession(engine)
     await before.execute(SELECT)
     with no_leaks(engine):
@@ -513,10 +516,8 @@ async def test_a_connection_taken_before_the_test_and_returned_in_it_is_no_leak(
 
 
 async def test_a_detached_connection_counts_as_a_leak(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, no_leaks: NoLeaks
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
-    no_leaks = defined_in("in_tests.py", "async def main")["no_leaks"]
     with pytest.raises(AssertionError, match="connections lost: 1"), no_leaks(engine):
         async with engine.connect() as connection:
             await connection.run_sync(lambda connection: connection.detach())

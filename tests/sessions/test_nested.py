@@ -4,12 +4,12 @@ import asyncio
 import threading
 
 import pytest
-from sqlalchemy import NullPool, create_engine, exc, make_url, text
+from sqlalchemy import NullPool, create_engine, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 
 SELECT = text("SELECT 'oolong'")
 POUR = text("INSERT INTO orders VALUES ('oolong')")
@@ -125,7 +125,7 @@ async def test_a_semaphore_one_below_the_limit_lets_everybody_through(
 def test_threads_with_two_synchronous_sessions_each_lock_the_pool_as_well(
     database_url: str,
 ) -> None:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    url = with_psycopg(database_url)
     engine = create_engine(url, pool_size=5, max_overflow=0, pool_timeout=0.5)
     everyone = threading.Barrier(5, timeout=10)
     failed: list[BaseException] = []

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import (
     IllegalStateChangeError,
     InterfaceError,
@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
@@ -221,7 +221,7 @@ async def test_dispose_clears_the_pool_of_a_connection_spoiled_by(
 async def test_psycopg_ends_the_transaction_after_the_running_query(
     database_url: str, make_engine: MakeEngine, end: Callable[[AsyncSession], Awaitable[None]]
 ) -> None:
-    engine = make_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    engine = make_engine(with_psycopg(database_url))
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
         results = await together(session.execute(BACKEND), end(session))

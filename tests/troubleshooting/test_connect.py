@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.pools import with_psycopg
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
@@ -28,10 +29,6 @@ PAGES = [
 STARTING = SNIPPETS / "troubleshooting/connect/starting.py"
 NOBODY = URL.create("postgresql+asyncpg", "tea", "secret", "127.0.0.1", 1, "tea")
 NO_HOST = NOBODY.set(host="tea-house.invalid")
-
-
-def on_psycopg(url: URL) -> URL:
-    return url.set(drivername="postgresql+psycopg")
 
 
 async def refusal(url: URL, **options: Any) -> BaseException:
@@ -75,10 +72,10 @@ async def test_on_asyncpg_the_network_speaks_in_python_s_own_exceptions() -> Non
 
 async def test_on_psycopg_the_network_speaks_through_operational_error() -> None:
     with silent() as port:
-        waits = on_psycopg(NOBODY.set(port=port))
+        waits = with_psycopg(NOBODY.set(port=port))
         failures: list[Any] = [
-            await refusal(on_psycopg(NOBODY)),
-            await refusal(on_psycopg(NO_HOST)),
+            await refusal(with_psycopg(NOBODY)),
+            await refusal(with_psycopg(NO_HOST)),
             await refusal(waits, connect_args={"connect_timeout": 1}),
         ]
     assert {type(error) for error in failures} == {exc.OperationalError}
@@ -148,7 +145,7 @@ async def test_an_unknown_role_and_a_wrong_password_read_the_same(database_url: 
         assert type(original(error)) is asyncpg.InvalidPasswordError
         assert original(error).sqlstate == "28P01"
         assert str(original(error)) == f'password authentication failed for user "{url.username}"'
-        error = await refusal(on_psycopg(url))
+        error = await refusal(with_psycopg(url))
         assert type(error) is exc.OperationalError
         assert "connection failed: connection to server at" in str(error)
         assert f'password authentication failed for user "{url.username}"' in str(error)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import DOCS, ROOT
@@ -523,7 +523,7 @@ async def test_psycopg_takes_the_limit_as_an_option(
     database_url: str, make_engine: MakeEngine
 ) -> None:
     engine = make_engine(
-        make_url(database_url).set(drivername="postgresql+psycopg"),
+        with_psycopg(database_url),
         connect_args={"options": "-c idle_in_transaction_session_timeout=60s"},
     )
     async with engine.connect() as connection:

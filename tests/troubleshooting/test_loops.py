@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import Session
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 
 OOLONG = text("SELECT 'oolong'")
 
@@ -55,8 +55,7 @@ def test_a_semaphore_of_your_own_is_bound_to_the_loop_that_first_waited() -> Non
 
 
 def test_a_pool_in_which_nobody_waits_is_bound_to_no_loop(database_url: str) -> None:
-    url = database_url.replace("+asyncpg", "+psycopg")
-    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    engine = create_async_engine(with_psycopg(database_url), pool_size=1, max_overflow=0)
     assert [asyncio.run(order(engine)) for _ in range(2)] == ["oolong"] * 2
     asyncio.run(engine.dispose())
 

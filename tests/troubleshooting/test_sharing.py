@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, with_psycopg
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
@@ -47,8 +47,7 @@ async def test_no_pool_helps_a_commit_beside_a_query(
 async def test_psycopg_waits_where_asyncpg_refuses(
     make_engine: MakeEngine, database_url: str
 ) -> None:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = make_engine(url.render_as_string(hide_password=False))
+    engine = make_engine(with_psycopg(database_url))
     async with AsyncSession(engine) as session:
         await session.execute(OOLONG)
         await asyncio.gather(session.execute(NAP), session.commit())
@@ -57,8 +56,7 @@ async def test_psycopg_waits_where_asyncpg_refuses(
 async def test_psycopg_shares_the_texts_of_sqlalchemy(
     make_engine: MakeEngine, database_url: str
 ) -> None:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = make_engine(url.render_as_string(hide_password=False))
+    engine = make_engine(with_psycopg(database_url))
     async with AsyncSession(engine) as session:
         _, error = await together(session)
     assert "This session is provisioning a new connection" in str(error)

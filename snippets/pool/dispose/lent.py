@@ -34,6 +34,7 @@ async def on_the_server() -> int:
 
 
 async def main() -> None:
+    gc.disable()  # else it may come before the last lines
     async with async_session() as session:
         await session.execute(text("SELECT 'longjing'"))
         await engine.dispose()
