@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.programs import parse
-from tools.paths import DOCS, PROGRAMS, ROOT
+from tools.paths import DOCS, PROGRAMS, ROOT, THEME
 from tools.proof.snippets import list_snippets, location
 from tools.site.pages import pages
 
@@ -52,3 +52,13 @@ def _claims() -> Iterator[tuple[str, str]]:
             case [ast.Expr(ast.Constant(str(said))) as claim, *_]:
                 for number, line in enumerate(said.splitlines(), claim.lineno):
                     yield location(snippet, number), line
+
+
+def menu_and_scripts(settings: str) -> Iterator[Line]:
+    """What settings, scripts and tools say; the words that readers search are their own."""
+    scripts = sorted((THEME / "assets").rglob("*.js"))
+    ours = [script for script in scripts if not {"vendor", "search"} & set(script.parts)]
+    for file in (ROOT / settings, ROOT / "tools" / "words.py", *ours):
+        text = file.read_text("utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            yield Line(f"{file.relative_to(ROOT).as_posix()}:{number}", line)

@@ -9,6 +9,9 @@ import click
 
 from tools.postgres import PostgresError, find_postgres
 
+PORT = "8000"
+"""Where `make serve` serves, if no PORT is given."""
+
 names = click.argument("snippets", nargs=-1)
 
 
@@ -131,7 +134,7 @@ def serve() -> None:
     """Prove the snippets, then serve the guide with live reload on PORT, 8000 by default."""
     from tools.site.serve import serve
 
-    sys.exit(serve(os.environ.get("PORT") or "8000"))
+    sys.exit(serve(os.environ.get("PORT") or PORT))
 
 
 @main.command()

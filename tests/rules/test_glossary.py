@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.chinese import CODE, Line, chinese
+from tests.chinese import CODE, HAN, Line, chinese, menu_and_scripts
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES
-from tools.site.pages import Page
+from tools.site.pages import Page, pages
 
 ZH, EN = (Page(DOCS / language / "reference" / "glossary.md") for language in LANGUAGES)
 ROW = re.compile(r"^\| (.*?) +\| (.*?) \| (.*?) ?\|$")
@@ -74,7 +74,8 @@ def misnomers(lines: list[Line]) -> list[str]:
 
 def test_chinese_text_keeps_to_the_glossary() -> None:
     exempt = {f"{ZH.file}:{number}" for number, _ in rows(ZH, "never")}
-    report(misnomers([line for line in chinese() if line.where not in exempt]))
+    menu = [line for line in menu_and_scripts("mkdocs.yml") if HAN.search(line.text)]
+    report(misnomers([line for line in [*chinese(), *menu] if line.where not in exempt]))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,27 @@ def test_both_glossaries_have_the_same_terms() -> None:
         for one, other in zip_longest(terms(ZH), terms(EN), fillvalue="no more")
         if one != other
     )
+
+
+@pytest.mark.parametrize("page", [ZH, EN], ids=LANGUAGES)
+def test_a_term_is_used_as_the_glossary_calls_it(page: Page) -> None:
+    others = [other for other in pages(page.language) if other.file != page.file]
+    said = "\n".join(line.lower() for other in others for line in other.lines)
+    report(
+        f"{page.file}:{number}: calls it {name}, and no page does; use it, or write what they use"
+        for number, cells in rows(page)
+        if (term := TERM.fullmatch(cells[0]))
+        for name in [cells[1] if page is ZH else term[1]]
+        if not any(word.lower() in said for word in _names(name))
+    )
+
+
+def _names(term: str) -> list[str]:
+    """What a page may say for `作废（invalidate）`, and for `to invalidate a connection`."""
+    if HAN.search(term):
+        return re.findall(r"[^（）、`*]+", term)
+    words = [word for word in re.findall(r"\w+", term) if word not in ("to", "a", "an", "of")]
+    return [term, words[0][:7]]
 
 
 @pytest.mark.parametrize("page", [ZH, EN], ids=LANGUAGES)

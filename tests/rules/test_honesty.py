@@ -18,6 +18,12 @@ WORK = {
     "sessions/waiting/ten_requests.py": "the answer of another service",
     "sizing/measured/little.py": "work of a known length is the subject",
     "pool/stale/lifo.py": "a quiet hour, in short",
+    "pool/timeout/deadline.py": "a query of a length that the caller chooses",
+    "sessions/tasks/per_task.py": "queries that take a while and run at the same time",
+    "sessions/tasks/poisoned.py": "a query that still runs when the commit comes",
+    "sizing/measure/one_run.py": "a query that waits is measured",
+    "sizing/rules/cores.py": "a query that waits is the subject",
+    "sizing/rules/one_row.py": "a transaction of a known length",
 }
 """Snippets that sleep for what they show, not to win a race."""
 EXAMPLE_URLS = {
@@ -32,6 +38,8 @@ EXAMPLE_URLS = {
 
 _URL = re.compile(r"postgres\w*(\+\w+)?://.")
 _LABEL = re.compile(r"\b([a-z]+(?:_[a-z]+)+)(?: ?= ?|: )([\d.]+)\b")
+_POOL_OF = re.compile(r"\bpool of (\d+)\b")
+_SHORT_SLEEP = re.compile(r"pg_sleep\((?:0?\.\d+|[0-4]\b|[:{%])")
 _NEVER_SET = re.compile(r"\b(Event|Future|create_future)\(\)")
 
 
@@ -54,9 +62,14 @@ def test_a_snippet_sleeps_only_where_that_is_its_subject() -> None:
     )
 
 
-def sleeps(tree: ast.Module) -> Iterator[ast.Call]:
-    """Calls that let time go by: sleeps by any name, and the wait for what nobody sets."""
+def sleeps(tree: ast.Module) -> Iterator[ast.expr]:
+    """What lets time go by: sleeps by any name and in SQL, and the wait for what nobody sets."""
     names = {"sleep"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and _SHORT_SLEEP.search(
+            ast.unparse(node)
+        ):
+            yield node
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names |= {alias.asname or "" for alias in node.names if alias.name == "sleep"}
@@ -103,6 +116,8 @@ def _labels(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 for setting, value in _LABEL.findall(node.value):
                     yield call.lineno, setting, value
+                for value in _POOL_OF.findall(node.value):
+                    yield call.lineno, "pool_size", value
 
 
 def _values(tree: ast.Module, setting: str) -> set[str]:
@@ -193,6 +208,9 @@ def test_every_file_below_snippets_is_a_snippet_or_a_record() -> None:
         ("await asyncio.wait_for(asyncio.Event().wait(), 1)", True),
         ("while await count() > 5: await asyncio.sleep(0.1)", False),
         ("while not done: await asyncio.sleep(0.1)", True),
+        ("await session.execute(text('SELECT pg_sleep(0.1)'))", True),
+        ("await session.execute(text(f'SELECT pg_sleep({seconds})'))", True),
+        ("await session.execute(text('SELECT pg_sleep(60)'))", False),
     ],
 )
 def test_a_sleep_is_told_from_a_question(program: str, sleeping: bool) -> None:

@@ -36,6 +36,22 @@ def test_every_requirement_is_locked_at_a_version_it_allows() -> None:
     )
 
 
+def test_a_package_is_asked_for_once() -> None:
+    groups = {
+        "project.dependencies": PROJECT["project"]["dependencies"],
+        **PROJECT["dependency-groups"],
+    }
+    names = {
+        group: [canonicalize_name(Requirement(each).name) for each in asked]
+        for group, asked in groups.items()
+    }
+    report(
+        f"pyproject.toml: {group} asks for {name} twice; keep one line of it"
+        for group, asked in names.items()
+        for name in sorted({name for name in asked if asked.count(name) > 1})
+    )
+
+
 def test_every_locked_package_has_its_hashes_and_no_address() -> None:
     blocks = re.split(r"\n(?=[a-z0-9])", LOCK)
     report(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mkdocs.utils.yaml import yaml_load
 
-from tests.chinese import HAN
+from tests.chinese import HAN, menu_and_scripts
 from tests.prose import every_language, prose
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
@@ -56,10 +56,11 @@ def test_a_script_is_a_file_of_ours(language: str) -> None:
 @every_language
 def test_a_picture_has_words_for_those_who_do_not_see_it(language: str) -> None:
     report(
-        f"{page.file}:{number}: shows a picture without a text; write what it shows between the []"
+        f"{page.file}:{number}: shows a picture whose text is {words!r}; write what it shows "
+        "between the []"
         for page, number, line in prose(language)
         for words in _IMAGE.findall(line)
-        if not words.strip()
+        if not HAN.search(words) and len(words.split()) < 3
     )
 
 
@@ -74,10 +75,17 @@ def test_a_page_gives_ids_and_no_other_attributes(language: str) -> None:
 
 
 def test_an_english_page_is_plain_and_american() -> None:
+    lines = [(f"{page.file}:{number}", line) for page, number, line in prose("en")]
+    lines += [
+        (f"{page.file}:{number}", line)
+        for page in pages("en")
+        for number, line in enumerate(page.lines, 1)
+        if line.startswith("description:")
+    ]
     report(
-        f"{page.file}:{number}: says “{said}”; write American English, and no word that tells the "
-        "reader how hard it is"
-        for page, number, line in prose("en")
+        f"{where}: says “{said}”; write American English, and no word that tells the reader how "
+        "hard it is"
+        for where, line in [*lines, *menu_and_scripts("mkdocs.en.yml")]
         for said in [*_BRITISH.findall(line), *_EASY.findall(line)]
     )
 

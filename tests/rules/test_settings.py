@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.programs import parse
 from tests.report import report
+from tools.__main__ import PORT
 from tools.paths import ROOT
 
 SETTINGS: dict[str, Any] = {
@@ -57,6 +58,18 @@ def test_no_warning_is_let_pass() -> None:
         f"pyproject.toml: filterwarnings lets {said} pass; take it out"
         for said in look_up("pytest.ini_options.filterwarnings")
         if not said.startswith("error") and said != "default::ResourceWarning"
+    )
+
+
+def test_the_preview_is_where_our_texts_say() -> None:
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/contributing.md"))]
+    report(
+        f"{text.relative_to(ROOT)}:{number}: says port {port}; `make serve` listens on {PORT}"
+        for text in texts
+        for number, line in enumerate(text.read_text("utf-8").splitlines(), 1)
+        if "make serve" in line
+        for port in re.findall(r"127\.0\.0\.1:(\d+)", line)
+        if port != PORT
     )
 
 
