@@ -35,6 +35,7 @@ from tools.site.rendered import Rendered
 from tools.site.replays import add_replays
 from tools.site.snippet_index import list_groups
 from tools.site.tables import finish_tables
+from tools.site.trees import add_trees
 from tools.words import SITE
 
 UNUSED = (
@@ -155,6 +156,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     language = find_language(config)
     root = get_relative_url(".", page.url) + ("/" if language == CHINESE else "/../")
     source = f"{config.repo_url.rstrip('/')}/blob/main/snippets/" if config.repo_url else ""
+    html = _add_trees(html, page, language)
     html = cards.render_snippet_cards(html, _site.record, language.code, root, source)
     for lost in cards.find_lost_cards(page.markdown or "", html):
         raise Abort(
@@ -162,6 +164,14 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             "tools/site/cards.py, or the settings of pymdownx.highlight in mkdocs.yml"
         )
     return finish_tables(add_replays(html))
+
+
+def _add_trees(html: str, page: Page, language: Language) -> str:
+    name = page.file.src_uri
+    try:
+        return add_trees(html, name)
+    except ValueError as error:
+        raise Abort(f"docs/{language.code}/{name}: {error}") from error
 
 
 def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:
