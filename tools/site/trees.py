@@ -90,15 +90,16 @@ def _wrap(item: Element, tag: str, *, end: str) -> None:
     parts = list(item)
     first = next((at for at, part in enumerate(parts) if part.tag == end), len(parts))
     inside = Element(tag)
-    inside.text, item.text = (item.text or "").strip(), None
+    inside.text, item.text = (item.text or "").lstrip(), None
     for part in parts[:first]:
         item.remove(part)
         inside.append(part)
-    if end == "a" and first:
-        last = inside[-1]
-        last.tail = (last.tail or "").rstrip()
-    item.insert(0, inside)
+    if first:
+        inside[-1].tail = (inside[-1].tail or "").rstrip()
+    else:
+        inside.text = inside.text.rstrip()
     inside.tail = " "
+    item.insert(0, inside)
 
 
 def _read(section: str, html: str) -> list[Question]:
