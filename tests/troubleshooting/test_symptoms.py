@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import zip_longest
 
 import markdown
 import pytest
@@ -44,11 +45,13 @@ def targets(language: str) -> dict[str, list[str]]:
 
 def test_both_languages_lead_from_the_same_questions_to_the_same_places() -> None:
     chinese, english = targets("zh"), targets("en")
+    assert list(chinese) == list(english)
     report(
-        f"docs/zh/{PAGE}: #{symptom} leads to {chinese.get(symptom)}, in docs/en to "
-        f"{english.get(symptom)}; ask the same in both"
-        for symptom in sorted(chinese.keys() | english.keys())
-        if chinese.get(symptom) != english.get(symptom)
+        f"docs/zh/{PAGE}: #{symptom} leads to {mine or 'the next question'} where docs/en leads "
+        f"to {other or 'the next question'}; ask the same in both"
+        for symptom in chinese
+        for mine, other in zip_longest(chinese[symptom], english[symptom], fillvalue="no more")
+        if mine != other
     )
     shapes = [
         [[len(question.answers) for question in tree] for tree in trees(language).values()]
