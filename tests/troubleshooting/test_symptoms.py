@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import zip_longest
 
-import markdown
+import markdown  # type: ignore[import-untyped]
 import pytest
 
 from tests.report import report
