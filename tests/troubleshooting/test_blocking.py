@@ -1,0 +1,388 @@
+"""What the page on transactions that block others says beyond what its snippets print."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine
+from tests.waiting import eventually
+from tools.postgres import EmbeddedPostgres, execute
+
+DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> AsyncEngine:
+    """The engine of the tea house."""
+    return make_engine()
+
+
+def with_driver(database_url: str, driver: str, make: MakeEngine, **options: object) -> AsyncEngine:
+    """The test's database by this driver."""
+    return make(make_url(database_url).set(drivername=f"postgresql+{driver}"), **options)
+
+
+WAITS = text("""
+    SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity
+    WHERE :pid = ANY (pg_blocking_pids(pid))
+""")
+
+
+async def blocked_by(url: str, pid: int) -> str | None:
+    """What the first backend that waits for this one waits on, if there is one."""
+    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+        waits: str | None = await connection.scalar(WAITS, {"pid": pid})
+        return waits
+
+
+async def waits_for(url: str, pid: int) -> str:
+    """The same, as soon as one waits, half a minute at most."""
+    async with asyncio.timeout(30):
+        while not (waits := await blocked_by(url, pid)):
+            continue
+    return waits
+
+
+@pytest.fixture
+async def migrating(database_url: str) -> AsyncEngine:
+    """An engine for statements that stand outside a transaction; it made a table of orders."""
+    migrating = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with migrating.connect() as connection:
+        await connection.execute(text("CREATE TABLE orders AS SELECT 'longjing' AS drink"))
+        await connection.execute(text("CREATE TABLE guests AS SELECT 'Lin' AS name"))
+    return migrating
+
+
+@pytest.mark.parametrize(
+    ("driver", "query", "waits"),
+    [
+        ("asyncpg", "SELECT 'oolong'", True),
+        ("psycopg", "SELECT 'oolong'", False),
+        ("psycopg", "SELECT cast(:drink AS text)", True),
+        ("asyncpg", "UPDATE guests SET name = 'Wei'", False),
+        ("psycopg", "UPDATE guests SET name = 'Wei'", False),
+    ],
+)
+async def test_create_index_concurrently_waits_for_who_has_a_snapshot_whatever_the_table(
+    database_url: str,
+    make_engine: MakeEngine,
+    migrating: AsyncEngine,
+    driver: str,
+    query: str,
+    waits: bool,
+) -> None:
+    engine = make_engine(make_url(database_url).set(drivername=f"postgresql+{driver}"))
+
+    async def migrate() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text(query), {"drink": "oolong"} if ":drink" in query else {})
+        migrated = asyncio.create_task(migrate())
+        if waits:
+            assert await waits_for(database_url, pid) == "Lock virtualxid"
+        else:
+            await asyncio.wait_for(migrated, 30)
+    await asyncio.wait_for(migrated, 30)
+
+
+async def test_a_select_waits_behind_alter_table_until_its_lock_timeout(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async def alter() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("SET lock_timeout = '1s'"))
+            await connection.execute(text("ALTER TABLE orders ADD COLUMN price int"))
+
+    async def count() -> int | None:
+        async with migrating.connect() as connection:
+            found: int | None = await connection.scalar(text("SELECT count(*) FROM orders"))
+            return found
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(alter())
+        assert await waits_for(database_url, pid) == "Lock relation"
+        behind = asyncio.create_task(count())
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await altering
+        # The reader's transaction is still open; only the migration stood in the way.
+        assert await asyncio.wait_for(behind, 30) == 1
+
+
+@DRIVERS
+async def test_while_alter_table_waits_a_select_waits_behind_it(
+    database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
+) -> None:
+    engine = with_driver(database_url, driver, make_engine)
+
+    async def run(statement: str) -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text(statement))
+
+    who = text("SELECT pid FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))")
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(run("ALTER TABLE orders ADD COLUMN price int"))
+        await waits_for(database_url, pid)
+        async with migrating.connect() as watcher:
+            altering_pid = await watcher.scalar(who, {"pid": pid})
+        selecting = asyncio.create_task(run("SELECT count(*) FROM orders"))
+        assert await waits_for(database_url, altering_pid) == "Lock relation"
+    await asyncio.gather(altering, selecting)
+
+
+async def test_while_alter_table_waits_a_transaction_that_has_read_the_table_reads_on(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async def alter() -> None:
+        async with migrating.connect() as connection:
+            await connection.execute(text("ALTER TABLE orders ADD COLUMN price int"))
+
+    async with engine.connect() as reader:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT drink FROM orders"))
+        altering = asyncio.create_task(alter())
+        assert await waits_for(database_url, pid) == "Lock relation"
+        again = reader.scalar(text("SELECT count(*) FROM orders"))
+        assert await asyncio.wait_for(again, 30) == 1
+        assert not altering.done()
+    await altering
+
+
+@pytest.mark.parametrize(
+    ("statement", "waits"),
+    [
+        ("ALTER TABLE orders ADD COLUMN price int", True),
+        ("ALTER TABLE orders ALTER COLUMN drink SET STATISTICS 50", False),
+        ("VACUUM FULL orders", True),
+        ("VACUUM orders", False),
+    ],
+)
+async def test_which_commands_wait_for_a_transaction_that_has_read_the_table(
+    engine: AsyncEngine, migrating: AsyncEngine, statement: str, waits: bool
+) -> None:
+    async with engine.connect() as reader, migrating.connect() as connection:
+        await reader.execute(text("SELECT drink FROM orders"))
+        await connection.execute(text("SET lock_timeout = '500ms'"))
+        if waits:
+            with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+                await connection.execute(text(statement))
+        else:
+            await connection.execute(text(statement))
+
+
+async def test_an_interrupted_create_index_concurrently_leaves_an_invalid_index(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    invalid = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+    async with engine.connect() as reader, migrating.connect() as connection:
+        await reader.execute(text("SELECT 'oolong'"))
+        await connection.execute(text("SET lock_timeout = '100ms'"))
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+        assert await connection.scalar(invalid) == 1
+
+
+async def test_vacuum_does_not_wait_and_keeps_what_an_open_transaction_may_see(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    pages = text("SELECT pg_relation_size('orders') > 0")
+    async with migrating.connect() as connection:
+        async with engine.connect() as reader:
+            await reader.execute(text("SELECT 'oolong'"))
+            await connection.execute(text("DELETE FROM orders"))
+            await asyncio.wait_for(connection.execute(text("VACUUM orders")), 30)
+            assert await connection.scalar(pages)
+        await connection.execute(text("VACUUM orders"))
+        assert not await connection.scalar(pages)
+
+
+EVERY_ROW_IS_GONE = text("SELECT pg_relation_size('orders') = 0")
+
+
+async def left_by_vacuum(migrating: AsyncEngine) -> bool:
+    """Whether VACUUM leaves rows in the table after all of them were deleted."""
+    async with migrating.connect() as connection:
+        await connection.execute(text("DELETE FROM orders"))
+        await connection.execute(text("VACUUM orders"))
+        return not await connection.scalar(EVERY_ROW_IS_GONE)
+
+
+@pytest.mark.parametrize(
+    ("driver", "level", "statements", "kept"),
+    [
+        ("asyncpg", "READ COMMITTED", ["SELECT name FROM guests"], True),
+        ("asyncpg", "READ COMMITTED", ["SELECT name FROM guests", "SAVEPOINT tea"], False),
+        ("psycopg", "READ COMMITTED", ["SELECT name FROM guests"], False),
+        ("psycopg", "READ COMMITTED", ["SELECT name FROM guests WHERE name = :name"], True),
+        ("asyncpg", "READ COMMITTED", ["UPDATE guests SET name = 'Wei'"], True),
+        ("psycopg", "READ COMMITTED", ["UPDATE guests SET name = 'Wei'"], True),
+        ("asyncpg", "REPEATABLE READ", ["SELECT name FROM guests", "SAVEPOINT tea"], True),
+        ("psycopg", "REPEATABLE READ", ["SELECT name FROM guests", "SAVEPOINT tea"], True),
+    ],
+)
+async def test_vacuum_keeps_dead_rows_while_a_transaction_holds_xmin_or_xid(
+    database_url: str,
+    make_engine: MakeEngine,
+    migrating: AsyncEngine,
+    driver: str,
+    level: str,
+    statements: list[str],
+    kept: bool,
+) -> None:
+    engine = with_driver(database_url, driver, make_engine, isolation_level=level)
+    async with engine.connect() as guest:
+        for statement in statements:
+            await guest.execute(text(statement), {"name": "Lin"} if ":name" in statement else {})
+        assert await left_by_vacuum(migrating) is kept
+    assert not await left_by_vacuum(migrating)
+
+
+async def test_a_write_keeps_what_is_deleted_after_it_not_what_was_deleted_before(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async with migrating.connect() as connection, engine.connect() as guest:
+        await connection.execute(text("DELETE FROM orders"))
+        await guest.execute(text("UPDATE guests SET name = 'Wei'"))
+        await connection.execute(text("VACUUM orders"))
+        assert await connection.scalar(EVERY_ROW_IS_GONE)
+        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        assert await left_by_vacuum(migrating)
+
+
+async def test_a_transaction_in_another_database_does_not_hold_back_vacuum() -> None:
+    with EmbeddedPostgres() as server:
+        url = make_url(server.url())
+        await execute(url, "CREATE DATABASE annex")
+        there = create_async_engine(
+            url.set(database="annex"), poolclass=NullPool, isolation_level="REPEATABLE READ"
+        )
+        here = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        async with here.connect() as connection:
+            await connection.execute(text("CREATE TABLE orders AS SELECT 'longjing' AS drink"))
+        async with there.connect() as reader:
+            await reader.execute(text("SELECT 'oolong'"))
+            assert not await left_by_vacuum(here)
+
+
+async def version(engine: AsyncEngine) -> int:
+    """The server's version: 170011."""
+    async with engine.connect() as connection:
+        return int(await connection.scalar(text("SHOW server_version_num")) or 0)
+
+
+async def end(migrating: AsyncEngine, guest: AsyncConnection, limit: str) -> None:
+    """Leave the transaction open until this limit has ended it, and the driver may know."""
+    driver = (await guest.get_raw_connection()).driver_connection
+    pid = await guest.scalar(text("SELECT pg_backend_pid()"))
+    await guest.execute(text(f"SET LOCAL {limit} = '50ms'"))
+    async with migrating.connect() as watcher:
+
+        async def has_ended() -> bool:
+            there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+            noticed = getattr(driver, "is_closed", lambda: True)()
+            return noticed and not await watcher.scalar(there, {"pid": pid})
+
+        await eventually("the limit ends the transaction", has_ended)
+
+
+ENDED = {
+    ("asyncpg", "execute"): "InterfaceError connection is closed",
+    ("asyncpg", "commit"): (
+        "InterfaceError cannot call Transaction.commit(): the underlying connection is closed"
+    ),
+    ("asyncpg", "leave"): (
+        "InterfaceError cannot call Transaction.rollback(): the underlying connection is closed"
+    ),
+    ("psycopg", "execute"): "InternalError terminating connection due to {}",
+    ("psycopg", "commit"): "InternalError terminating connection due to {}",
+    ("psycopg", "leave"): "InternalError terminating connection due to {}",
+}
+
+
+@pytest.mark.parametrize(("driver", "then"), ENDED)
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("idle_in_transaction_session_timeout", "idle-in-transaction timeout"),
+        ("transaction_timeout", "transaction timeout"),
+    ],
+)
+async def test_what_the_application_sees_after_the_limit(
+    database_url: str,
+    make_engine: MakeEngine,
+    migrating: AsyncEngine,
+    driver: str,
+    then: str,
+    limit: str,
+    reason: str,
+) -> None:
+    if limit == "transaction_timeout" and await version(migrating) < 170000:
+        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    engine = with_driver(database_url, driver, make_engine)
+
+    async def overstay() -> None:
+        async with engine.connect() as guest:
+            await end(migrating, guest, limit)
+            if then == "execute":
+                await guest.execute(text("SELECT 'longjing'"))
+            elif then == "commit":
+                await guest.commit()
+
+    with pytest.raises(DBAPIError) as failure:
+        await overstay()
+    seen = f"{type(failure.value).__name__} {failure.value.orig}"
+    seen = seen.replace("<class 'asyncpg.exceptions._base.InterfaceError'>: ", "")
+    assert seen.splitlines()[0] == ENDED[driver, then].format(reason)
+    assert failure.value.connection_invalidated
+    async with engine.connect() as guest:  # the pool opens another
+        assert await guest.scalar(text("SELECT 'longjing'")) == "longjing"
+
+
+@pytest.mark.parametrize(
+    ("driver", "seen"),
+    [
+        ("asyncpg", "DBAPIError connection was closed in the middle of operation: "),
+        ("psycopg", "InternalError "),
+    ],
+)
+async def test_transaction_timeout_also_ends_a_statement_that_runs(
+    database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str, seen: str
+) -> None:
+    if await version(migrating) < 170000:
+        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    engine = with_driver(database_url, driver, make_engine)
+
+    async def oversleep() -> None:
+        async with engine.connect() as guest:
+            await guest.execute(text("SET LOCAL transaction_timeout = '100ms'"))
+            await guest.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(DBAPIError) as failure:
+        await oversleep()
+    error = f"{type(failure.value).__name__} {failure.value.orig}"
+    error = error.replace("<class 'asyncpg.exceptions.ConnectionDoesNotExistError'>: ", "")
+    assert error == f"{seen}terminating connection due to transaction timeout"
+    assert failure.value.connection_invalidated
+
+
+@DRIVERS
+async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
+    database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
+) -> None:
+    engine = with_driver(database_url, driver, make_engine)
+    async with migrating.connect() as other, engine.connect() as guest:
+        await other.execute(text("SELECT pg_advisory_lock(1)"))
+        await guest.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        with pytest.raises(DBAPIError) as failure:
+            await guest.execute(text("SELECT pg_advisory_xact_lock(1)"))
+    assert getattr(failure.value.orig, "sqlstate", None) == "55P03"
