@@ -1,6 +1,7 @@
 """What the page on transactions that block others says beyond what its snippets print."""
 
 import asyncio
+import re
 
 import pytest
 from sqlalchemy import make_url, text
@@ -10,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine
 from tests.waiting import eventually
+from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, execute
 
 DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -274,10 +276,14 @@ async def test_a_transaction_in_another_database_does_not_hold_back_vacuum() -> 
             assert not await left_by_vacuum(here)
 
 
-async def version(engine: AsyncEngine) -> int:
-    """The server's version: 170011."""
+async def is_unknown(limit: str, engine: AsyncEngine) -> bool:
+    """Whether the server is older than 17, and refuses a limit that came with it."""
     async with engine.connect() as connection:
-        return int(await connection.scalar(text("SHOW server_version_num")) or 0)
+        if int(await connection.scalar(text("SHOW server_version_num")) or 0) >= 170000:
+            return False
+        with pytest.raises(DBAPIError, match="unrecognized configuration parameter"):
+            await connection.execute(text(f"SET {limit} = '1s'"))
+        return True
 
 
 async def end(migrating: AsyncEngine, guest: AsyncConnection, limit: str) -> None:
@@ -326,8 +332,8 @@ async def test_what_the_application_sees_after_the_limit(
     limit: str,
     reason: str,
 ) -> None:
-    if limit == "transaction_timeout" and await version(migrating) < 170000:
-        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    if limit == "transaction_timeout" and await is_unknown(limit, migrating):
+        return
     engine = with_driver(database_url, driver, make_engine)
 
     async def overstay() -> None:
@@ -343,6 +349,9 @@ async def test_what_the_application_sees_after_the_limit(
     seen = f"{type(failure.value).__name__} {failure.value.orig}"
     seen = seen.replace("<class 'asyncpg.exceptions._base.InterfaceError'>: ", "")
     assert seen.splitlines()[0] == ENDED[driver, then].format(reason)
+    state = "25P03" if limit.startswith("idle") else "25P04"
+    found = getattr(failure.value.orig, "sqlstate", None)
+    assert found == (state if driver == "psycopg" else None)
     assert failure.value.connection_invalidated
     async with engine.connect() as guest:  # the pool opens another
         assert await guest.scalar(text("SELECT 'longjing'")) == "longjing"
@@ -358,8 +367,8 @@ async def test_what_the_application_sees_after_the_limit(
 async def test_transaction_timeout_also_ends_a_statement_that_runs(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str, seen: str
 ) -> None:
-    if await version(migrating) < 170000:
-        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    if await is_unknown("transaction_timeout", migrating):
+        return
     engine = with_driver(database_url, driver, make_engine)
 
     async def oversleep() -> None:
@@ -386,3 +395,27 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
         with pytest.raises(DBAPIError) as failure:
             await guest.execute(text("SELECT pg_advisory_xact_lock(1)"))
     assert getattr(failure.value.orig, "sqlstate", None) == "55P03"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_queries_of_the_page_name_who_is_in_the_way(
+    database_url: str, engine: AsyncEngine, migrating: AsyncEngine, language: str
+) -> None:
+    page = (DOCS / language / "troubleshooting" / "blocking.md").read_text("utf-8")
+    oldest, indexing = re.findall(r"^```sql\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
+    async with engine.connect() as reader, migrating.connect() as watcher:
+        pid = await reader.scalar(text("SELECT pg_backend_pid()"))
+        await reader.execute(text("SELECT 'oolong'"))
+        found = (await watcher.execute(text(oldest))).mappings().all()
+        assert pid in [row["pid"] for row in found]
+
+        async def create() -> None:
+            async with migrating.connect() as connection:
+                await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+
+        index = asyncio.create_task(create())
+        await waits_for(database_url, pid)
+        blocker = (await watcher.execute(text(indexing))).mappings().one()
+        assert (blocker["pid"], blocker["state"]) == (pid, "idle in transaction")
+        await reader.rollback()
+        await index

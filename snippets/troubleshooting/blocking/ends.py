@@ -1,4 +1,4 @@
-"""Two limits cancel a statement, the one for idle transactions ends the connection.
+"""Two limits cancel a statement, another ends the connection.
 
 两个时限只取消一条 SQL，管空闲事务的那个断开连接。
 """
@@ -27,12 +27,11 @@ watching = create_async_engine(
 
 
 async def until_ended(connection: AsyncConnection, pid: int) -> None:
-    driver = (await connection.get_raw_connection()).driver_connection
+    raw = await connection.get_raw_connection()
+    is_closed = getattr(raw.driver_connection, "is_closed", lambda: True)
     async with watching.connect() as watcher, asyncio.timeout(30):
-        while await watcher.scalar(THERE, {"pid": pid}) or (
-            hasattr(driver, "is_closed") and not driver.is_closed()
-        ):  # asyncpg notices by itself, psycopg when it is used
-            pass
+        while await watcher.scalar(THERE, {"pid": pid}) or not is_closed():
+            pass  # asyncpg notices by itself, psycopg when it is used
 
 
 async def ends(driver: str, limit: str, statement: str) -> str:

@@ -5,7 +5,6 @@
 
 import asyncio
 import os
-from itertools import count
 from secrets import token_hex
 
 from sqlalchemy import text
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 ORDERS = f"guide_orders_{token_hex(4)}"
+TABLE = text(f"CREATE TABLE {ORDERS} AS SELECT 'longjing' AS drink")
 SELECT = text(f"SELECT drink FROM {ORDERS}")
 NEW = text(f"SELECT drink, price FROM {ORDERS}")
 LOCK_NOT_AVAILABLE = "55P03"
@@ -34,16 +34,15 @@ async def is_migrated(engine: AsyncEngine, statement: str) -> bool:
 
 
 async def migrate(engine: AsyncEngine, statement: str) -> None:
-    for pause in count(1):  # seconds, a second more each time
-        if await is_migrated(engine, statement):
-            break
-        await asyncio.sleep(pause)
+    pause = 1.0
+    while not await is_migrated(engine, statement):
+        await asyncio.sleep(pause)  # the queries that queued run now
+        pause += 1
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        table = f"CREATE TABLE {ORDERS} AS SELECT 'longjing' AS drink"
-        await connection.execute(text(table))
+        await connection.execute(TABLE)
     async with engine.connect() as reader, asyncio.TaskGroup() as tasks:
         await reader.execute(SELECT)
         alter = f"ALTER TABLE {ORDERS} ADD COLUMN price int"
