@@ -21,9 +21,7 @@ LIMITS = {
     IDLE: "SELECT 'longjing'",
 }
 THERE = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
-watching = create_async_engine(
-    URL, poolclass=NullPool, isolation_level="AUTOCOMMIT"
-)
+watching = create_async_engine(URL, isolation_level="AUTOCOMMIT")
 
 
 async def until_ended(connection: AsyncConnection, pid: int) -> None:
@@ -35,7 +33,6 @@ async def until_ended(connection: AsyncConnection, pid: int) -> None:
 
 
 async def ends(driver: str, limit: str, statement: str) -> str:
-    """What the application sees when this limit is reached."""
     url = URL.set(drivername=f"postgresql+{driver}")
     engine = create_async_engine(url, poolclass=NullPool)
     try:
@@ -55,15 +52,15 @@ async def main() -> None:
     async with create_async_engine(URL, poolclass=NullPool).connect() as holder:
         await holder.execute(text(LOCK))
         for driver in "asyncpg", "psycopg":
-            for limit, statement in LIMITS.items():
-                seen = await ends(driver, limit, statement)
-                print(driver, limit, seen, sep=" | ")
-                #> asyncpg | statement_timeout | kept | DBAPIError: canceling statement due to statement timeout
-                #> asyncpg | lock_timeout | kept | DBAPIError: canceling statement due to lock timeout
-                #> asyncpg | idle_in_transaction_session_timeout | lost | InterfaceError: connection is closed
-                #> psycopg | statement_timeout | kept | OperationalError: canceling statement due to statement timeout
-                #> psycopg | lock_timeout | kept | OperationalError: canceling statement due to lock timeout
-                #> psycopg | idle_in_transaction_session_timeout | lost | InternalError: terminating connection due to idle-in-transaction timeout
+            for limit, sql in LIMITS.items():
+                print(driver, limit, await ends(driver, limit, sql), sep=" | ")
+                # > asyncpg | statement_timeout | kept | DBAPIError: canceling statement due to statement timeout
+                # > asyncpg | lock_timeout | kept | DBAPIError: canceling statement due to lock timeout
+                # > asyncpg | idle_in_transaction_session_timeout | lost | InterfaceError: connection is closed
+                # > psycopg | statement_timeout | kept | OperationalError: canceling statement due to statement timeout
+                # > psycopg | lock_timeout | kept | OperationalError: canceling statement due to lock timeout
+                # > psycopg | idle_in_transaction_session_timeout | lost | InternalError: terminating connection due to idle-in-transaction timeout
+    await watching.dispose()
 
 
 asyncio.run(main())
