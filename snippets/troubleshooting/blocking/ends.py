@@ -60,12 +60,6 @@ async def main() -> None:
                 #> psycopg | statement_timeout | kept | OperationalError: canceling statement due to statement timeout
                 #> psycopg | lock_timeout | kept | OperationalError: canceling statement due to lock timeout
                 #> psycopg | idle_in_transaction_session_timeout | lost | InternalError: terminating connection due to idle-in-transaction timeout
-                #> asyncpg | statement_timeout | kept | DBAPIError: canceling statement due to statement timeout
-                #> asyncpg | lock_timeout | kept | DBAPIError: canceling statement due to lock timeout
-                #> asyncpg | idle_in_transaction_session_timeout | lost | InterfaceError: connection is closed
-                #> psycopg | statement_timeout | kept | OperationalError: canceling statement due to statement timeout
-                #> psycopg | lock_timeout | kept | OperationalError: canceling statement due to lock timeout
-                #> psycopg | idle_in_transaction_session_timeout | lost | InternalError: terminating connection due to idle-in-transaction timeout
     await watching.dispose()
 
 
