@@ -153,7 +153,7 @@ surplus sessions/fastapi/#engine
   one engine for each process; if there is one, a leak: read pool.status()
   {name}：{used} 个连接，超过 --pool 说的 {room} 个
   一个进程一个引擎；已经是一个的话就是泄漏：看 pool.status()
-vacuum troubleshooting/idle/#migrations
+vacuum troubleshooting/blocking/#vacuum
   {what} {name} keeps vacuum from the old rows of {xids} transactions
   end the transaction; if it was prepared, ROLLBACK PREPARED; drop a slot that nobody reads
   {what} {name} 让 vacuum 清不掉最近 {xids} 个事务留下的旧行
