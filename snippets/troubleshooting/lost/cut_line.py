@@ -43,22 +43,18 @@ async def ask(engine: AsyncEngine, cut: bool) -> str:
 
 
 async def main() -> None:
-    async with asyncio.TaskGroup() as lines:
-        listener = await asyncio.start_server(
-            lambda *line: lines.create_task(proxy(*line)), "127.0.0.1", 0
-        )
-        url = URL.set(port=listener.sockets[0].getsockname()[1])
-        for driver in ("asyncpg", "psycopg"):
-            url = url.set(drivername=f"postgresql+{driver}", host="127.0.0.1")
-            engine = create_async_engine(url)
-            for cut in (True, False):
-                print(driver, await ask(engine, cut))
-                #> asyncpg DBAPIError: connection was closed in the middle of operation
-                #> asyncpg oolong
-                #> psycopg OperationalError: consuming input failed: server closed the connection unexpectedly
-                #> psycopg oolong
-            await engine.dispose()
-        listener.close()
+    listener = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    url = URL.set(host="127.0.0.1", port=listener.sockets[0].getsockname()[1])
+    for driver in ("psycopg", "asyncpg"):
+        engine = create_async_engine(url.set(drivername=f"postgresql+{driver}"))
+        for cut in (True, False):
+            print(driver, await ask(engine, cut))
+            #> psycopg OperationalError: consuming input failed: server closed the connection unexpectedly
+            #> psycopg oolong
+            #> asyncpg DBAPIError: connection was closed in the middle of operation
+            #> asyncpg oolong
+        await engine.dispose()
+    listener.close()
 
 
 asyncio.run(main())
