@@ -36,10 +36,11 @@ async def run(work: Callable[[AsyncSession], Awaitable[None]]) -> None:
     for last in (False, False, True):
         try:
             async with async_session.begin() as session:
-                return await work(session)
+                await work(session)
+            return
         except DBAPIError as error:
             print(error.orig)
-            #> connection was closed in the middle of operation: terminating connection due to administrator command
+            # > connection was closed in the middle of operation: terminating connection due to administrator command
             if last or not error.connection_invalidated:
                 raise
 
@@ -53,7 +54,7 @@ async def main() -> None:
     async with engine.begin() as connection:
         orders = await connection.execute(text(f"TABLE {ORDERS}"))
         print(f"calls: {calls}, orders: {orders.all()}")
-        #> calls: 2, orders: [(7, 'oolong')]
+        # > calls: 2, orders: [(7, 'oolong')]
         await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 
