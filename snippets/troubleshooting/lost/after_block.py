@@ -29,20 +29,20 @@ async def ask(connection: AsyncConnection) -> str:
 async def main() -> None:
     async with engine.connect() as connection:
         print("inside the block:", await ask(connection))
-        # > inside the block: oolong
+        #> inside the block: oolong
     print("after the block:", await ask(connection))
-    # > after the block: ResourceClosedError: This Connection is closed
+    #> after the block: ResourceClosedError: This Connection is closed
 
     async with async_session() as session:
         connection = await session.connection()
         await session.commit()
         print("after the commit:", await ask(connection))
-        # > after the commit: ResourceClosedError: This Connection is closed
+        #> after the commit: ResourceClosedError: This Connection is closed
         connection = await session.connection()
         print("asked for anew:", await ask(connection))
-        # > asked for anew: oolong
+        #> asked for anew: oolong
     print(engine.pool.status())
-    # > Pool size: 5  Connections in pool: 1 Current Overflow: -4 Current Checked out connections: 0
+    #> Pool size: 5  Connections in pool: 1 Current Overflow: -4 Current Checked out connections: 0
     await engine.dispose()
 
 

@@ -26,8 +26,8 @@ calls = 0
 async def order(session: AsyncSession) -> None:
     global calls
     calls += 1
-    insert = f"INSERT INTO {ORDERS} VALUES (7, :tea) ON CONFLICT DO NOTHING"
-    await session.execute(text(insert), {"tea": "oolong"})
+    insert = f"INSERT INTO {ORDERS} VALUES (7) ON CONFLICT DO NOTHING"
+    await session.execute(text(insert))
     if calls == 1:  # the server ends this connection
         await session.execute(END)
 
@@ -40,21 +40,19 @@ async def run(work: Callable[[AsyncSession], Awaitable[None]]) -> None:
             return
         except DBAPIError as error:
             print(error.orig)
-            # > connection was closed in the middle of operation: terminating connection due to administrator command
+            #> connection was closed in the middle of operation: terminating connection due to administrator command
             if last or not error.connection_invalidated:
                 raise
 
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.execute(
-            text(f"CREATE TABLE {ORDERS} (id int PRIMARY KEY, tea text)")
-        )
+        await connection.execute(text(f"CREATE TABLE {ORDERS} (id int UNIQUE)"))
     await run(order)
     async with engine.begin() as connection:
         orders = await connection.execute(text(f"TABLE {ORDERS}"))
         print(f"calls: {calls}, orders: {orders.all()}")
-        # > calls: 2, orders: [(7, 'oolong')]
+        #> calls: 2, orders: [(7,)]
         await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()
 

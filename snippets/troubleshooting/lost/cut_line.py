@@ -49,10 +49,10 @@ async def main() -> None:
         engine = create_async_engine(url.set(drivername=f"postgresql+{driver}"))
         for cut in (True, False):
             print(driver, await ask(engine, cut))
-            # > psycopg OperationalError: consuming input failed: server closed the connection unexpectedly
-            # > psycopg oolong
-            # > asyncpg DBAPIError: connection was closed in the middle of operation
-            # > asyncpg oolong
+            #> psycopg OperationalError: consuming input failed: server closed the connection unexpectedly
+            #> psycopg oolong
+            #> asyncpg DBAPIError: connection was closed in the middle of operation
+            #> asyncpg oolong
         await engine.dispose()
     listener.close()
 

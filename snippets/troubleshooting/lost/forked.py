@@ -38,8 +38,8 @@ async def main() -> None:
         except OperationalError as error:
             tea = str(error.orig).splitlines()[0]
         print(f"child: dispose(close={close}), parent: {tea}")
-        # > child: dispose(close=True), parent: consuming input failed: server closed the connection unexpectedly
-        # > child: dispose(close=False), parent: oolong
+        #> child: dispose(close=True), parent: consuming input failed: server closed the connection unexpectedly
+        #> child: dispose(close=False), parent: oolong
     await engine.dispose()
 
 

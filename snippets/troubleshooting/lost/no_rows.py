@@ -27,18 +27,18 @@ async def main() -> None:
             result.scalar_one()
         except ResourceClosedError as error:
             print(error)
-            # > This result object does not return rows. It has been closed automatically.
+            #> This result object does not return rows. It has been closed automatically.
         result = await session.execute(text(f"{INSERT} RETURNING id"))
         print("with RETURNING:", result.scalar_one())
-        # > with RETURNING: 2
+        #> with RETURNING: 2
         try:
             result.all()
         except ResourceClosedError as error:
             print(error)
-            # > This result object is closed.
+            #> This result object is closed.
         ids = (await session.scalars(text(f"SELECT id FROM {ORDERS}"))).all()
         print("read once, kept as a list:", ids, len(ids))
-        # > read once, kept as a list: [1, 2] 2
+        #> read once, kept as a list: [1, 2] 2
     async with engine.begin() as connection:
         await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()

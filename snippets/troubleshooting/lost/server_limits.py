@@ -46,12 +46,12 @@ async def main() -> None:
     for limit in limits:  # PostgreSQL 17 has all three
         for driver in ("asyncpg", "psycopg"):
             print(driver, await run_out_of(limit, driver))
-            # > asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to transaction timeout
-            # > psycopg InternalError: terminating connection due to transaction timeout
-            # > asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to idle-session timeout
-            # > psycopg OperationalError: terminating connection due to idle-session timeout
-            # > asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to idle-in-transaction timeout
-            # > psycopg InternalError: terminating connection due to idle-in-transaction timeout
+            #> asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to transaction timeout
+            #> psycopg InternalError: terminating connection due to transaction timeout
+            #> asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to idle-session timeout
+            #> psycopg OperationalError: terminating connection due to idle-session timeout
+            #> asyncpg DBAPIError: connection was closed in the middle of operation: terminating connection due to idle-in-transaction timeout
+            #> psycopg InternalError: terminating connection due to idle-in-transaction timeout
     watcher.dispose()
 
 
