@@ -107,7 +107,7 @@ def _leaves_out(node: ast.AST) -> str:
             return "skip()"
         case ast.Call(func=ast.Attribute(attr="skipif")):
             said = " ".join(ast.unparse(argument) for argument in node.args)
-            if not re.search(r"sys\.|os\.|can_drop\(\)", said):
+            if not re.search(r"sys\.|os\.|can_drop\(\)|which\(", said):
                 return f"skipif({said})"
         case ast.Name(id=name) | ast.FunctionDef(name=name):
             if name in _HIDES:
