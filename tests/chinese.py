@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.programs import parse
 from tools.paths import DOCS, PROGRAMS, ROOT, THEME
-from tools.proof.snippets import list_snippets, location
+from tools.proof.snippets import list_parts, list_snippets, location
 from tools.site.pages import pages
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -47,7 +47,7 @@ def _pictures() -> Iterator[tuple[str, str]]:
 
 
 def _claims() -> Iterator[tuple[str, str]]:
-    for snippet in (*list_snippets(), *PROGRAMS):
+    for snippet in (*list_snippets(), *list_parts(), *PROGRAMS):
         match getattr(parse(snippet), "body", ()):
             case [ast.Expr(ast.Constant(str(said))) as claim, *_]:
                 for number, line in enumerate(said.splitlines(), claim.lineno):

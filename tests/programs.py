@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tools.proof.snippets import list_snippets
+from tools.proof.snippets import list_parts, list_snippets
 
 
 @cache
@@ -23,8 +23,8 @@ def read(snippet: Path) -> str:
 
 
 def list_programs() -> Iterator[tuple[Path, ast.Module]]:
-    """The snippets that can be parsed."""
-    for snippet in list_snippets():
+    """The snippets that can be parsed, and the files of projects."""
+    for snippet in (*list_snippets(), *list_parts()):
         if tree := parse(snippet):
             yield snippet, tree
 

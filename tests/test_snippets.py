@@ -10,13 +10,26 @@ from tools.postgres import Server
 from tools.proof.judge import Refused, prove, prove_as_reader
 from tools.proof.occupied import OWN, Occupied, occupy
 from tools.proof.rerun import rerun
-from tools.proof.snippets import list_snippets, location, snippet_name
+from tools.proof.snippets import (
+    is_project,
+    list_files,
+    list_parts,
+    list_snippets,
+    location,
+    snippet_name,
+)
 
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
+every_program = pytest.mark.parametrize(
+    "snippet", [each for each in list_snippets() if not is_project(each)], ids=snippet_name
+)
+"""Those that a server on uvloop may run: pytest's plugins choose their loop themselves."""
 
 MAKES = ("CREATE TABLE", "create_all", "CREATE SCHEMA", "CREATE TYPE", "CREATE SEQUENCE")
 MAKERS = [
-    path for path in list_snippets() if any(how.encode() in path.read_bytes() for how in MAKES)
+    snippet
+    for snippet in list_snippets()
+    if any(how.encode() in file.read_bytes() for file in list_files(snippet) for how in MAKES)
 ]
 
 FAILING_DROPS = """
@@ -32,7 +45,7 @@ DROPS_WORK_AGAIN = "DROP EVENT TRIGGER guide_stop; DROP FUNCTION public.guide_fa
 @pytest.fixture(scope="module")
 def occupied(server: Server) -> Iterator[Occupied]:
     """The server, prepared for databases in which every name of a snippet is taken."""
-    with occupy(server.url, list_snippets()) as prepared:
+    with occupy(server.url, [*list_snippets(), *list_parts()]) as prepared:
         yield prepared
 
 
@@ -53,7 +66,7 @@ def test_runs_for_a_reader_who_owns_only_his_database(
         pytest.skip(str(refusal))
 
 
-@every_snippet
+@every_program
 def test_prints_the_same_under_uvloop_or_what_the_file_beside_it_says(
     snippet: Path, server: Server
 ) -> None:

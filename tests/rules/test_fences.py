@@ -10,7 +10,7 @@ from tests.programs import parse
 from tests.prose import every_language
 from tests.report import report
 from tools.paths import ROOT
-from tools.proof.snippets import list_snippets
+from tools.proof.snippets import list_parts, list_snippets
 from tools.site.pages import INCLUDE, Fence, Page, pages
 
 KINDS = {
@@ -168,7 +168,7 @@ def _said() -> str:
     """What tests, snippets and the bench say, as words; strings that were cut are whole again."""
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools/measure").glob("*.py")]
     found = []
-    for file in [*files, *list_snippets()]:
+    for file in [*files, *list_snippets(), *list_parts()]:
         found.append(file.read_text("utf-8", errors="replace"))
         for node in ast.walk(parse(file) or ast.Module([], [])):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -11,7 +11,7 @@ import pytest
 from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT, SNIPPETS
-from tools.proof.snippets import list_snippets, location, snippet_name
+from tools.proof.snippets import list_files, list_snippets, location, snippet_name
 
 WORK = {
     "sessions/waiting/blocked_loop.py": "work that blocks is the subject",
@@ -187,7 +187,8 @@ def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
 
 
 def test_every_file_below_snippets_is_a_snippet_or_a_record() -> None:
-    known = {*list_snippets(), *PROGRAMS}
+    files = {file for snippet in list_snippets() for file in list_files(snippet)}
+    known = {*files, *PROGRAMS}
     report(
         f"{path.relative_to(ROOT)}: is neither a snippet nor the record of one; move it away"
         for path in sorted(SNIPPETS.rglob("*"))

@@ -10,7 +10,7 @@ import pytest
 from tests.programs import parse, read
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
-from tools.proof.snippets import OUTPUT, list_snippets, location, snippet_name
+from tools.proof.snippets import OUTPUT, list_parts, list_snippets, location, snippet_name
 from tools.site.faults import find_long_snippet
 from tools.site.pages import INCLUDE, Page, pages
 from tools.site.shown import find_shown_faults
@@ -19,10 +19,15 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
-PUBLISHED = [*list_snippets(), *PROGRAMS]
+PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
 
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=snippet_name)
+
+
+def home_of(snippet: Path) -> str:
+    """Chapter and page; the files of a pytest project have a folder of their own below it."""
+    return "/".join(snippet_name(snippet).split("/")[:2])
 
 
 def includes(page: Page) -> Iterator[tuple[int, str]]:
@@ -96,8 +101,7 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
         f"{location(snippet)}: docs/{language}/{home} does not show it; "
         f'include it there, `--8<-- "{snippet_name(snippet)}"`, or delete it'
         for snippet in PUBLISHED
-        if snippet_name(snippet)
-        not in shown.get(home := f"{Path(snippet_name(snippet)).parent}.md", ())
+        if snippet_name(snippet) not in shown.get(home := f"{home_of(snippet)}.md", ())
     )
 
 

@@ -14,7 +14,7 @@ from tools.postgres import Server, fresh_database, leftovers
 from tools.proof.compare import find_difference, normalize_wording
 from tools.proof.occupied import Occupied
 from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
-from tools.proof.snippets import expected_lines, find_encoding_fault, location
+from tools.proof.snippets import expected_lines, find_encoding_fault, is_project, location
 
 UVLOOP = """import warnings
 
@@ -42,18 +42,21 @@ class Refused(Exception):
     """A snippet ended at once and said in one line what it needs and has not."""
 
 
-def prove(snippet: Path, server: Server, occupied: Occupied | None = None) -> str:
+def prove(
+    snippet: Path, server: Server, occupied: Occupied | None = None, *, ordinary: bool = False
+) -> str:
     """Run a snippet in a database of its own and judge it.
 
     Args:
         snippet: A file below `snippets/`.
         server: Where to run it.
         occupied: If given, the database is a reader's, in which every name is taken.
+        ordinary: There it is run by a role that owns this database only.
 
     Returns:
         The problem as one sentence that says where; empty if the snippet is proved.
     """
-    with _database(server, occupied, ordinary=False) as (url, find_harm):
+    with _database(server, occupied, ordinary=ordinary) as (url, find_harm):
         with rerun(snippet, url) as result:
             if result.problem:
                 return result.problem
@@ -84,6 +87,8 @@ def prove_as_reader(
     Raises:
         Refused: It said in one line why this role or server will not do, and left all as it was.
     """
+    if is_project(snippet):  # runs so each time
+        return prove(snippet, server, occupied, ordinary=True)
     if wrong := find_encoding_fault(snippet):
         return wrong
     with _database(server, occupied, ordinary=True) as (url, find_harm):

@@ -17,7 +17,14 @@ from tools.proof.judge import prove
 from tools.proof.record import Entry, Record, current_versions
 from tools.proof.rerun import Rerun, rerun
 from tools.proof.side_by_side import run_each
-from tools.proof.snippets import digest, list_snippets, location, snippet_name, suggest
+from tools.proof.snippets import (
+    digest,
+    find_lead,
+    list_snippets,
+    location,
+    snippet_name,
+    suggest,
+)
 
 _AFTER_PRINT = re.compile(r"^( *)#> ", re.MULTILINE)
 _FORMATTED = re.compile(r"^( *)# > ", re.MULTILINE)
@@ -78,7 +85,8 @@ def select_snippets(names: Iterable[str]) -> list[Path]:
     every, found = list_snippets(), list[Path]()
     for name in names:
         places = (Path(name).resolve(), SNIPPETS / name)
-        fits = [path for path in every if path in places or set(places) & set(path.parents)]
+        leads = [find_lead(place) for place in places]
+        fits = [path for path in every if path in leads or set(places) & set(path.parents)]
         if not fits:
             raise click.BadParameter(
                 f"{name}: no snippet; name a file or folder below snippets/{suggest(name)}"

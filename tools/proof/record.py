@@ -11,7 +11,7 @@ from typing import Self
 from tools.paths import RECORD
 from tools.postgres import Server
 from tools.proof.files import write_whole
-from tools.proof.snippets import digest, snippet_name
+from tools.proof.snippets import digest, find_lead, snippet_name
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class Record:
 
     def entry(self, snippet: Path) -> Entry | None:
         """The entry of a snippet, if the file is still the one that ran."""
-        found = self.snippets.get(snippet_name(snippet))
-        return found if found and found.sha256 == digest(snippet) else None
+        lead = find_lead(snippet)
+        found = self.snippets.get(snippet_name(lead))
+        return found if found and found.sha256 == digest(lead) else None
 
     def list_unproved(self, snippets: Iterable[Path]) -> list[Path]:
         """Those that it does not show as proved in their present text."""
@@ -69,4 +70,6 @@ def current_versions(server: Server) -> dict[str, str]:
         "psycopg": version("psycopg"),
         "PostgreSQL": server.version,
         "Python": platform.python_version(),
+        "pytest": version("pytest"),
+        "pytest-asyncio": version("pytest-asyncio"),
     }

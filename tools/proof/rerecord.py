@@ -16,7 +16,7 @@ from tools.proof.recording import (
 )
 from tools.proof.rerun import rerun
 from tools.proof.side_by_side import run_each
-from tools.proof.snippets import digest, list_snippets, location, snippet_name
+from tools.proof.snippets import digest, is_project, list_snippets, location, snippet_name
 
 RECORDER = (
     "around",
@@ -125,7 +125,10 @@ def list_followed() -> list[Path]:
 
 
 def _keep_followed(snippets: Iterable[Path]) -> list[Path]:
-    return [each for each in snippets if snippet_name(each) not in UNFOLLOWED]
+    """Those that one process runs and somebody can follow; tests of a project are neither."""
+    return [
+        each for each in snippets if not is_project(each) and snippet_name(each) not in UNFOLLOWED
+    ]
 
 
 def record_changed() -> list[str]:

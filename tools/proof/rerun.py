@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 
 from tools.proof.compare import normalize_wording
 from tools.proof.recording import Recording
-from tools.proof.snippets import OUTPUT, find_encoding_fault, location
+from tools.proof.snippets import OUTPUT, find_encoding_fault, is_project, location
 from tools.proof.waits import list_waits
 
 DEADLINE = 60.0
@@ -66,6 +66,12 @@ def rerun(
     Yields:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
+    if is_project(snippet):
+        from tools.proof.projects import rerun_project
+
+        with rerun_project(snippet, database_url) as result:
+            yield result
+        return
     if wrong := find_encoding_fault(snippet):
         yield Rerun(problem=wrong)
         return
@@ -76,16 +82,22 @@ def rerun(
             args=(snippet, database_url, folder, DEADLINE, theirs, recorded_from, change),
         )
         child.start()
-        _running.add(child.pid)
         theirs.close()
-        try:
-            yield _receive(ours, snippet)
-        finally:
-            ours.close()
-            kill_group(child.pid)
-            _running.discard(child.pid)
+        with contextlib.closing(child), contextlib.closing(ours):
+            with stoppable(child.pid):
+                yield _receive(ours, snippet)
             child.join()
-            child.close()
+
+
+@contextlib.contextmanager
+def stoppable(process: int | None) -> Iterator[None]:
+    """Let `stop_running` end a process that leads a group; it ends with the block in any case."""
+    _running.add(process)
+    try:
+        yield
+    finally:
+        kill_group(process)
+        _running.discard(process)
 
 
 def stop_running() -> None:

@@ -13,8 +13,34 @@ OUTPUT = re.compile(r"^ *#> ?")
 
 
 def list_snippets() -> list[Path]:
-    """All snippet files, in the order of their names."""
-    return sorted(set(SNIPPETS.rglob("*.py")) - set(PROGRAMS))
+    """All snippet files, in the order of their names; of a pytest project its `test_*.py`."""
+    return sorted(_list_programs() - set(list_parts()))
+
+
+def list_parts() -> list[Path]:
+    """Python files that only run with the `test_*.py` beside them, such as `conftest.py`."""
+    return sorted(file for file in _list_programs() if find_lead(file) != file)
+
+
+def _list_programs() -> set[Path]:
+    return set(SNIPPETS.rglob("*.py")) - set(PROGRAMS)
+
+
+def is_project(snippet: Path) -> bool:
+    """Whether a snippet is run by pytest, with the files beside it."""
+    return snippet.name.startswith("test_")
+
+
+def find_lead(file: Path) -> Path:
+    """The file whose run proves this one: the first `test_*.py` beside it, else itself."""
+    return min(file.parent.glob("test_*.py"), default=file)
+
+
+def list_files(snippet: Path) -> list[Path]:
+    """The files that a reader copies: a program, or all of a pytest project."""
+    if not is_project(snippet):
+        return [snippet]
+    return sorted(file for file in snippet.parent.iterdir() if file.is_file())
 
 
 def snippet_name(snippet: Path) -> str:
@@ -55,8 +81,8 @@ def suggest(name: str) -> str:
 
 
 def digest(snippet: Path) -> str:
-    """SHA-256 of a snippet's bytes, in hexadecimal."""
-    return hashlib.sha256(snippet.read_bytes()).hexdigest()
+    """SHA-256 of a snippet's bytes, those of all files of a project, in hexadecimal."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in list_files(snippet))).hexdigest()
 
 
 def expected_lines(snippet: Path, *, uvloop: bool = False) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.paths import PROGRAMS, SNIPPETS
 from tools.proof.record import Record
 from tools.proof.recording import find_recording, recording_name
-from tools.proof.snippets import OUTPUT, read_claims
+from tools.proof.snippets import OUTPUT, find_lead, is_project, list_files, read_claims
 from tools.site.folding import Fold, find_folds
 from tools.site.listing import render_code
 from tools.site.pages import INCLUDE
@@ -35,6 +35,8 @@ BEYOND_THE_TWO = {
     "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "psycopg": "psycopg[binary]",
+    "pytest": "pytest",
+    "pytest_asyncio": "pytest-asyncio",
     "uvicorn": "uvicorn",
 }
 """Modules that `sqlalchemy[asyncio]` and `asyncpg` do not bring, and the package of each."""
@@ -44,8 +46,11 @@ _IMPORTED = re.compile(r"^(?:from|import) (\w+)|postgresql\+(psycopg)\b", re.MUL
 
 def list_packages(snippet: Path) -> list[str]:
     """What a reader installs for a snippet beside `sqlalchemy[asyncio]` and `asyncpg`."""
-    text = snippet.read_text("utf-8")
+    files = list_files(find_lead(snippet))
+    text = "\n".join(file.read_text("utf-8") for file in files)
     modules = {found for pair in _IMPORTED.findall(text) for found in pair}
+    if len(files) > 1 or is_project(snippet):
+        modules |= {"pytest"} if "anyio_backend" in text else {"pytest", "pytest_asyncio"}
     return sorted(BEYOND_THE_TWO[module] for module in modules & BEYOND_THE_TWO.keys())
 
 
@@ -74,12 +79,10 @@ def find_proof(record: Record, snippet: Path) -> Proof:
         return Proof("unproved")
     if not entry.ok:
         return Proof("failed", entry.when, entry.problem)
-    uses_psycopg = b"psycopg" in snippet.read_bytes()
-    versions = [
-        f"{what} {version}"
-        for what, version in record.versions.items()
-        if what != "psycopg" or uses_psycopg
-    ]
+    used = {"SQLAlchemy", "asyncpg", "PostgreSQL", "Python", *list_packages(snippet)}
+    if b"psycopg" in snippet.read_bytes():
+        used.add("psycopg")
+    versions = [f"{what} {version}" for what, version in record.versions.items() if what in used]
     return Proof("proved", entry.when, versions=" · ".join(versions))
 
 

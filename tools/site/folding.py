@@ -108,11 +108,12 @@ class _Program:
 
     def hide_outside(self, shown: tuple[str, ...]) -> Iterator[Part]:
         """The parts that are not shown; of those that are, set-up and clean-up."""
-        chosen = self._named(shown) if shown else self._choose()
+        tests = self._choose_tests()
+        chosen = self._named(shown) if shown else tests or self._choose()
         for node in self.tree.body:
             if node not in chosen:
                 yield self._part(node, _describe(node))
-            elif isinstance(node, _FUNCTION):
+            elif isinstance(node, _FUNCTION) and not tests:
                 yield from self._hide_inside(node)
         yield from self._hide_printed()
 
@@ -122,6 +123,18 @@ class _Program:
             for node in self.tree.body
             if self._prints(node) or any(name in shown for name in _names(node))
         }
+
+    def _choose_tests(self) -> set[ast.stmt]:
+        """All but the imports of a file that pytest runs: readers copy it for its set-up."""
+        if not any(name.startswith("test_") for name in self._functions()) and not any(
+            "pytest" in ast.unparse(node) for node in self.tree.body if _describe(node) == "imports"
+        ):
+            return set()
+        aside = ("imports", "docstring")
+        return {node for node in self.tree.body if _describe(node) not in aside}
+
+    def _functions(self) -> Iterator[str]:
+        return (node.name for node in self.tree.body if isinstance(node, _FUNCTION))
 
     def _choose(self) -> set[ast.stmt]:
         """What prints and `main`; while there is room, what sets and uses the pool, the rest."""

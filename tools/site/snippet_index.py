@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.paths import SNIPPETS
-from tools.proof.snippets import find_encoding_fault, read_claims
+from tools.proof.snippets import find_encoding_fault, read_claims, snippet_name
 from tools.site.pages import INCLUDE, pages
 
 
@@ -20,7 +20,7 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
     shown = dict(_sections(language))
     titles = {name.removesuffix(".md"): title for title, name in _nav_pages(nav)}
     order = {name: place for place, name in enumerate(titles)}
-    folders = {path.parent.relative_to(SNIPPETS).as_posix() for path in SNIPPETS.rglob("*.py")}
+    folders = {"/".join(snippet_name(path).split("/")[:2]) for path in SNIPPETS.rglob("*.py")}
     return [
         {
             "id": folder.replace("/", "-"),
@@ -28,12 +28,12 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
             "href": _address(f"{folder}.md") if folder in titles else "",
             "snippets": [
                 {
-                    "module": ".".join([*folder.split("/"), path.stem]),
-                    "file": path.name,
-                    "href": shown.get(f"{folder}/{path.name}", ""),
+                    "module": snippet_name(path).removesuffix(".py").replace("/", "."),
+                    "file": path.relative_to(SNIPPETS / folder).as_posix(),
+                    "href": shown.get(snippet_name(path), ""),
                     "has_claim": any(read_claims(path) or ()),
                 }
-                for path in sorted((SNIPPETS / folder).glob("*.py"))
+                for path in sorted((SNIPPETS / folder).rglob("*.py"))
             ],
         }
         for folder in sorted(folders, key=lambda name: (order.get(name, len(order)), name))

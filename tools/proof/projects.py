@@ -1,0 +1,124 @@
+"""A snippet that is a small pytest project: `test_*.py`, what stands beside it, and its outcome.
+
+It runs as a reader runs it: `python -m pytest` in a folder with those files and no other, with the
+two plugins that a reader of the chapter has, and none that this repository brings besides.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.proof import rerun
+from tools.proof.compare import normalize_wording
+from tools.proof.snippets import OUTPUT, find_encoding_fault, list_files, location
+
+PLUGINS = {
+    "pytest_asyncio.plugin": "",
+    "anyio.pytest_plugin": "",
+    "xdist.plugin": "-n ",
+    "pytest_timeout": "timeout =",
+}
+"""What is loaded, and which words in a project's settings ask for it; empty: always."""
+
+_SUMMARY = re.compile(r"^(?:FAILED|ERROR|XFAIL|XPASS) .*")
+_END = re.compile(r"^=+ (.*\d (?:passed|failed|error|skipped|xfailed).*?) in [\d.]+s.*=+$")
+_STARTED = re.compile(r"^(\S+::\S+)", re.MULTILINE)
+_VARIES = (
+    (re.compile(r"0x[0-9a-f]{6,}"), "0x…"),
+    (re.compile(r"\bTask-\d+"), "Task-…"),
+    (re.compile(r"/\S*/reader-[^/\s]+/"), ""),
+    (re.compile(r"/\S+/(\w+\.py):\d+"), r"\1:…"),
+)
+"""What differs from run to run, or from machine to machine."""
+
+
+def copy_project(snippet: Path, folder: Path) -> None:
+    """Copy the files of a project, without what it printed."""
+    for file in list_files(snippet):
+        (folder / file.name).write_bytes(file.read_bytes())
+
+
+def read_outcome(stdout: str) -> list[str]:
+    """What pytest said of failed tests and of all, without what differs from run to run."""
+    found = []
+    for line in stdout.splitlines():
+        if end := _END.match(line):
+            found.append(end[1])
+        elif _SUMMARY.match(line):
+            found.append(line.rstrip())
+    for pattern, instead in _VARIES:
+        found = [pattern.sub(instead, line) for line in found]
+    return list(map(normalize_wording, found))
+
+
+@contextlib.contextmanager
+def rerun_project(snippet: Path, database_url: str) -> Iterator[rerun.Rerun]:
+    """Run a project and write its outcome at the end of its `test_*.py`.
+
+    Args:
+        snippet: The `test_*.py`.
+        database_url: What the tests find in `DATABASE_URL`.
+
+    Yields:
+        The file's text with the `#>` lines of this run; or the problem, one sentence.
+    """
+    for file in list_files(snippet):
+        if wrong := find_encoding_fault(file):
+            yield rerun.Rerun(problem=wrong)
+            return
+    with tempfile.TemporaryDirectory(prefix="reader-") as folder:
+        copy_project(snippet, Path(folder))
+        yield _judge(snippet, *_run(snippet, Path(folder), database_url))
+
+
+def _judge(snippet: Path, code: int | None, stdout: str, stderr: str) -> rerun.Rerun:
+    if code is None:
+        started = _STARTED.findall(stdout)
+        wait = f"in {started[-1]}" if started else "before its first test"
+        return rerun.Rerun(problem=rerun.describe_timeout(snippet, rerun.DEADLINE, [wait]))
+    if code not in (0, 1):  # 1: tests failed, which may be what it shows
+        errors = [line for line in (stdout + stderr).splitlines() if re.match("E  |ERROR", line)]
+        said = (errors or stderr.strip().splitlines()[-1:] or ["nothing"])[0]
+        return rerun.Rerun(
+            problem=f"{location(snippet)}: pytest ended with exit code {code}: {said}"
+        )
+    lines = [line for line in snippet.read_text("utf-8").splitlines() if not OUTPUT.match(line)]
+    outcome = "\n".join(f"#> {line}" for line in read_outcome(stdout))
+    return rerun.Rerun(text="\n".join(lines).rstrip() + f"\n\n\n{outcome}\n")
+
+
+def make_environment(snippet: Path, database_url: str) -> dict[str, str]:
+    """The environment in which pytest loads no plugin but a reader's."""
+    settings = [file.read_text("utf-8") for file in list_files(snippet) if file.suffix != ".py"]
+    plugins = [name for name, asks in PLUGINS.items() if asks in "\n".join(["", *settings])]
+    return {
+        "DATABASE_URL": database_url,
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_PLUGINS": ",".join(plugins),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _run(snippet: Path, folder: Path, database_url: str) -> tuple[int | None, str, str]:
+    """Exit code, none if it was stopped, and what pytest said."""
+    environment = make_environment(snippet, database_url)
+    environment["COLUMNS"] = "2000"  # a line of the summary is cut to the width of the terminal
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no"],
+        cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, encoding="utf-8", process_group=0,
+    ) as program, rerun.stoppable(program.pid):  # fmt: skip
+        try:
+            stdout, stderr = program.communicate(timeout=rerun.DEADLINE)
+        except subprocess.TimeoutExpired:
+            os.killpg(program.pid, signal.SIGKILL)
+            return None, *program.communicate()
+    return program.returncode, stdout, stderr
