@@ -10,7 +10,14 @@ import pytest
 from tests.programs import parse, read
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
-from tools.proof.snippets import OUTPUT, list_parts, list_snippets, location, snippet_name
+from tools.proof.snippets import (
+    OUTPUT,
+    find_home,
+    list_parts,
+    list_snippets,
+    location,
+    snippet_name,
+)
 from tools.site.faults import find_long_snippet
 from tools.site.pages import INCLUDE, Page, pages
 from tools.site.shown import find_shown_faults
@@ -23,11 +30,6 @@ PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
 
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=snippet_name)
-
-
-def home_of(snippet: Path) -> str:
-    """Chapter and page; the files of a pytest project have a folder of their own below it."""
-    return "/".join(snippet_name(snippet).split("/")[:2])
 
 
 def includes(page: Page) -> Iterator[tuple[int, str]]:
@@ -101,7 +103,7 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
         f"{location(snippet)}: docs/{language}/{home} does not show it; "
         f'include it there, `--8<-- "{snippet_name(snippet)}"`, or delete it'
         for snippet in PUBLISHED
-        if snippet_name(snippet) not in shown.get(home := f"{home_of(snippet)}.md", ())
+        if snippet_name(snippet) not in shown.get(home := f"{find_home(snippet)}.md", ())
     )
 
 

@@ -4,14 +4,12 @@ It runs as a reader runs it: `python -m pytest` in a folder with those files and
 two plugins that a reader of the chapter has, and none that this repository brings besides.
 """
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from tools.proof import rerun
@@ -57,24 +55,22 @@ def read_outcome(stdout: str) -> list[str]:
     return list(map(normalize_wording, found))
 
 
-@contextlib.contextmanager
-def rerun_project(snippet: Path, database_url: str) -> Iterator[rerun.Rerun]:
+def rerun_project(snippet: Path, database_url: str) -> rerun.Rerun:
     """Run a project and write its outcome at the end of its `test_*.py`.
 
     Args:
         snippet: The `test_*.py`.
         database_url: What the tests find in `DATABASE_URL`.
 
-    Yields:
+    Returns:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
     for file in list_files(snippet):
         if wrong := find_encoding_fault(file):
-            yield rerun.Rerun(problem=wrong)
-            return
+            return rerun.Rerun(problem=wrong)
     with tempfile.TemporaryDirectory(prefix="reader-") as folder:
         copy_project(snippet, Path(folder))
-        yield _judge(snippet, *_run(snippet, Path(folder), database_url))
+        return _judge(snippet, *_run(snippet, Path(folder), database_url))
 
 
 def _judge(snippet: Path, code: int | None, stdout: str, stderr: str) -> rerun.Rerun:

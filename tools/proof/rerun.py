@@ -52,7 +52,7 @@ def rerun(
     recorded_from: str = "",
     change: Callable[[], None] | None = None,
 ) -> Iterator[Rerun]:
-    """Run a snippet in a new process and write its printed lines under its print() calls.
+    """Run a snippet in a new process and write what it prints under its print() calls.
 
     The process stays until the block ends: what the snippet did not close is open meanwhile.
 
@@ -66,14 +66,13 @@ def rerun(
     Yields:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
+    if wrong := find_encoding_fault(snippet):
+        yield Rerun(problem=wrong)
+        return
     if is_project(snippet):
         from tools.proof.projects import rerun_project
 
-        with rerun_project(snippet, database_url) as result:
-            yield result
-        return
-    if wrong := find_encoding_fault(snippet):
-        yield Rerun(problem=wrong)
+        yield rerun_project(snippet, database_url)
         return
     ours, theirs = _process.Pipe()
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:

@@ -48,6 +48,12 @@ def snippet_name(snippet: Path) -> str:
     return snippet.relative_to(SNIPPETS).as_posix()
 
 
+def find_home(snippet: Path) -> str:
+    """`pool/size`: the page of a snippet; a pytest project has a folder of its own below it."""
+    folder = snippet.parent.parent if is_project(find_lead(snippet)) else snippet.parent
+    return folder.relative_to(SNIPPETS).as_posix()
+
+
 def location(snippet: Path, line: int = 0) -> str:
     """Where a reader of an error looks, `snippets/pool/size/default.py:14`."""
     path = snippet.relative_to(ROOT) if snippet.is_relative_to(ROOT) else snippet

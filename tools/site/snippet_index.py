@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.paths import SNIPPETS
-from tools.proof.snippets import find_encoding_fault, read_claims, snippet_name
+from tools.proof.snippets import find_encoding_fault, find_home, read_claims, snippet_name
 from tools.site.pages import INCLUDE, pages
 
 
@@ -20,7 +20,7 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
     shown = dict(_sections(language))
     titles = {name.removesuffix(".md"): title for title, name in _nav_pages(nav)}
     order = {name: place for place, name in enumerate(titles)}
-    folders = {"/".join(snippet_name(path).split("/")[:2]) for path in SNIPPETS.rglob("*.py")}
+    folders = {find_home(path) for path in SNIPPETS.rglob("*.py")}
     return [
         {
             "id": folder.replace("/", "-"),
@@ -34,6 +34,7 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
                     "has_claim": any(read_claims(path) or ()),
                 }
                 for path in sorted((SNIPPETS / folder).rglob("*.py"))
+                if find_home(path) == folder
             ],
         }
         for folder in sorted(folders, key=lambda name: (order.get(name, len(order)), name))

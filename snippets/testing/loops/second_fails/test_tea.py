@@ -1,4 +1,4 @@
-"""The first async test passes, the second gets a connection of a loop that is closed.
+"""The first async test passes; the second meets a connection of a closed loop.
 
 第一个异步测试通过，第二个拿到的连接属于一个已经关闭的事件循环。
 """
