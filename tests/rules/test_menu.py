@@ -20,6 +20,7 @@ CHAPTERS = {
     "sessions": ("会话", "Sessions"),
     "pool": ("连接池", "Pool"),
     "sizing": ("连接池容量规划", "Pool sizing"),
+    "testing": ("测试", "Testing"),
     "troubleshooting": ("故障排查", "Troubleshooting"),
     "reference": ("参考", "Reference"),
 }

@@ -41,6 +41,7 @@ UNFOLLOWED = {
     "start/quickstart/mend_url.py": _NO_CONNECTION,
     "start/quickstart/parts.py": _NO_CONNECTION,
     "start/quickstart/wrong_scheme.py": _NO_CONNECTION,
+    "testing/loops/combinations.py": _ELSEWHERE,
 }
 """Snippets whose runs nobody can watch, and why."""
 ENDS_LENT = frozenset({"sessions/tasks/drained.py"})
