@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.programs import calls, list_programs, prints
+from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
-from tools.proof.snippets import location, snippet_name
+from tools.proof.snippets import find_lead, list_files, location, snippet_name
 
 NO_DATABASE = {
     "pool/classes/refused.py": "fails while the engine is made",
@@ -16,6 +16,7 @@ NO_DATABASE = {
     "start/quickstart/mend_url.py": "turns URLs into URLs",
     "start/quickstart/parts.py": "makes a URL of parts",
     "start/quickstart/wrong_scheme.py": "fails before there is an engine",
+    "testing/loops/combinations.py": "writes test files, whose runs ask",
 }
 """Snippets whose subject is no run of a pool."""
 MAKES = {"create_async_engine", "create_engine", "async_engine_from_config", "app"}
@@ -30,7 +31,10 @@ def test_a_snippet_asks_a_pool() -> None:
         for snippet, tree in list_programs():
             if snippet_name(snippet) in NO_DATABASE:
                 continue
-            called = {name.split(".")[-1] for name, _ in calls(tree)}
+            if find_lead(snippet) != snippet:
+                continue  # its project asks
+            trees = [parse(file) or tree for file in list_files(snippet) if file.suffix == ".py"]
+            called = {name.split(".")[-1] for each in trees for name, _ in calls(each)}
             if not called & MAKES:
                 yield f"{location(snippet)}: makes no engine, so it proves nothing; ask a pool"
             elif not called & ASKS:

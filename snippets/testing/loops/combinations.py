@@ -51,21 +51,20 @@ with tempfile.TemporaryDirectory() as folder:
     argv = [sys.executable, *PYTEST.split(), "--tb=no", "-o", SCOPE]
     ran = subprocess.run(argv, cwd=folder, env=os.environ | ALONE, stdout=-1)
 said = re.sub("Task <.*> ", "… ", ran.stdout.decode())
-print("tests    engine    pool NullPool  psycopg")
-#> tests    engine    pool NullPool  psycopg
 for row in ROWS:
     name = rf"^test_{row.replace(' ', '_')}_\d\S+ (\w)"
     each = "".join(re.findall(name, said, re.MULTILINE))
-    print(f"{row:18} {each[:3]}  {each[3:6]}       {each[6:]}")
-    #> function module    PFF  PPP       PPP
-    #> function test      PPP  PPP       PPP
-    #> function session   PFF  PPP       PPP
-    #> session module     PPP  PPP       PPP
-    #> session test       PPP  PPP       PPP
-    #> session session    PPP  PPP       PPP
-    #> anyio module       PFF  PPP       PPP
-    #> anyio test         PPP  PPP       PPP
-    #> anyio session      PPP  PPP       PPP
+    pool, null, psycopg = each[:3], each[3:6], each[6:]
+    print(f"{row:17} pool {pool}, NullPool {null}, psycopg {psycopg}")
+    #> function module   pool PFF, NullPool PPP, psycopg PPP
+    #> function test     pool PPP, NullPool PPP, psycopg PPP
+    #> function session  pool PFF, NullPool PPP, psycopg PPP
+    #> session module    pool PPP, NullPool PPP, psycopg PPP
+    #> session test      pool PPP, NullPool PPP, psycopg PPP
+    #> session session   pool PPP, NullPool PPP, psycopg PPP
+    #> anyio module      pool PFF, NullPool PPP, psycopg PPP
+    #> anyio test        pool PPP, NullPool PPP, psycopg PPP
+    #> anyio session     pool PPP, NullPool PPP, psycopg PPP
 for error in sorted(set(re.findall(r"\[.\] - (.*)", said))):
     print(error)
     #> RuntimeError: … attached to a different loop

@@ -1,4 +1,4 @@
-"""In the default mode a rollback of the endpoint ends the transaction of the test.
+"""In the default mode a rollback of the endpoint ends the test's transaction.
 
 默认模式下，接口一回滚，测试的外层事务也就结束了。
 """

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import warnings
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
@@ -34,11 +35,14 @@ async def main() -> None:
         #> one after the other: longjing oolong
     async with engine.connect() as connection:
         await connection.begin()
-        results = await asyncio.gather(
-            guest(connection, "longjing"),
-            guest(connection, "oolong"),
-            return_exceptions=True,
-        )
+        with warnings.catch_warnings(record=True, action="always") as said:
+            results = await asyncio.gather(
+                guest(connection, "longjing"),
+                guest(connection, "oolong"),
+                return_exceptions=True,
+            )
+        print(*[f"{each.category.__name__} {each.message}" for each in said])
+        #> SAWarning nested transaction already deassociated from connection
         for result in results:
             print(type(result).__name__, str(result).splitlines()[0])
             #> str longjing

@@ -1,6 +1,6 @@
 """One loop for all tests: the application's engine is disposed in it at the end.
 
-所有测试共用一个事件循环，应用的引擎最后也在这个循环里释放。
+所有测试共用一个事件循环，最后在这个循环里释放引擎。
 """
 
 from collections.abc import AsyncIterator

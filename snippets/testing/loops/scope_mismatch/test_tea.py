@@ -1,4 +1,4 @@
-"""A session fixture on a loop that each test has anew is refused: ScopeMismatch.
+"""A session fixture on a loop that each test has anew is a ScopeMismatch.
 
 会话级夹具要用每个测试才新建的循环，pytest 拒绝：ScopeMismatch。
 """

@@ -1,0 +1,108 @@
+"""What the page on loops in pytest says beyond the outcomes of its projects."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from tests.pools import MakeEngine, pool_of
+from tests.waiting import eventually
+from tools.proof.projects import make_environment
+
+SETTINGS = '[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = "function"\n'
+ANYIO = """
+import os, pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+pytestmark = pytest.mark.anyio
+ENGINE = create_async_engine(os.environ["DATABASE_URL"])
+
+@pytest.fixture(scope="session")
+def anyio_backend(): return "asyncio"
+
+@pytest.fixture(scope="session")
+async def wide(): yield
+
+async def ask():
+    async with ENGINE.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+"""
+ALONE = "\nasync def test_a(): await ask()\n\nasync def test_b(): await ask()\n"
+AFTER = "\nasync def test_before(wide): pass\n"
+
+
+def run(folder: Path, url: str, source: str, settings: str = SETTINGS) -> tuple[str, str]:
+    """Run one test file as a reader does; what pytest said."""
+    test = folder / "test_it.py"
+    test.write_text(source, "utf-8")
+    (folder / "pyproject.toml").write_text(settings, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=no"],
+        cwd=folder, env=make_environment(test, url), capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    return ran.stdout, ran.stderr
+
+
+def test_with_anyio_a_test_passes_because_another_asked_for_a_wider_fixture(
+    tmp_path: Path, database_url: str
+) -> None:
+    alone, _ = run(tmp_path, database_url, ANYIO + ALONE)
+    after, _ = run(tmp_path, database_url, ANYIO + AFTER + ALONE)
+    assert "1 failed, 1 passed" in alone
+    assert "3 passed" in after
+
+
+def test_without_a_loop_scope_for_fixtures_pytest_asyncio_warns(
+    tmp_path: Path, database_url: str
+) -> None:
+    said, quiet = "def test_it(): pass\n", 'asyncio_default_fixture_loop_scope" is unset'
+    assert quiet in run(tmp_path, database_url, said, "[tool.pytest.ini_options]\n")[1]
+    assert quiet not in run(tmp_path, database_url, said)[1]
+
+
+def test_an_engine_is_made_without_a_loop_and_opens_nothing(database_url: str) -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
+    engine = create_async_engine(database_url)
+    try:
+        assert pool_of(engine).checkedin() == 0
+    finally:
+        asyncio.run(engine.dispose())
+
+
+async def test_an_engine_that_is_only_forgotten_leaves_its_connection_open(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    kept = make_engine()  # as `cache_clear()` leaves it until the garbage collector comes
+    async with kept.connect() as connection:
+        backend = await connection.scalar(text("SELECT pg_backend_pid()"))
+    other = make_engine()
+    async with other.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :backend")
+    assert await watcher.scalar(alive, {"backend": backend}) == 1
+    await kept.dispose()
+
+    async def closed() -> bool:
+        return not await watcher.scalar(alive, {"backend": backend})
+
+    await eventually("the backend has ended", closed)
+
+
+@pytest.mark.parametrize("scope", ["function", "session"])
+async def test_the_ping_fails_in_the_wrong_loop_as_well(
+    scope: str, tmp_path: Path, database_url: str
+) -> None:
+    source = (
+        ANYIO.replace('"])', '"], pool_pre_ping=True)', 1).replace(
+            "mark.anyio", f'mark.asyncio(loop_scope="{scope}")'
+        )
+        + ALONE
+    )
+    said, _ = await asyncio.to_thread(run, tmp_path, database_url, source)
+    assert ("1 failed, 1 passed" if scope == "function" else "2 passed") in said

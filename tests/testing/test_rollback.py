@@ -1,0 +1,135 @@
+"""What the page on rolled-back tests says beyond what its listings show."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError, SAWarning
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from tests.pools import MakeEngine, with_psycopg
+
+INSERT = text("INSERT INTO orders VALUES ('longjing')")
+COUNT = text("SELECT count(*) FROM orders")
+
+
+@pytest.fixture
+async def engine(make_engine: MakeEngine) -> AsyncEngine:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (tea text)"))
+    return engine
+
+
+@pytest.fixture
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection in the outer transaction of a test."""
+    async with engine.connect() as connection:
+        await connection.begin()
+        yield connection
+
+
+def joined(connection: AsyncConnection) -> AsyncSession:
+    """A session as the page has it."""
+    return AsyncSession(connection, join_transaction_mode="create_savepoint")
+
+
+async def left(engine: AsyncEngine) -> int:
+    """The rows that another connection sees."""
+    async with engine.connect() as other:
+        return int(await other.scalar(COUNT) or 0)
+
+
+async def test_in_the_default_mode_a_commit_after_a_rollback_is_real(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        await connection.begin()
+        async with AsyncSession(connection) as session:
+            await session.execute(INSERT)
+            await session.rollback()
+            await session.execute(INSERT)
+            await session.commit()
+    assert await left(engine) == 1
+
+
+async def test_sessions_one_after_the_other_see_what_was_committed(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    async with joined(connection) as first:
+        await first.execute(INSERT)
+        await first.commit()
+    async with joined(connection) as second:
+        assert await second.scalar(COUNT) == 1
+    await connection.rollback()
+    assert await left(engine) == 0
+
+
+async def test_a_table_made_in_a_test_is_rolled_back(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    async with joined(connection) as session:
+        await session.execute(text("CREATE TABLE cups (size int)"))
+        await session.commit()
+    await connection.rollback()
+    assert await connection.scalar(text("SELECT to_regclass('cups')")) is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE DATABASE cups", "VACUUM", "CREATE INDEX CONCURRENTLY cup ON orders (tea)"],
+)
+async def test_some_statements_refuse_a_transaction(
+    connection: AsyncConnection, statement: str
+) -> None:
+    with pytest.raises(DBAPIError, match="cannot run inside a transaction block"):
+        await connection.execute(text(statement))
+
+
+async def test_a_notification_is_sent_at_a_real_commit(
+    connection: AsyncConnection, database_url: str
+) -> None:
+    heard: list[object] = []
+    listener = await asyncpg.connect(
+        make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    )
+    try:
+        await listener.add_listener("orders", lambda *said: heard.append(said[-1]))
+        async with joined(connection) as session:
+            await session.execute(text("NOTIFY orders, 'in a savepoint'"))
+            await session.commit()
+        await listener.execute("SELECT 1")
+        assert heard == []
+        await connection.commit()
+        await listener.execute("SELECT 1")
+        assert heard == ["in a savepoint"]
+    finally:
+        await listener.close()
+
+
+async def test_truncate_waits_for_a_connection_left_in_a_transaction(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    await connection.execute(COUNT)
+    async with engine.connect() as other:
+        await other.execute(text("SET lock_timeout = '200ms'"))
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await other.execute(text("TRUNCATE orders"))
+    await connection.rollback()
+    async with engine.begin() as other:
+        await other.execute(text("TRUNCATE orders"))
+
+
+async def test_with_psycopg_savepoints_of_two_sessions_are_one_stack_too(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    async with make_engine(with_psycopg(database_url)).connect() as connection:
+        await connection.begin()
+        first, second = joined(connection), joined(connection)
+        await first.execute(text("SELECT 1"))
+        await second.execute(text("SELECT 1"))
+        with pytest.warns(SAWarning, match="nested transaction already deassociated"):
+            await first.commit()
+        with pytest.raises(DBAPIError, match="does not exist"):
+            await second.commit()
