@@ -146,6 +146,14 @@ def examine() -> None:
 
 
 @main.command()
+def emptying() -> None:
+    """Measure what it costs to empty tables between tests; wants a quiet machine."""
+    from tools.measure.emptying import measure_emptying
+
+    measure_emptying()
+
+
+@main.command()
 def bench() -> None:
     """Measure what the pages on sizing show; takes four minutes on a quiet machine."""
     from tools.measure.bench import bench

@@ -9,6 +9,7 @@ THEME = ROOT / "theme"
 CACHE = ROOT / ".cache"
 PROGRAMS = (
     SNIPPETS / "sizing/measure/sweep.py",
+    SNIPPETS / "testing/rollback/costs.py",
     SNIPPETS / "troubleshooting/doctor/doctor.py",
 )
 """What readers run on their own database: tested, but longer than a snippet, and what it prints

@@ -12,7 +12,8 @@ from tools.proof.snippets import digest, location
 def test_a_record_is_of_the_snippet_as_it_stands() -> None:
     report(
         f"{location(record, 1)}: is of another text of {snippet.name}; `make older` or "
-        "`make bench` runs that again, or `python -m tools examine` for the doctor"
+        "`make bench` runs that again; `python -m tools examine` for the doctor, `emptying` for "
+        "costs.py"
         for record in sorted(SNIPPETS.rglob("*.txt"))
         if ".uvloop" not in record.suffixes  # each run checks those
         and (snippet := record.with_suffix(".py"))

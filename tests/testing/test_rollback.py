@@ -1,6 +1,7 @@
 """What the page on rolled-back tests says beyond what its listings show."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -8,7 +9,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+import snippets.testing.rollback.costs as costs
 from tests.pools import MakeEngine, with_psycopg
+from tools.postgres import leftovers
 
 INSERT = text("INSERT INTO orders VALUES ('longjing')")
 COUNT = text("SELECT count(*) FROM orders")
@@ -133,3 +136,32 @@ async def test_with_psycopg_savepoints_of_two_sessions_are_one_stack_too(
             await first.commit()
         with pytest.raises(DBAPIError, match="does not exist"):
             await second.commit()
+
+
+async def test_the_script_measures_each_way_and_leaves_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(costs, "URL", database_url)
+    await costs.main(times=2)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said[1:]] == ["roll_back", "delete", "truncate", "new"]
+    assert all(float(line.split()[-1]) > 0 for line in said[1:])
+    assert list(await asyncio.to_thread(leftovers, database_url)) == []
+
+
+@pytest.mark.parametrize("empty", [costs.delete, costs.truncate])
+async def test_each_way_of_the_script_empties_all_tables(
+    empty: Callable[[AsyncConnection], Awaitable[None]],
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = ["orders_a", "orders_b", "orders_c"]
+    monkeypatch.setattr(costs, "TABLES", tables)
+    async with make_engine().connect() as connection:
+        for table in tables:
+            columns = "id int GENERATED ALWAYS AS IDENTITY, tea text"
+            await connection.execute(text(f"CREATE TABLE {table} ({columns})"))
+        await costs.fill(connection)
+        await empty(connection)
+        for table in tables:
+            assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0
