@@ -675,13 +675,14 @@ async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead
         engine = make_engine(through, connect_args=limits)
 
         async def work() -> None:
-            async with asyncio.timeout(0.1), AsyncSession(engine) as session:
+            async with asyncio.timeout(None) as limit, AsyncSession(engine) as session:
                 await session.execute(SELECT)
                 dead.set()
+                limit.reschedule(asyncio.get_running_loop().time() + 0.1)
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())
-        _, running = await asyncio.wait({task}, timeout=2)
+        _, running = await asyncio.wait({task}, timeout=2 if held else DEADLINE)
         assert (len(running), checked_out(engine)) == (held, held)
         for end in ends:
             end.transport.abort()
