@@ -8,8 +8,7 @@ import os
 import re
 from secrets import token_hex
 
-from sqlalchemy import ForeignKey
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ForeignKey, exc
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -42,12 +41,12 @@ async def main() -> None:
         order = await session.get_one(Order, 1)
     try:
         print(order.refills)
-    except SQLAlchemyError as error:
+    except exc.SQLAlchemyError as error:
         show(error)
     async with AsyncSession(engine) as session:
         try:
             await session.refresh(order)
-        except SQLAlchemyError as error:
+        except exc.SQLAlchemyError as error:
             show(error)
         order = await session.get_one(Order, order.id)
         await session.refresh(order, ["refills"])

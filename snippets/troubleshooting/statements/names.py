@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = os.environ["DATABASE_URL"]
 OOLONG = text("SELECT 'oolong'")
+NO_CACHE = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 TAKEN = "DEALLOCATE ALL;" + ";".join(
     f"PREPARE __asyncpg_stmt_{number:x}__ AS SELECT {number}"
     for number in range(1, 100)
@@ -25,7 +26,7 @@ def unique() -> str:
     return f"__asyncpg_{uuid4()}__"
 
 
-async def brew(**connect_args: object) -> str:
+async def brew(**connect_args: Any) -> str:
     engine = create_async_engine(URL, connect_args=connect_args)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -44,9 +45,9 @@ async def brew(**connect_args: object) -> str:
 async def main() -> None:
     print(await brew())
     #> prepared statement "__asyncpg_..." already exists
-    print(await brew(prepared_statement_name_func=unique))
+    print(await brew(prepared_statement_name_func=unique, **NO_CACHE))
     #> oolong
-    print(await brew(statement_cache_size=0, prepared_statement_cache_size=0))
+    print(await brew(**NO_CACHE))
     #> oolong
 
 

@@ -1,0 +1,290 @@
+"""What the page on errors of statements says beyond what its snippets print."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, make_url, text
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine
+
+DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+SHELF = "CREATE TABLE shelf AS VALUES ('longjing', 5), ('oolong', 5)"
+TAKE = text("UPDATE shelf SET column2 = column2 - 1 WHERE column1 = :tea")
+OOLONG = text("SELECT 'oolong'")
+PID = text("SELECT pg_backend_pid()")
+LONGJING_FIRST = ({"tea": "longjing"}, {"tea": "oolong"})
+OOLONG_FIRST = LONGJING_FIRST[::-1]
+
+
+def with_driver(database_url: str, driver: str, make: MakeEngine, **options: object) -> AsyncEngine:
+    """The test's database by this driver."""
+    return make(make_url(database_url).set(drivername=f"postgresql+{driver}"), **options)
+
+
+async def run(engine: AsyncEngine, *statements: str) -> None:
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def take(session: AsyncSession, meet: asyncio.Barrier, *teas: dict[str, str]) -> None:
+    await session.execute(TAKE, teas[0])
+    await meet.wait()
+    await session.execute(TAKE, teas[1])
+
+
+async def the_loser(engine: AsyncEngine, *sessions: AsyncSession) -> tuple[AsyncSession, DBAPIError]:
+    """Bring two sessions to a deadlock: the one that PostgreSQL cancels, and its error."""
+    meet = asyncio.Barrier(2)
+
+    async def one(session: AsyncSession, *teas: dict[str, str]) -> DBAPIError | None:
+        try:
+            await take(session, meet, *teas)
+            await session.commit()
+        except DBAPIError as error:
+            return error
+        return None
+
+    first, second = sessions
+    errors = await asyncio.gather(one(first, *LONGJING_FIRST), one(second, *OOLONG_FIRST))
+    for session, error in zip(sessions, errors, strict=True):
+        if error:
+            return session, error
+    raise AssertionError("no deadlock")
+
+
+@DRIVERS
+async def test_the_loser_keeps_its_connection_and_must_begin_anew(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = with_driver(database_url, driver, make_engine)
+    await run(engine, SHELF)
+    async with AsyncSession(engine) as one, AsyncSession(engine) as other:
+        pids = {session: await session.scalar(PID) for session in (one, other)}
+        loser, error = await the_loser(engine, one, other)
+        assert "deadlock detected" in str(error.orig)
+        cause = getattr(error.orig, "__cause__", None) or error.orig
+        assert f"Process {pids[loser]} waits" in str(cause)
+        assert not error.connection_invalidated
+        assert getattr(error.orig, "sqlstate", None) == "40P01"
+        assert isinstance(error, OperationalError) == (driver == "psycopg")
+        with pytest.raises(DBAPIError, match="current transaction is aborted"):
+            await loser.execute(TAKE, LONGJING_FIRST[0])
+        await loser.rollback()
+        assert await loser.scalar(PID) in pids.values()
+
+
+async def test_rows_locked_in_one_order_end_in_no_deadlock(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=10)
+    await run(engine, SHELF)
+
+    async def order() -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            for tea in sorted(["oolong", "longjing"]):
+                await session.execute(TAKE, {"tea": tea})
+
+    await asyncio.gather(*(order() for _ in range(10)))
+    async with engine.connect() as connection:
+        left = await connection.scalars(text("SELECT column2 FROM shelf"))
+        assert list(left) == [-5, -5]
+
+
+@DRIVERS
+async def test_a_conflict_is_an_operational_error_of_psycopg_alone(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = with_driver(database_url, driver, make_engine)
+    for sqlstate in "40001", "57014", "55P03":
+        with pytest.raises(DBAPIError) as caught:
+            await run(engine, f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+        assert isinstance(caught.value, OperationalError) == (driver == "psycopg")
+
+
+async def test_nowait_has_a_text_of_its_own_and_the_same_sqlstate(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await run(engine, SHELF)
+    async with engine.begin() as holder, engine.connect() as connection:
+        await holder.execute(TAKE, {"tea": "oolong"})
+        with pytest.raises(DBAPIError, match="could not obtain lock on row in relation") as caught:
+            await connection.execute(text("SELECT FROM shelf FOR UPDATE NOWAIT"))
+    assert getattr(caught.value.orig, "sqlstate", None) == "55P03"
+
+
+@DRIVERS
+async def test_commit_after_a_swallowed_error_saves_nothing_and_raises_nothing(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = with_driver(database_url, driver, make_engine)
+    await run(engine, SHELF)
+    async with AsyncSession(engine) as session:
+        await session.execute(TAKE, {"tea": "oolong"})
+        with pytest.raises(ProgrammingError):
+            await session.execute(text("SELECT mistyped"))
+        await session.commit()
+        assert await session.scalar(text("SELECT sum(column2) FROM shelf")) == 10
+
+
+@pytest.mark.parametrize("dropping", ["DISCARD ALL", "DEALLOCATE ALL"])
+async def test_dropped_statements_fail_until_the_connection_is_renewed(
+    make_engine: MakeEngine, dropping: str
+) -> None:
+    engine = make_engine(pool_pre_ping=True)
+    async with engine.connect() as connection:
+        await connection.execute(OOLONG)
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        await connection.rollback()
+        await raw.driver_connection.execute(dropping)
+    for _ in range(2):
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError, match=r'"__asyncpg_stmt_\w+" does not exist') as caught:
+                await connection.execute(OOLONG)
+            assert "pgbouncer" in str(getattr(caught.value.orig, "__cause__", None))
+    await engine.dispose()
+    async with engine.connect() as connection:
+        assert await connection.scalar(OOLONG) == "oolong"
+
+
+async def test_psycopg_notices_discard_all(make_engine: MakeEngine, database_url: str) -> None:
+    engine = with_driver(database_url, "psycopg", make_engine)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        for _ in range(6):
+            await connection.execute(OOLONG)
+        prepared = text("SELECT count(*) FROM pg_prepared_statements")
+        assert await connection.scalar(prepared)
+        await connection.execute(text("DISCARD ALL"))
+        for _ in range(6):
+            assert await connection.scalar(OOLONG) == "oolong"
+
+
+CHANGES = {
+    "new column": ("SELECT * FROM menu", "ALTER TABLE menu ADD COLUMN price int", True),
+    "new column, names": ("SELECT drink FROM menu", "ALTER TABLE menu ADD COLUMN price int", False),
+    "new type": ("SELECT tins FROM menu", "ALTER TABLE menu ALTER tins TYPE bigint", True),
+}
+KEPT = {"asyncpg": {}, "psycopg": {"prepare_threshold": 0}}
+NOT_KEPT = {
+    "asyncpg": {"prepared_statement_cache_size": 0},
+    "psycopg": {"prepare_threshold": None},
+}
+
+
+@DRIVERS
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_a_plan_is_invalid_when_the_result_changes_and_the_statement_was_kept(
+    make_engine: MakeEngine, database_url: str, driver: str, change: str, prepared: bool
+) -> None:
+    options = (KEPT if prepared else NOT_KEPT)[driver]
+    engine = with_driver(database_url, driver, make_engine, connect_args=options)
+    migrating = make_engine()
+    await run(migrating, "CREATE TABLE menu AS SELECT 'oolong' AS drink, 5 AS tins")
+    query, migration, changes = CHANGES[change]
+    for _ in range(2):
+        await run(engine, query)
+    await run(migrating, migration)
+    if changes and prepared:
+        text_of_driver = {"asyncpg": "cached statement plan is invalid", "psycopg": "cached plan"}
+        with pytest.raises(DBAPIError, match=text_of_driver[driver]):
+            await run(engine, query)
+    await run(engine, query)
+
+
+async def test_the_loser_of_create_all_may_not_go_on_but_start_again(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    metadata = MetaData()
+    Table("menu", metadata, Column("id", Integer))
+    async with engine.begin() as first:
+        await first.run_sync(metadata.create_all)
+        async with engine.connect() as second:
+            creating = asyncio.create_task(second.run_sync(metadata.create_all))
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            async with asyncio.timeout(30):
+                while not await first.scalar(waits):
+                    continue
+            await first.commit()
+            with pytest.raises(DBAPIError, match="pg_type_typname_nsp_index"):
+                await creating
+            with pytest.raises(DBAPIError, match="current transaction is aborted"):
+                await second.execute(OOLONG)
+            await second.rollback()
+            await second.run_sync(metadata.create_all)
+
+
+async def test_the_cache_size_does_not_let_two_statements_pass(make_engine: MakeEngine) -> None:
+    sizes = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    engine = make_engine(connect_args=sizes)
+    with pytest.raises(ProgrammingError, match="cannot insert multiple commands"):
+        await run(engine, "SELECT 1; SELECT 2")
+
+
+async def test_a_script_by_the_driver_is_part_of_a_transaction_that_has_begun(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with engine.connect() as connection:
+        await connection.execute(OOLONG)
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        await raw.driver_connection.execute("CREATE TABLE menu (); CREATE TABLE tables ()")
+        await connection.rollback()
+        assert await connection.scalar(text("SELECT to_regclass('menu')")) is None
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback", "close"])
+@pytest.mark.parametrize("beginning", ["begin", "begin_nested"])
+async def test_a_transaction_is_closed_by_its_session(
+    make_engine: MakeEngine, beginning: str, ending: str
+) -> None:
+    async with AsyncSession(make_engine()) as session:
+        transaction = await getattr(session, beginning)()
+        await session.execute(OOLONG)
+        await getattr(session, ending)()
+        with pytest.raises(InvalidRequestError, match="This transaction is closed"):
+            await transaction.commit()
+
+
+async def test_a_connection_says_it_in_other_words(make_engine: MakeEngine) -> None:
+    async with make_engine().connect() as connection:
+        transaction = await connection.begin()
+        with pytest.raises(InvalidRequestError, match="has already initialized a SQLAlchemy"):
+            await connection.begin()
+        await connection.commit()
+        with pytest.raises(InvalidRequestError, match="This transaction is inactive"):
+            await transaction.commit()
+
+
+async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await run(engine, SHELF)
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+        async with session.begin_nested():
+            await session.execute(TAKE, {"tea": "oolong"})
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT sum(column2) FROM shelf")) == 10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"poolclass": NullPool}, {"connect_args": {"prepared_statement_cache_size": 0}}],
+    ids=["NullPool", "prepared_statement_cache_size"],
+)
+async def test_half_a_cure_leaves_taken_names(
+    make_engine: MakeEngine, settings: dict[str, object]
+) -> None:
+    engine = make_engine(**settings)
+    taken = (f"PREPARE __asyncpg_stmt_{n:x}__ AS SELECT {n}" for n in range(1, 4000))
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        await raw.driver_connection.execute("DEALLOCATE ALL;" + ";".join(taken))
+        with pytest.raises(ProgrammingError, match="already exists") as caught:
+            await connection.execute(OOLONG)
+    assert "pgbouncer" in str(getattr(caught.value.orig, "__cause__", None))
