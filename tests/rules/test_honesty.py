@@ -24,6 +24,8 @@ WORK = {
     "sizing/measure/one_run.py": "a query that waits is measured",
     "sizing/rules/cores.py": "a query that waits is the subject",
     "sizing/rules/one_row.py": "a transaction of a known length",
+    "troubleshooting/statements/canceled.py": "a query longer than its limit",
+    "troubleshooting/statements/repeated.py": "a pause between two attempts",
 }
 """Snippets that sleep for what they show, not to win a race."""
 EXAMPLE_URLS = {

@@ -36,7 +36,9 @@ async def take(session: AsyncSession, meet: asyncio.Barrier, *teas: dict[str, st
     await session.execute(TAKE, teas[1])
 
 
-async def the_loser(engine: AsyncEngine, *sessions: AsyncSession) -> tuple[AsyncSession, DBAPIError]:
+async def the_loser(
+    engine: AsyncEngine, *sessions: AsyncSession
+) -> tuple[AsyncSession, DBAPIError]:
     """Bring two sessions to a deadlock: the one that PostgreSQL cancels, and its error."""
     meet = asyncio.Barrier(2)
 

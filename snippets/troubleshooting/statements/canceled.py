@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 LOCK = text(f"SELECT pg_advisory_xact_lock({randbits(62)})")
-REPORT = text("SELECT pg_sleep(0.5), 'report'")
+REPORT = text("SELECT pg_sleep(1.5), 'report'")
 ITSELF = text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)")
 PID = text("SELECT pg_backend_pid()")
-LIMITS = {"statement_timeout": "300ms", "lock_timeout": "100ms"}
+LIMITS = {"statement_timeout": "1s", "lock_timeout": "100ms"}
 engine = create_async_engine(
     os.environ["DATABASE_URL"], connect_args={"server_settings": LIMITS}
 )
@@ -41,9 +41,9 @@ async def main() -> None:
         print(*(await session.execute(REPORT)).scalars("?column?"))
         #> report
         await holder.commit()
-        await session.execute(LOCK)
-        print("the lock is free")
-        #> the lock is free
+        done = await session.execute(LOCK)
+        print("no longer locked:", done.rowcount, "row")
+        #> no longer locked: 1 row
     await engine.dispose()
 
 
