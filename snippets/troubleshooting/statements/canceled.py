@@ -41,8 +41,8 @@ async def main() -> None:
         print(*(await session.execute(REPORT)).scalars("?column?"))
         #> report
         await holder.commit()
-        done = await session.execute(LOCK)
-        print("no longer locked:", done.rowcount, "row")
+        done = (await session.execute(LOCK)).all()
+        print("no longer locked:", len(done), "row")
         #> no longer locked: 1 row
     await engine.dispose()
 
