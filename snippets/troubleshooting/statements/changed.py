@@ -52,10 +52,8 @@ async def main() -> None:
     print("again:", again)
     #> again: drink price
     error, again = await orders("psycopg")
-    print("psycopg:", error)
-    #> psycopg: cached plan must not change result type
-    print("again:", again)
-    #> again: drink price
+    print("psycopg:", error, "| again:", again)
+    #> psycopg: cached plan must not change result type | again: drink price
 
 
 asyncio.run(main())

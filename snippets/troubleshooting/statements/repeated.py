@@ -22,19 +22,19 @@ async_session = async_sessionmaker(engine)
 both_are_in = asyncio.Barrier(2)
 
 
-async def attempt(level: str, first: str, second: str, again: bool) -> None:
+async def attempt(level: str, first: str, second: str, alone: bool) -> None:
     async with async_session.begin() as session:  # a new one each time
         await session.connection(execution_options={"isolation_level": level})
         await session.execute(text(first))
-        if not again:
-            await both_are_in.wait()
+        await (asyncio.sleep(0) if alone else both_are_in.wait())
         await session.execute(text(second))
 
 
 async def order(level: str, first: str, second: str) -> None:
     for failures in range(3):
         try:
-            return await attempt(level, first, second, failures > 0)
+            await attempt(level, first, second, alone=failures > 0)
+            return
         except exc.DBAPIError as error:
             sqlstate = getattr(error.orig, "sqlstate", None)
             if sqlstate not in CONFLICTS or failures == 2:
