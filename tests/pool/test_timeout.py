@@ -307,11 +307,11 @@ async def test_a_deadline_begins_with_its_dependency(make_engine: MakeEngine) ->
     engine, app = make_engine(), FastAPI()
 
     async def get_session() -> AsyncIterator[AsyncSession]:
-        async with asyncio.timeout(0.5), AsyncSession(engine) as session:
+        async with asyncio.timeout(3), AsyncSession(engine) as session:
             yield session
 
     async def slow() -> None:
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(3.2)
 
     @app.get("/", dependencies=[Depends(slow)])
     async def order(session: Annotated[AsyncSession, Depends(get_session)]) -> str:

@@ -16,7 +16,8 @@ from mkdocs.utils.meta import get_data
 from tests.site.conftest import REPOSITORY
 from tests.site.host import PREFIX, SITE_URL
 from tests.site.test_pages import addresses
-from tools.paths import DOCS, ROOT, SNIPPETS
+from tools.paths import DOCS, PROGRAMS, ROOT, SNIPPETS
+from tools.proof.snippets import list_snippets
 from tools.site.pages import INCLUDE, pages
 from tools.site.vendor import LIBRARIES, Library
 
@@ -99,7 +100,7 @@ def test_every_snippet_is_published_once(site: Path) -> None:
 def test_the_snippet_index_leads_to_the_section_that_shows_each(site: Path, language: str) -> None:
     path = f"{PLACES[language]}reference/snippets/"
     entries = re.findall(r'<li><a href="([^"]+)">(\w+\.py)</a> (.+?)</li>', html(site, path))
-    assert len(entries) == len(list(SNIPPETS.rglob("*.py")))
+    assert len(entries) == len([*list_snippets(), *PROGRAMS])
     for link, name, claim in entries:
         page = (file_of(site, path, link) / "index.html").read_text("utf-8")
         section = page.split(f' id="{urlsplit(link).fragment}"')[-1].split("<h2")[0]
@@ -140,8 +141,9 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
         for _, name in INCLUDE.findall(page.path.read_text("utf-8")):
             if name.endswith(".py"):
                 assert f"```python\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
-            elif name.endswith(".txt"):
-                assert f"```text\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
+            elif name.endswith((".txt", ".toml")):
+                fence = "text" if name.endswith(".txt") else "toml"
+                assert f"```{fence}\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
             else:
                 picture = (DOCS / language / name).read_text("utf-8")
                 assert unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", picture)[0]) in full, name
