@@ -16,8 +16,7 @@ from mkdocs.utils.meta import get_data
 from tests.site.conftest import REPOSITORY
 from tests.site.host import PREFIX, SITE_URL
 from tests.site.test_pages import addresses
-from tools.paths import DOCS, PROGRAMS, ROOT, SNIPPETS
-from tools.proof.snippets import list_snippets
+from tools.paths import DOCS, ROOT, SNIPPETS
 from tools.site.pages import INCLUDE, pages
 from tools.site.vendor import LIBRARIES, Library
 
@@ -99,8 +98,8 @@ def test_every_snippet_is_published_once(site: Path) -> None:
 @pytest.mark.parametrize("language", PLACES)
 def test_the_snippet_index_leads_to_the_section_that_shows_each(site: Path, language: str) -> None:
     path = f"{PLACES[language]}reference/snippets/"
-    entries = re.findall(r'<li><a href="([^"]+)">(\w+\.py)</a> (.+?)</li>', html(site, path))
-    assert len(entries) == len([*list_snippets(), *PROGRAMS])
+    entries = re.findall(r'<li><a href="([^"]+)">([\w/]+\.py)</a> (.+?)</li>', html(site, path))
+    assert len(entries) == len(list(SNIPPETS.rglob("*.py")))
     for link, name, claim in entries:
         page = (file_of(site, path, link) / "index.html").read_text("utf-8")
         section = page.split(f' id="{urlsplit(link).fragment}"')[-1].split("<h2")[0]
