@@ -1,6 +1,7 @@
 """Engines that are disposed after the test, and what tests ask of their pools."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, QueuePool, event, make_url
@@ -19,6 +20,11 @@ leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 def with_psycopg(url: str | URL) -> URL:
     """The same database, for the other driver."""
     return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def engine_for(make: MakeEngine, url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
+    """An engine of this driver for a URL of asyncpg's."""
+    return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 def pool_of(engine: AsyncEngine) -> QueuePool:

@@ -34,7 +34,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
@@ -44,11 +44,6 @@ SELECT = text("SELECT 'oolong'")
 Running = tuple[Callable[[], Coroutine[None, None, None]], Callable[[], Coroutine[None, None, int]]]
 
 both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-
-
-def engine_for(make: MakeEngine, url: str, driver: str, **options: Any) -> AsyncEngine:
-    """An engine of this driver for a URL of asyncpg's."""
-    return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 @pytest.fixture

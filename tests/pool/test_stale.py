@@ -39,7 +39,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
@@ -48,11 +48,6 @@ SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
 
 both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-
-
-def engine_for(make: MakeEngine, url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
-    """An engine of this driver for a URL of asyncpg's."""
-    return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 async def fill(engine: AsyncEngine, number: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, execute
@@ -21,11 +21,6 @@ DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 def engine(make_engine: MakeEngine) -> AsyncEngine:
     """The engine of the tea house."""
     return make_engine()
-
-
-def with_driver(database_url: str, driver: str, make: MakeEngine, **options: object) -> AsyncEngine:
-    """The test's database by this driver."""
-    return make(make_url(database_url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 WAITS = text("""
@@ -123,7 +118,7 @@ async def test_a_select_waits_behind_alter_table_until_its_lock_timeout(
 async def test_while_alter_table_waits_a_select_waits_behind_it(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
 
     async def run(statement: str) -> None:
         async with migrating.connect() as connection:
@@ -241,7 +236,7 @@ async def test_vacuum_keeps_dead_rows_while_a_transaction_holds_xmin_or_xid(
     statements: list[str],
     kept: bool,
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine, isolation_level=level)
+    engine = engine_for(make_engine, database_url, driver, isolation_level=level)
     async with engine.connect() as guest:
         for statement in statements:
             await guest.execute(text(statement), {"name": "Lin"} if ":name" in statement else {})
@@ -334,7 +329,7 @@ async def test_what_the_application_sees_after_the_limit(
 ) -> None:
     if limit == "transaction_timeout" and await is_unknown(limit, migrating):
         return
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
 
     async def overstay() -> None:
         async with engine.connect() as guest:
@@ -369,7 +364,7 @@ async def test_transaction_timeout_also_ends_a_statement_that_runs(
 ) -> None:
     if await is_unknown("transaction_timeout", migrating):
         return
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
 
     async def oversleep() -> None:
         async with engine.connect() as guest:
@@ -388,7 +383,7 @@ async def test_transaction_timeout_also_ends_a_statement_that_runs(
 async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
     async with migrating.connect() as other, engine.connect() as guest:
         await other.execute(text("SELECT pg_advisory_lock(1)"))
         await guest.execute(text("SET LOCAL lock_timeout = '50ms'"))

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, make_url, text
+from sqlalchemy import Column, Integer, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, engine_for
 
 DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 SHELF = "CREATE TABLE shelf AS VALUES ('longjing', 5), ('oolong', 5)"
@@ -17,11 +17,6 @@ OOLONG = text("SELECT 'oolong'")
 PID = text("SELECT pg_backend_pid()")
 LONGJING_FIRST = ({"tea": "longjing"}, {"tea": "oolong"})
 OOLONG_FIRST = LONGJING_FIRST[::-1]
-
-
-def with_driver(database_url: str, driver: str, make: MakeEngine, **options: object) -> AsyncEngine:
-    """The test's database by this driver."""
-    return make(make_url(database_url).set(drivername=f"postgresql+{driver}"), **options)
 
 
 async def run(engine: AsyncEngine, *statements: str) -> None:
@@ -62,7 +57,7 @@ async def the_loser(
 async def test_the_loser_keeps_its_connection_and_must_begin_anew(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
     await run(engine, SHELF)
     async with AsyncSession(engine) as one, AsyncSession(engine) as other:
         pids = {session: await session.scalar(PID) for session in (one, other)}
@@ -98,7 +93,7 @@ async def test_rows_locked_in_one_order_end_in_no_deadlock(make_engine: MakeEngi
 async def test_a_conflict_is_an_operational_error_of_psycopg_alone(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
     for sqlstate in "40001", "57014", "55P03":
         with pytest.raises(DBAPIError) as caught:
             await run(engine, f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
@@ -119,7 +114,7 @@ async def test_nowait_has_a_text_of_its_own_and_the_same_sqlstate(make_engine: M
 async def test_commit_after_a_swallowed_error_saves_nothing_and_raises_nothing(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
-    engine = with_driver(database_url, driver, make_engine)
+    engine = engine_for(make_engine, database_url, driver)
     await run(engine, SHELF)
     async with AsyncSession(engine) as session:
         await session.execute(TAKE, {"tea": "oolong"})
@@ -151,7 +146,7 @@ async def test_dropped_statements_fail_until_the_connection_is_renewed(
 
 
 async def test_psycopg_notices_discard_all(make_engine: MakeEngine, database_url: str) -> None:
-    engine = with_driver(database_url, "psycopg", make_engine)
+    engine = engine_for(make_engine, database_url, "psycopg")
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         for _ in range(6):
@@ -182,7 +177,7 @@ async def test_a_plan_is_invalid_when_the_result_changes_and_the_statement_was_k
     make_engine: MakeEngine, database_url: str, driver: str, change: str, prepared: bool
 ) -> None:
     options = (KEPT if prepared else NOT_KEPT)[driver]
-    engine = with_driver(database_url, driver, make_engine, connect_args=options)
+    engine = engine_for(make_engine, database_url, driver, connect_args=options)
     migrating = make_engine()
     await run(migrating, "CREATE TABLE menu AS SELECT 'oolong' AS drink, 5 AS tins")
     query, migration, changes = CHANGES[change]
