@@ -4,15 +4,13 @@ Writes the record beside the script for readers, `costs.txt`. Wants a machine th
 else; takes some seconds.
 """
 
-import datetime
 import os
 import subprocess
 import sys
 
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import write_printed
 
 SCRIPT = SNIPPETS / "testing/rollback/costs.py"
 
@@ -30,5 +28,4 @@ def measure_emptying() -> None:
             env={"PATH": os.environ["PATH"], "DATABASE_URL": server.url()},
             stdout=subprocess.PIPE, check=True, encoding="utf-8",
         )  # fmt: skip
-    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {datetime.date.today()}"
-    write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n$ python costs.py\n{ran.stdout}")
+    write_printed(SCRIPT, ran.stdout)

@@ -5,7 +5,6 @@ beside the script for readers, `doctor.txt`.
 """
 
 import asyncio
-import datetime
 import os
 import subprocess
 import sys
@@ -15,8 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import write_printed
 
 SCRIPT = SNIPPETS / "troubleshooting/doctor/doctor.py"
 POOL = 4
@@ -34,8 +32,7 @@ def examine() -> None:
     """
     with EmbeddedPostgres(max_connections="20") as server:
         printed = asyncio.run(_stage(server.url()))
-    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {datetime.date.today()}"
-    write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n$ python doctor.py\n{printed}")
+    write_printed(SCRIPT, printed)
 
 
 async def _stage(url: str) -> str:

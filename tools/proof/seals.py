@@ -1,12 +1,13 @@
 """What a record was when a tool wrote it: a figure that somebody edits breaks its seal."""
 
+import datetime
 import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from tools.paths import DOCS
-from tools.proof.snippets import location
+from tools.proof.snippets import digest, location
 
 SEALS = DOCS / "records.json"
 
@@ -21,6 +22,17 @@ def write_sealed(record: Path, text: str) -> None:
     record.write_text(text, "utf-8")
     seals = {**read_seals(), location(record): _digest(record)}
     SEALS.write_text(json.dumps(seals, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def write_printed(script: Path, printed: str) -> None:
+    """Write what a script for readers printed into the record beside it.
+
+    Args:
+        script: `doctor.py`, whose record is `doctor.txt`.
+        printed: What it printed when a reader's command ran it.
+    """
+    head = f"{script.name} {digest(script)[:12]}, {datetime.date.today()}"
+    write_sealed(script.with_suffix(".txt"), f"{head}\n\n$ python {script.name}\n{printed}")
 
 
 def read_seals() -> dict[str, str]:
