@@ -46,10 +46,10 @@ _IMPORTED = re.compile(r"^(?:from|import) (\w+)|postgresql\+(psycopg)\b", re.MUL
 
 def list_packages(snippet: Path) -> list[str]:
     """What a reader installs for a snippet beside `sqlalchemy[asyncio]` and `asyncpg`."""
-    files = list_files(find_lead(snippet))
-    text = "\n".join(file.read_text("utf-8") for file in files)
+    lead = find_lead(snippet)
+    text = "\n".join(file.read_text("utf-8") for file in list_files(lead))
     modules = {found for pair in _IMPORTED.findall(text) for found in pair}
-    if len(files) > 1 or is_project(snippet):
+    if is_project(lead):
         modules |= {"pytest"} if "anyio_backend" in text else {"pytest", "pytest_asyncio"}
     return sorted(BEYOND_THE_TWO[module] for module in modules & BEYOND_THE_TWO.keys())
 
