@@ -296,6 +296,37 @@ async def end(migrating: AsyncEngine, guest: AsyncConnection, limit: str) -> Non
         await eventually("the limit ends the transaction", has_ended)
 
 
+CODES = {
+    "statement_timeout": ("57014", "57014"),
+    "lock_timeout": ("55P03", "55P03"),
+    "idle_in_transaction_session_timeout": (None, "25P03"),
+    "transaction_timeout": (None, "25P04"),
+    "transaction_timeout, while a statement runs": ("08003", "25P04"),
+}
+"""The SQLSTATE that asyncpg and psycopg give when each limit is reached."""
+
+
+def code_of(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def code_for(limit: str, driver: str) -> str | None:
+    return CODES[limit][driver == "psycopg"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_has_the_codes_that_the_drivers_give(language: str) -> None:
+    page = (DOCS / language / "troubleshooting" / "blocking.md").read_text("utf-8")
+    section = page.split("{#limits}")[1].split("\n## ")[0]
+    told = [
+        tuple(next(iter(re.findall(r"`(\w{5})`", cell)), None) for cell in row[1:])
+        for line in section.splitlines()
+        if len(row := line.strip("| ").split(" | ")) == 3 and "`" in line
+    ]
+    statement, lock, idle, transaction, running = CODES.values()
+    assert told == [statement, lock, idle, idle, idle, transaction, running]
+
+
 ENDED = {
     ("asyncpg", "execute"): "InterfaceError connection is closed",
     ("asyncpg", "commit"): (
@@ -344,9 +375,7 @@ async def test_what_the_application_sees_after_the_limit(
     seen = f"{type(failure.value).__name__} {failure.value.orig}"
     seen = seen.replace("<class 'asyncpg.exceptions._base.InterfaceError'>: ", "")
     assert seen.splitlines()[0] == ENDED[driver, then].format(reason)
-    state = "25P03" if limit.startswith("idle") else "25P04"
-    found = getattr(failure.value.orig, "sqlstate", None)
-    assert found == (state if driver == "psycopg" else None)
+    assert code_of(failure.value) == code_for(limit, driver)
     assert failure.value.connection_invalidated
     async with engine.connect() as guest:  # the pool opens another
         assert await guest.scalar(text("SELECT 'longjing'")) == "longjing"
@@ -376,7 +405,20 @@ async def test_transaction_timeout_also_ends_a_statement_that_runs(
     error = f"{type(failure.value).__name__} {failure.value.orig}"
     error = error.replace("<class 'asyncpg.exceptions.ConnectionDoesNotExistError'>: ", "")
     assert error == f"{seen}terminating connection due to transaction timeout"
+    assert code_of(failure.value) == code_for("transaction_timeout, while a statement runs", driver)
     assert failure.value.connection_invalidated
+
+
+@DRIVERS
+async def test_a_statement_that_takes_too_long_is_known_by_its_sqlstate(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.connect() as guest:
+        await guest.execute(text("SET LOCAL statement_timeout = '50ms'"))
+        with pytest.raises(DBAPIError) as failure:
+            await guest.execute(text("SELECT pg_sleep(60)"))
+    assert code_of(failure.value) == code_for("statement_timeout", driver)
 
 
 @DRIVERS
@@ -389,7 +431,7 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
         await guest.execute(text("SET LOCAL lock_timeout = '50ms'"))
         with pytest.raises(DBAPIError) as failure:
             await guest.execute(text("SELECT pg_advisory_xact_lock(1)"))
-    assert getattr(failure.value.orig, "sqlstate", None) == "55P03"
+    assert code_of(failure.value) == code_for("lock_timeout", driver)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
