@@ -436,7 +436,12 @@ async def test_an_ordinary_role_sees_who_waits_for_whom_and_who_holds_back_vacuu
     for _ in range(5):
         await burner.execute("SELECT pg_current_xact_id()")
     async with guest(stage) as url:
-        said = await stage.until(kinds, "--waiting=0.05", "--xids=5", url=url)
+        said = await stage.until(
+            lambda said: {"blocking", "vacuum"} <= set(kinds(said)),
+            "--waiting=0.05",
+            "--xids=5",
+            url=url,
+        )
         blocking, vacuum = said["findings"]
         assert (blocking["kind"], blocking["pid"]) == ("blocking", root.get_server_pid())
         assert (vacuum["kind"], vacuum["xids"] >= 5) == ("vacuum", True)

@@ -277,11 +277,15 @@ async def test_half_a_cure_leaves_taken_names(
     make_engine: MakeEngine, settings: dict[str, object]
 ) -> None:
     engine = make_engine(**settings)
-    taken = (f"PREPARE __asyncpg_stmt_{n:x}__ AS SELECT {n}" for n in range(1, 4000))
     async with engine.connect() as connection:
         raw = await connection.get_raw_connection()
         assert raw.driver_connection
-        await raw.driver_connection.execute("DEALLOCATE ALL;" + ";".join(taken))
+        # asyncpg counts its names through the whole process, in hexadecimal digits.
+        latest = (await raw.driver_connection.prepare("SELECT 1")).get_name()
+        count = int(latest.removeprefix("__asyncpg_stmt_").removesuffix("__"), 16)
+        soon = range(count + 1, count + 100)
+        taken = [f"PREPARE __asyncpg_stmt_{n:x}__ AS SELECT {n}" for n in soon]
+        await raw.driver_connection.execute(";".join(["DEALLOCATE ALL", *taken]))
         with pytest.raises(ProgrammingError, match="already exists") as caught:
             await connection.execute(OOLONG)
     assert "pgbouncer" in str(getattr(caught.value.orig, "__cause__", None))
