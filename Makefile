@@ -52,7 +52,7 @@ speed: $(VENV)/ready ## Measures how long a newcomer and a writer wait
 lock: $(VENV)/ready ## Brings requirements.lock up to date; UPGRADE=1 takes the newest of all
 	@$(VENV)/bin/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    --group postgres --group prove --group site --group test --group install \
+	    --group postgres --group prove --group site --group test --group install --group production \
 	    --output-file requirements.lock pyproject.toml
 
 clean: ## Deletes what was installed, built and kept
