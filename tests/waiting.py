@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds until something that must happen counts as not happening, on a busy machine."""
 PAUSE = 0.01
 """Seconds between two looks."""
