@@ -7,7 +7,9 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import sys
+import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,11 +17,16 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import NullPool, event, exc, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy import NullPool, create_engine, event, exc, make_url, text
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 
-from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
-from tests.waiting import eventually
+from tests.pools import MakeEngine, checked_out, engine_for, leaves_open, with_psycopg
+from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres
 
@@ -48,10 +55,11 @@ async def noticed(connection: AsyncConnection) -> None:
     await eventually("asyncpg has noticed", raw.is_closed)
 
 
+@pytest.mark.parametrize("settings", [{}, {"isolation_level": "AUTOCOMMIT"}])
 async def test_a_known_statement_names_the_underlying_connection(
-    make_engine: MakeEngine, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection, settings: dict[str, str]
 ) -> None:
-    async with make_engine().connect() as connection:
+    async with make_engine(**settings).connect() as connection:
         await connection.execute(PID)
         await end(connection, watcher)
         await noticed(connection)
@@ -71,6 +79,32 @@ async def test_psycopg_says_so_when_our_code_closed_it(
         await raw.close()
         with pytest.raises(exc.OperationalError, match=r"\) the connection is closed"):
             await connection.execute(OOLONG)
+
+
+async def test_psycopg_says_so_too_when_another_task_on_the_session_timed_out(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = make_engine(with_psycopg(database_url))
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+        nap = asyncio.create_task(session.execute(NAP))
+        await napping_at(make_engine())
+        waiting = asyncio.create_task(session.execute(OOLONG))
+        await asyncio.sleep(0)
+        nap.cancel()
+        with pytest.raises(exc.OperationalError, match=r"\) the connection is closed"):
+            await waiting
+
+
+async def test_in_autocommit_what_ran_before_the_cut_is_saved(make_engine: MakeEngine) -> None:
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    for statement in "CREATE TABLE menu AS SELECT 'oolong'", "SELECT pg_backend_pid()":
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+            with pytest.raises(exc.DBAPIError):
+                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM menu")) == 1
 
 
 async def run_out_of(limit: str, connection: AsyncConnection, watcher: AsyncConnection) -> None:
@@ -131,7 +165,8 @@ async def test_a_killed_backend_leaves_no_word_but_in_the_log(make_engine: MakeE
             (with_psycopg(server.url()), "server closed the connection unexpectedly"),
         ):
             engine = make_engine(url, poolclass=NullPool)
-            async with engine.connect() as connection:
+            async with engine.connect() as connection, engine.connect() as other:
+                await other.execute(OOLONG)
                 pid = await connection.scalar(PID)
                 assert pid
                 napping = asyncio.create_task(connection.execute(NAP))
@@ -139,6 +174,9 @@ async def test_a_killed_backend_leaves_no_word_but_in_the_log(make_engine: MakeE
                 os.kill(pid, signal.SIGKILL)
                 with pytest.raises(exc.DBAPIError, match=words):
                     await napping
+                with pytest.raises(exc.DBAPIError) as caught:  # the others are ended too
+                    await other.execute(OOLONG)
+                assert caught.value.connection_invalidated
             await back(engine)
         assert "was terminated by signal 9" in "\n".join(server.log())
 
@@ -268,6 +306,163 @@ async def test_a_stream_ends_with_its_session(
 async def commit_in_between(stream: AsyncIterable[object], session: AsyncSession) -> None:
     async for _ in stream:
         await session.commit()
+
+
+def test_idle_connections_are_lent_in_turn_or_the_last_one_again(database_url: str) -> None:
+    async def lent(lifo: bool) -> list[int]:
+        engine = create_async_engine(database_url, pool_size=3, pool_use_lifo=lifo)
+        async with engine.connect(), engine.connect(), engine.connect():
+            pass
+        pids = []
+        for _ in range(6):  # as a task does that asks once a minute
+            async with engine.connect() as connection:
+                pids.append(int(await connection.scalar(PID) or 0))
+        await engine.dispose()
+        return pids
+
+    turns = asyncio.run(lent(lifo=False))
+    assert turns[:3] == turns[3:]
+    assert len(set(turns)) == 3
+    assert len(set(asyncio.run(lent(lifo=True)))) == 1
+
+
+async def test_a_blocked_event_loop_runs_into_the_limit_too(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    other = create_engine(with_psycopg(database_url), isolation_level="AUTOCOMMIT")
+    alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    async with make_engine().connect() as connection:
+        pid = await connection.scalar(PID)
+        await connection.execute(text("SET idle_in_transaction_session_timeout = '50ms'"))
+        with other.connect() as watcher:  # no `await` until the backend has gone
+            wait_until("it has gone", lambda: not watcher.scalar(alive, {"pid": pid}))
+        with pytest.raises(exc.DBAPIError, match="idle-in-transaction timeout"):
+            await connection.execute(OOLONG)
+    other.dispose()
+
+
+@pytest.mark.parametrize("value", ["0", "'5min'"])
+async def test_set_local_takes_the_transaction_timeout_off_and_does_not_lengthen_it(
+    make_engine: MakeEngine, value: str
+) -> None:
+    with EmbeddedPostgres(18, transaction_timeout="1s") as server:
+        async with make_engine(server.url()).connect() as connection:
+            await connection.execute(text(f"SET LOCAL transaction_timeout = {value}"))
+            sleeping = connection.execute(text("SELECT pg_sleep(1.5)"))
+            if value == "0":
+                await sleeping
+            else:
+                with pytest.raises(exc.DBAPIError, match="due to transaction timeout"):
+                    await sleeping
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_try_around_the_rollback_hides_the_loss(
+    make_engine: MakeEngine, database_url: str, watcher: AsyncConnection, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    await watcher.execute(text("CREATE TABLE orders (tea text)"))
+    async with AsyncSession(engine) as session:
+        await session.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        connection = await session.connection()
+        await end(connection, watcher)
+        if driver == "asyncpg":
+            await noticed(connection)
+        with pytest.raises(exc.DBAPIError):
+            await session.rollback()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
+async def test_a_transaction_that_was_left_open_swallows_what_autocommit_writes(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (tea text)"))
+    engine = make_engine(pool_size=1, max_overflow=0)
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        await raw.execute("BEGIN")
+    with pytest.raises(exc.InterfaceError, match="in a manually started transaction"):
+        async with engine.begin() as connection:
+            await connection.execute(OOLONG)
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with autocommit.connect() as connection:
+        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+    await engine.dispose()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
+async def test_a_second_all_is_empty(make_engine: MakeEngine) -> None:
+    async with make_engine().connect() as connection:
+        result = await connection.execute(text("SELECT generate_series(1, 3)"))
+        assert (len(result.all()), result.all()) == (3, [])
+
+
+LEAVES = """
+import asyncio, asyncpg, os, sys
+
+async def main():
+    connection = await asyncpg.connect(sys.argv[1])
+    await connection.execute(sys.argv[2])
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("statement", "logs"), [("BEGIN", True), ("SELECT 1", False)])
+async def test_a_program_that_ends_without_closing_leaves_a_line_if_it_was_in_a_transaction(
+    make_engine: MakeEngine, statement: str, logs: bool
+) -> None:
+    words = "unexpected EOF on client connection with an open transaction"
+    with EmbeddedPostgres(18) as server:
+        url = make_url(server.url()).set(drivername="postgresql").render_as_string(False)
+        program = (sys.executable, "-c", LEAVES, url, statement)
+        assert await (await asyncio.create_subprocess_exec(*program)).wait() == 0
+        alone = text("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type ~ 'client'")
+        async with make_engine(server.url(), isolation_level="AUTOCOMMIT").connect() as watcher:
+            await eventually("its backend has gone", lambda: watcher.scalar(alone))
+        assert any(words in line for line in server.log()) is logs
+        assert not any("Connection reset by peer" in line for line in server.log())
+    assert_on_both(f"`{words}`")
+
+
+async def test_a_reset_stands_first_in_the_traceback_and_in_the_log_of_the_server(
+    make_engine: MakeEngine,
+) -> None:
+    lines: list[asyncio.StreamWriter] = []
+
+    async def forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65536):
+                target.write(data)
+
+    with EmbeddedPostgres(18) as server:
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            back, far = await asyncio.open_connection("127.0.0.1", server.port)
+            lines.extend([writer, far])
+            await asyncio.gather(forward(reader, far), forward(back, writer))
+
+        async with port(proxy) as number:
+            engine = make_engine(make_url(server.url()).set(port=number))
+            async with engine.connect() as connection:
+                async with engine.connect() as idle:  # whose backend hears of it at once
+                    await idle.execute(OOLONG)
+                napping = asyncio.create_task(connection.execute(NAP))
+                await napping_at(make_engine(server.url()))
+                for line in lines:
+                    without_waiting = struct.pack("ii", 1, 0)
+                    line.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, without_waiting
+                    )
+                    line.transport.abort()
+                with pytest.raises(exc.DBAPIError, match="in the middle of operation") as caught:
+                    await napping
+        said = [line for line in traceback.format_exception(caught.value) if "Error" in line]
+        assert "ConnectionResetError: [Errno 104] Connection reset by peer" in said[0]
+        words = "could not receive data from client: Connection reset by peer"
+        await eventually("the server says so", lambda: words in "\n".join(server.log()))
+    assert_on_both(f"`{words}`")
 
 
 # TLS
