@@ -1,14 +1,17 @@
 """What the page on errors of statements says beyond what its snippets print."""
 
 import asyncio
+from secrets import token_hex
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, text
+from sqlalchemy import Column, Enum, Integer, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import registry
 from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, engine_for
+from tests.waiting import eventually
 
 DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 SHELF = "CREATE TABLE shelf AS VALUES ('longjing', 5), ('oolong', 5)"
@@ -89,6 +92,32 @@ async def test_rows_locked_in_one_order_end_in_no_deadlock(make_engine: MakeEngi
         assert list(left) == [-5, -5]
 
 
+WAITS = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
+@pytest.mark.parametrize(
+    ("statement", "takes_the_second_first"),
+    [
+        ("UPDATE shelf SET column2 = 0 WHERE column1 IN ('longjing', 'oolong')", True),
+        ("SELECT 1 FROM shelf ORDER BY column1 FOR UPDATE", False),
+    ],
+)
+async def test_an_update_of_several_rows_locks_in_an_order_of_its_own(
+    make_engine: MakeEngine, statement: str, takes_the_second_first: bool
+) -> None:
+    engine = make_engine()
+    await run(engine, "CREATE TABLE shelf AS VALUES ('oolong', 5), ('longjing', 5)")
+    async with engine.connect() as holder, engine.connect() as one, engine.connect() as other:
+        await holder.execute(TAKE, {"tea": "longjing"})
+        locking = asyncio.create_task(one.execute(text(statement)))
+        await eventually("it waits for the longjing", lambda: holder.scalar(WAITS))
+        oolong = text("SELECT 1 FROM shelf WHERE column1 = 'oolong' FOR UPDATE SKIP LOCKED")
+        assert bool((await other.execute(oolong)).all()) is not takes_the_second_first
+        await other.rollback()
+        await holder.rollback()
+        await locking
+
+
 @DRIVERS
 async def test_a_conflict_is_an_operational_error_of_psycopg_alone(
     make_engine: MakeEngine, database_url: str, driver: str
@@ -108,6 +137,34 @@ async def test_nowait_has_a_text_of_its_own_and_the_same_sqlstate(make_engine: M
         with pytest.raises(DBAPIError, match="could not obtain lock on row in relation") as caught:
             await connection.execute(text("SELECT FROM shelf FOR UPDATE NOWAIT"))
     assert getattr(caught.value.orig, "sqlstate", None) == "55P03"
+
+
+@pytest.mark.parametrize("clause", ["NOWAIT", "SKIP LOCKED"])
+async def test_neither_nowait_nor_skip_locked_spares_the_wait_for_the_table(
+    make_engine: MakeEngine, clause: str
+) -> None:
+    engine = make_engine()
+    await run(engine, SHELF)
+    async with engine.connect() as migration, engine.connect() as connection:
+        await migration.execute(text("ALTER TABLE shelf ADD COLUMN price int"))
+        await connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await connection.execute(text(f"SELECT FROM shelf FOR UPDATE {clause}"))
+
+
+async def test_under_repeatable_read_a_deleted_row_is_a_conflict_and_a_row_only_read_is_none(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(isolation_level="REPEATABLE READ")
+    await run(engine, SHELF)
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT FROM shelf"))
+        await run(engine, "UPDATE shelf SET column2 = 1 WHERE column1 = 'longjing'")
+        await run(engine, "DELETE FROM shelf WHERE column1 = 'oolong'")
+        await connection.execute(text("SELECT FROM shelf"))
+        with pytest.raises(DBAPIError, match="due to concurrent delete") as caught:
+            await connection.execute(TAKE, {"tea": "oolong"})
+    assert getattr(caught.value.orig, "sqlstate", None) == "40001"
 
 
 @DRIVERS
@@ -191,12 +248,60 @@ async def test_a_plan_is_invalid_when_the_result_changes_and_the_statement_was_k
     await run(engine, query)
 
 
-async def test_the_loser_of_create_all_may_not_go_on_but_start_again(
-    make_engine: MakeEngine,
+@DRIVERS
+async def test_asyncpg_fails_once_and_psycopg_once_for_each_connection(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, connect_args=KEPT[driver])
+    migrating = make_engine()
+    query = "SELECT * FROM menu"
+    await run(migrating, "CREATE TABLE menu AS SELECT 'oolong' AS drink")
+    async with engine.connect(), engine.connect(), engine.connect():
+        pass
+    for _ in range(6):  # each of the three twice
+        await run(engine, query)
+    await run(migrating, "ALTER TABLE menu ADD COLUMN price int")
+    failed = 0
+    for _ in range(6):
+        try:
+            await run(engine, query)
+        except DBAPIError:
+            failed += 1
+    assert failed == {"asyncpg": 1, "psycopg": 3}[driver]
+
+
+SIZE = Enum("cup", "pot", name="size")
+
+
+@pytest.mark.parametrize(
+    ("column", "words", "sqlstate"),
+    [
+        (Column("id", Integer), 'relation "menu" already exists', "42P07"),
+        (Column("size", SIZE), 'type "size" already exists', "42710"),
+    ],
+    ids=["table", "enum"],
+)
+async def test_what_was_committed_in_between_already_exists(
+    make_engine: MakeEngine, column: Column[object], words: str, sqlstate: str
 ) -> None:
     engine = make_engine()
     metadata = MetaData()
-    Table("menu", metadata, Column("id", Integer))
+    Table("menu", metadata, column._copy())
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    async with engine.connect() as connection:
+        with pytest.raises(ProgrammingError, match=words) as caught:
+            await connection.run_sync(metadata.create_all, checkfirst=False)
+    assert getattr(caught.value.orig, "sqlstate", None) == sqlstate
+
+
+@pytest.mark.parametrize("column", [Column("id", Integer), Column("size", SIZE)])
+async def test_the_loser_of_create_all_may_not_go_on_but_start_again(
+    make_engine: MakeEngine, column: Column[object]
+) -> None:
+    engine = make_engine()
+    metadata = MetaData()
+    Table("menu", metadata, column._copy())
     async with engine.begin() as first:
         await first.run_sync(metadata.create_all)
         async with engine.connect() as second:
@@ -257,6 +362,19 @@ async def test_a_connection_says_it_in_other_words(make_engine: MakeEngine) -> N
             await transaction.commit()
 
 
+async def test_add_begins_a_transaction_too(make_engine: MakeEngine) -> None:
+    class Menu:
+        pass
+
+    registry().map_imperatively(
+        Menu, Table("menu", MetaData(), Column("id", Integer, primary_key=True))
+    )
+    async with AsyncSession(make_engine()) as session:
+        session.add(Menu())
+        with pytest.raises(InvalidRequestError, match="A transaction is already begun"):
+            await session.begin()
+
+
 async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
     engine = make_engine()
     await run(engine, SHELF)
@@ -289,3 +407,36 @@ async def test_half_a_cure_leaves_taken_names(
         with pytest.raises(ProgrammingError, match="already exists") as caught:
             await connection.execute(OOLONG)
     assert "pgbouncer" in str(getattr(caught.value.orig, "__cause__", None))
+
+
+BOTH_OFF: dict[str, object] = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (BOTH_OFF, False),
+        ({**BOTH_OFF, "prepared_statement_name_func": lambda: f"tea_{token_hex(4)}"}, True),
+    ],
+    ids=["both off", "unique names on top"],
+)
+async def test_unique_names_make_statements_named_again(
+    make_engine: MakeEngine, settings: dict[str, object], named: bool
+) -> None:
+    engine = make_engine(connect_args=settings)
+    async with engine.connect() as connection:
+        names = await connection.scalars(text("SELECT name FROM pg_prepared_statements"))
+        assert bool(names.all()) is named
+
+
+async def test_a_name_that_another_client_took_runs_his_query(make_engine: MakeEngine) -> None:
+    async with make_engine().connect() as connection:
+        assert await connection.scalar(OOLONG) == "oolong"
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert driver
+        # PgBouncer leads to another server connection, where the name is taken.
+        ours = "SELECT name FROM pg_prepared_statements WHERE statement = $1"
+        name = await driver.fetchval(ours, OOLONG.text)
+        await driver.execute(f"DEALLOCATE {name}; PREPARE {name} AS SELECT 'pu-erh'")
+        assert await connection.scalar(OOLONG) == "pu-erh"
