@@ -244,6 +244,35 @@ async def test_vacuum_keeps_dead_rows_while_a_transaction_holds_xmin_or_xid(
     assert not await left_by_vacuum(migrating)
 
 
+async def test_once_prepared_psycopg_holds_the_snapshot_without_parameters_too(
+    database_url: str, make_engine: MakeEngine, migrating: AsyncEngine
+) -> None:
+    engine = engine_for(make_engine, database_url, "psycopg")
+    held = []
+    async with engine.connect() as guest, migrating.connect() as watcher:
+        pid = await guest.scalar(text("SELECT pg_backend_pid()"))
+        xmin = text("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE pid = :pid")
+        await guest.commit()
+        for _ in range(6):
+            await guest.execute(text("SELECT name FROM guests"))
+            held.append(await watcher.scalar(xmin, {"pid": pid}))
+            await guest.commit()
+    assert held == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize(
+    "lock", ["UPDATE guests SET name = 'Wei'", "SELECT FROM guests FOR UPDATE"]
+)
+async def test_an_update_waits_for_who_changed_or_locked_the_row(
+    engine: AsyncEngine, migrating: AsyncEngine, lock: str
+) -> None:
+    async with engine.connect() as guest, migrating.connect() as connection:
+        await guest.execute(text(lock))
+        await connection.execute(text("SET lock_timeout = '100ms'"))
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await connection.execute(text("UPDATE guests SET name = 'Lin'"))
+
+
 async def test_a_write_keeps_what_is_deleted_after_it_not_what_was_deleted_before(
     engine: AsyncEngine, migrating: AsyncEngine
 ) -> None:
@@ -456,3 +485,20 @@ async def test_the_queries_of_the_page_name_who_is_in_the_way(
         assert (blocker["pid"], blocker["state"]) == (pid, "idle in transaction")
         await reader.rollback()
         await index
+
+
+@pytest.mark.parametrize(("right", "sees"), [("", False), ("GRANT pg_monitor TO guest", True)])
+async def test_an_ordinary_role_sees_what_its_own_role_holds(
+    make_engine: MakeEngine, right: str, sees: bool
+) -> None:
+    page = (DOCS / LANGUAGES[0] / "troubleshooting" / "blocking.md").read_text("utf-8")
+    oldest = re.findall(r"^```sql\n(.+?)^```", page, re.DOTALL | re.MULTILINE)[0]
+    with EmbeddedPostgres() as server:
+        url = make_url(server.url())
+        for statement in filter(None, ["CREATE ROLE guest LOGIN PASSWORD 'tea'", right]):
+            await execute(url, statement)
+        ordinary = make_engine(url.set(username="guest", password="tea"))
+        async with make_engine(url).connect() as other, ordinary.connect() as connection:
+            pid = await other.scalar(text("SELECT pg_backend_pid()"))
+            found = (await connection.execute(text(oldest))).mappings().all()
+            assert (pid in [row["pid"] for row in found if row["state"]]) is sees
