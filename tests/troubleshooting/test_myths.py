@@ -4,7 +4,7 @@ import asyncio
 import re
 
 import pytest
-from sqlalchemy import NullPool, StaticPool, make_url, text
+from sqlalchemy import NullPool, StaticPool, event, make_url, text
 from sqlalchemy.dialects.sqlite.aiosqlite import dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -116,6 +116,46 @@ async def test_a_connection_that_committed_stays_lent(make_engine: MakeEngine) -
             await connection.commit()
             assert checked_out(engine) == 1
     assert len(pids) == 1
+
+
+async def test_a_session_bound_to_a_connection_keeps_it(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    async with engine.connect() as connection, AsyncSession(connection) as session:
+        await session.execute(OOLONG)
+        await session.commit()
+        assert checked_out(engine) == 1
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["rollback, close", "close"])
+async def test_a_rollback_of_your_own_is_not_shielded_from_a_cancellation(
+    make_engine: MakeEngine, first: bool
+) -> None:
+    engine = make_engine()
+    happened = record(engine, "rollback", "invalidate", "close", "checkin")
+
+    async def fail() -> None:
+        async with AsyncSession(engine) as session:
+            try:
+                await session.execute(FAIL)
+            except DBAPIError:
+                if first:
+                    await session.rollback()
+                raise
+
+    task = asyncio.create_task(fail())
+    event.listen(engine.sync_engine, "rollback", lambda _: task.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    thrown_away = ["rollback", "invalidate", "close", "checkin"]
+    assert happened == (thrown_away if first else ["rollback", "checkin"])
+
+
+async def test_null_pool_does_disconnect(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool)
+    happened = record(engine, "connect", "close")
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+    assert happened == ["connect", "close"]
 
 
 async def test_undisturbed_a_session_gets_the_same_connection_again(
