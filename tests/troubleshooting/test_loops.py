@@ -5,7 +5,8 @@ import gc
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import Session
@@ -106,3 +107,11 @@ async def test_async_with_on_a_synchronous_session() -> None:
     with pytest.raises(TypeError, match=said):
         async with session:
             pass
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
+def test_a_synchronous_engine_with_asyncpg_raises_missing_greenlet(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
+        engine.connect()
+    engine.dispose()
