@@ -253,12 +253,17 @@ def test_a_pooled_connection_of_psycopg_serves_a_second_event_loop(database_url:
         evening.run(engine.dispose())
 
 
-def test_the_fallback_pool_is_gone_in_2_1_and_its_parameter_ignored(database_url: str) -> None:
+async def test_the_fallback_pool_is_gone_in_2_1_and_its_parameter_fails(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     assert hasattr(sqlalchemy.pool, "FallbackAsyncAdaptedQueuePool") is IS_2_0
     url = make_url(database_url).set(query={"async_fallback": "true"})
     if not IS_2_0:
-        assert type(create_async_engine(url).pool) is AsyncAdaptedQueuePool
+        engine = make_engine(url)
+        assert type(engine.pool) is AsyncAdaptedQueuePool
+        with pytest.raises(TypeError, match="unexpected keyword argument 'async_fallback'"):
+            await engine.connect()
     else:
         with pytest.warns(SADeprecationWarning, match="async_fallback"):
-            engine = create_async_engine(url)
+            engine = make_engine(url)
         assert type(engine.pool).__name__ == "FallbackAsyncAdaptedQueuePool"

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.pools import MakeEngine
 from tests.versions import IS_2_0
+from tests.waiting import free_port
 
 
 def test_only_2_0_brings_greenlet_without_an_extra() -> None:
@@ -35,6 +36,13 @@ async def test_a_refused_connection_is_wrapped_in_2_1(
     refused = asyncpg.InvalidCatalogNameError if IS_2_0 else DBAPIError
     with pytest.raises(refused):
         await engine.connect()
+
+
+async def test_a_port_without_a_server_is_an_os_error_in_both(make_engine: MakeEngine) -> None:
+    engine = make_engine(f"postgresql+asyncpg://tea@127.0.0.1:{free_port()}/tea")
+    with pytest.raises(OSError, match="Connect call failed"):
+        await engine.connect()
+    assert issubclass(TimeoutError, OSError)  # which is raised where no answer comes
 
 
 async def test_2_0_puts_a_class_before_the_words_of_asyncpg(make_engine: MakeEngine) -> None:
