@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -106,3 +108,29 @@ async def test_the_ping_fails_in_the_wrong_loop_as_well(
     )
     said, _ = await asyncio.to_thread(run, tmp_path, database_url, source)
     assert ("1 failed, 1 passed" if scope == "function" else "2 passed") in said
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("entered", [True, False], ids=["with TestClient", "TestClient"])
+def test_without_with_each_request_of_a_test_client_has_a_loop_of_its_own(
+    database_url: str, entered: bool
+) -> None:
+    from fastapi.testclient import TestClient  # which warns that httpx will go
+
+    engine = create_async_engine(database_url)
+    app = FastAPI()
+
+    @app.get("/")
+    async def tea() -> str:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(text("SELECT 'oolong'")))
+
+    client = TestClient(app)
+    with client if entered else nullcontext():
+        assert client.get("/").json() == "oolong"
+        if entered:
+            assert client.get("/").json() == "oolong"
+        else:
+            with pytest.raises(RuntimeError, match="attached to a different loop"):
+                client.get("/")
+    asyncio.run(engine.dispose(close=False))
