@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError, SAWarning
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 import snippets.testing.rollback.costs as costs
@@ -67,6 +67,26 @@ async def test_sessions_one_after_the_other_see_what_was_committed(
         assert await second.scalar(COUNT) == 1
     await connection.rollback()
     assert await left(engine) == 0
+
+
+@pytest.mark.parametrize("way", ["SQL", "connection"])
+async def test_around_the_session_a_commit_is_real(
+    engine: AsyncEngine, connection: AsyncConnection, way: str
+) -> None:
+    async with joined(connection) as session:
+        await session.execute(INSERT)
+        if way == "SQL":
+            await session.execute(text("COMMIT"))
+        else:
+            await (await session.connection()).commit()
+        assert await left(engine) == 1
+        await connection.invalidate()
+
+
+async def test_autocommit_is_refused(connection: AsyncConnection) -> None:
+    async with joined(connection) as session:
+        with pytest.raises(InvalidRequestError, match="isolation_level may not be altered"):
+            await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 async def test_a_table_made_in_a_test_is_rolled_back(
