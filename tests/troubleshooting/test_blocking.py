@@ -223,6 +223,7 @@ async def left_by_vacuum(migrating: AsyncEngine) -> bool:
         ("psycopg", "READ COMMITTED", ["SELECT name FROM guests WHERE name = :name"], True),
         ("asyncpg", "READ COMMITTED", ["UPDATE guests SET name = 'Wei'"], True),
         ("psycopg", "READ COMMITTED", ["UPDATE guests SET name = 'Wei'"], True),
+        ("psycopg", "READ COMMITTED", ["SELECT name FROM guests FOR UPDATE"], True),
         ("asyncpg", "REPEATABLE READ", ["SELECT name FROM guests", "SAVEPOINT tea"], True),
         ("psycopg", "REPEATABLE READ", ["SELECT name FROM guests", "SAVEPOINT tea"], True),
     ],

@@ -326,6 +326,30 @@ async def test_the_cache_size_does_not_let_two_statements_pass(make_engine: Make
         await run(engine, "SELECT 1; SELECT 2")
 
 
+@pytest.mark.parametrize(
+    ("threshold", "query", "passes"),
+    [
+        (5, "SELECT 1; SELECT 2", True),
+        (0, "SELECT 1; SELECT 2", False),
+        (5, "SELECT :n; SELECT 2", False),
+    ],
+)
+async def test_psycopg_takes_several_without_parameters_unless_it_prepares_at_once(
+    make_engine: MakeEngine, database_url: str, threshold: int, query: str, passes: bool
+) -> None:
+    options = {"prepare_threshold": threshold}
+    engine = engine_for(make_engine, database_url, "psycopg", connect_args=options)
+    async with engine.connect() as connection:
+        for _ in range(7 if passes else 1):
+            running = connection.execute(text(query), {"n": 1} if ":n" in query else {})
+            if passes:
+                await running
+            else:
+                with pytest.raises(DBAPIError, match="cannot insert multiple commands"):
+                    await running
+            await connection.commit() if passes else await connection.rollback()
+
+
 async def test_a_script_by_the_driver_is_part_of_a_transaction_that_has_begun(
     make_engine: MakeEngine,
 ) -> None:
