@@ -289,6 +289,18 @@ async def test_prepared_statements_can_be_switched(
         assert await connection.scalar(query) == prepared
 
 
+@pytest.mark.parametrize(("ending", "prepared"), [("commit", 1), ("rollback", 0)])
+async def test_psycopg_counts_anew_after_a_rollback(
+    make_engine: MakeEngine, database_url: str, ending: str, prepared: int
+) -> None:
+    async with engine_for(make_engine, database_url, "psycopg").connect() as connection:
+        for _ in range(9):
+            await connection.execute(text("SELECT 'oolong'"))
+            await getattr(connection, ending)()
+        query = text("SELECT count(*) FROM pg_prepared_statements")
+        assert await connection.scalar(query) == prepared
+
+
 @pytest.mark.parametrize(("driver", "most"), [("asyncpg", 150), ("psycopg", 100)])
 async def test_each_connection_keeps_up_to_150_prepared_statements_or_100(
     database_url: str, make_engine: MakeEngine, driver: str, most: int
