@@ -239,6 +239,21 @@ async def test_while_connecting_asyncpg_speaks_in_python_s_own_exceptions(
     assert words in str(caught.value)
 
 
+async def test_what_declines_tls_and_then_closes_is_closed_in_the_middle(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    async def decline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)  # SSLRequest
+        writer.write(b"N")
+        await reader.read(1)
+        writer.close()
+
+    async with port(decline) as number:
+        engine = make_engine(make_url(database_url).set(host="127.0.0.1", port=number))
+        with pytest.raises(REFUSALS, match="connection was closed in the middle of operation"):
+            await engine.connect()
+
+
 async def test_inside_a_savepoint_the_text_names_it(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
