@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.proof import rerun
@@ -21,6 +22,7 @@ PLUGINS = {
     "anyio.pytest_plugin": "",
     "xdist.plugin": "-n ",
     "pytest_timeout": "timeout =",
+    "pytest_postgresql.plugin": "postgresql_",
 }
 """What is loaded, and which words in a project's settings ask for it; empty: always."""
 
@@ -103,12 +105,24 @@ def make_environment(snippet: Path, database_url: str) -> dict[str, str]:
     }
 
 
+def choose_user(environment: Mapping[str, str]) -> list[str]:
+    """What a command begins with so that it may start a server, which refuses root.
+
+    Root becomes nobody by name only, for nobody may not enter root's folders.
+    """
+    if "pytest_postgresql" not in environment["PYTEST_PLUGINS"] or os.geteuid() != 0:
+        return []
+    return ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
+
+
 def _run(snippet: Path, folder: Path, database_url: str) -> tuple[int | None, str, str]:
     """Exit code, none if it was stopped, and what pytest said."""
     environment = make_environment(snippet, database_url)
     environment["COLUMNS"] = "2000"  # a line of the summary is cut to the width of the terminal
+    environment["PYTEST_DEBUG_TEMPROOT"] = str(folder)  # where its temporary folders go
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no"],
+        [*choose_user(environment), sys.executable, "-m", "pytest", "-v",
+         "-p", "no:cacheprovider", "--color=no"],
         cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, encoding="utf-8", process_group=0,
     ) as program, rerun.stoppable(program.pid):  # fmt: skip

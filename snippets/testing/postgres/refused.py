@@ -50,7 +50,7 @@ async def main() -> None:
     #> after dispose(): done
     await administer(f"ALTER DATABASE {NAME} ALLOW_CONNECTIONS false")
     print(await connect(migrations))
-    #> 
+    #> database "template" is not currently accepting connections
     for database in (f"{NAME}_copy", NAME):
         print(await administer(f"DROP DATABASE {database}"))
         #> done

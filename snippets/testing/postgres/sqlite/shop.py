@@ -1,21 +1,21 @@
-"""Three mistakes with sessions and pools, of which SQLite notices none.
+"""Three mistakes with connections that a database in SQLite's memory forgives.
 
-和会话、连接池有关的三个错误，SQLite 一个也发现不了。
+三个用错连接的写法，SQLite 内存库都放过了。
 """
 
-import asyncio
+from secrets import token_hex
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-ORDER = text("INSERT INTO orders (tea) VALUES (:tea)")
-COUNT = text("SELECT count(*) FROM orders")
+TABLE = f"guide_orders_{token_hex(4)}"
+ORDER = text(f"INSERT INTO {TABLE} (tea) VALUES (:tea)")
+COUNT = text(f"SELECT count(*) FROM {TABLE}")
+kept: list[AsyncConnection] = []
 
 
-async def forget_to_close(engine: AsyncEngine) -> AsyncConnection:
-    connection = await engine.connect()
-    await connection.execute(COUNT)
-    return connection
+async def forget_to_close(engine: AsyncEngine) -> None:
+    kept.append(await engine.connect())
 
 
 async def borrow_two(engine: AsyncEngine) -> None:
@@ -25,8 +25,8 @@ async def borrow_two(engine: AsyncEngine) -> None:
             await other.execute(COUNT)
 
 
-async def count_before_commit(engine: AsyncEngine) -> int:
-    async with engine.connect() as connection:
+async def read_before_commit(engine: AsyncEngine) -> int:
+    async with engine.begin() as connection:
         await connection.execute(ORDER, {"tea": "longjing"})
         async with engine.connect() as other:
             return int(await other.scalar(COUNT) or 0)
