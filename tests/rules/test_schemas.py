@@ -39,11 +39,13 @@ def _is_yaml(file: Path) -> bool:
 
 
 WORKFLOWS = list(filter(_is_yaml, sorted((ROOT / ".github" / "workflows").iterdir())))
+FOR_READERS = ROOT / "snippets/testing/postgres/template/tests.yml"
+"""A workflow that a page shows."""
 READERS = {
     "vendor.compose-spec": [COMPOSE],
     "vendor.dependabot": [ROOT / ".github" / "dependabot.yml"],
-    "vendor.github-workflows": WORKFLOWS,
-    "custom.github-workflows-require-timeout": WORKFLOWS,
+    "vendor.github-workflows": [*WORKFLOWS, FOR_READERS],
+    "custom.github-workflows-require-timeout": [*WORKFLOWS, FOR_READERS],
 }
 
 every_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.name)

@@ -140,8 +140,7 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
         for _, name in INCLUDE.findall(page.path.read_text("utf-8")):
             if name.endswith(".py"):
                 assert f"```python\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
-            elif name.endswith((".txt", ".toml")):
-                fence = "text" if name.endswith(".txt") else "toml"
+            elif fence := {".txt": "text", ".toml": "toml", ".yml": "yaml"}.get(Path(name).suffix):
                 assert f"```{fence}\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
             else:
                 picture = (DOCS / language / name).read_text("utf-8")

