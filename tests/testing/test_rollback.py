@@ -164,7 +164,14 @@ async def test_the_script_measures_each_way_and_leaves_nothing(
     monkeypatch.setattr(costs, "URL", database_url)
     await costs.main(times=2)
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in said[1:]] == ["roll_back", "delete", "truncate", "new"]
+    assert [line.rsplit(maxsplit=1)[0] for line in said[1:]] == [
+        "roll_back",
+        "delete",
+        "truncate",
+        "new database",
+        "template wal_log",
+        "template file_copy",
+    ]
     assert all(float(line.split()[-1]) > 0 for line in said[1:])
     assert list(await asyncio.to_thread(leftovers, database_url)) == []
 

@@ -1,0 +1,294 @@
+"""What the page on a PostgreSQL for tests says beyond what its listings show."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from sqlalchemy import NullPool, StaticPool, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from tests.pools import MakeEngine
+from tests.waiting import eventually, wait_until
+from tools.paths import SNIPPETS
+from tools.postgres import EmbeddedPostgres, Server, execute
+from tools.postgres.binaries import account, find_binaries, within_reach
+from tools.proof.projects import choose_user, copy_project, make_environment
+
+PAGE = SNIPPETS / "testing/postgres"
+SERVER = PAGE / "server/test_orders.py"
+TEMPLATE = PAGE / "template/test_orders.py"
+PLUGIN = PAGE / "plugin/test_orders.py"
+TELL = """
+import os, pathlib, threading, uuid
+
+def tell():
+    part = pathlib.Path(f"{uuid.uuid4()}.part")
+    part.write_text(os.environ["DATABASE_URL"])
+    part.rename(part.with_suffix(".url"))
+
+def test_one(): tell()
+
+def test_two(): tell()
+"""
+WAIT = "\n\ndef test_that_waits(): threading.Event().wait()\n"
+
+
+def start(
+    folder: Path,
+    snippet: Path,
+    *options: str,
+    url: str = "postgresql://no.server/at/all",
+    **variables: str,
+) -> "subprocess.Popen[str]":
+    """Run a project as a reader does, in a folder that has its files."""
+    environment = {**make_environment(snippet, url), "PYTEST_DEBUG_TEMPROOT": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=folder, env={**environment, **variables}, encoding="utf-8",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def change(file: Path, old: str, new: str) -> None:
+    said = file.read_text("utf-8")
+    assert old in said
+    file.write_text(said.replace(old, new), "utf-8")
+
+
+def list_homes(folder: Path) -> set[Path]:
+    """The folders of the servers that tests were told of."""
+    return {Path(file.read_text("utf-8").split("host=")[1]) for file in folder.glob("*.url")}
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there, other than as a name that its parent has still to read."""
+    ps = ["ps", "-o", "stat=", "-p", str(process)]
+    state = subprocess.run(ps, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    return bool(state) and not state.startswith("Z")
+
+
+@pytest.fixture
+def telling(tmp_path: Path) -> Path:
+    """The project of the recipe, with tests that write down their server's address."""
+    copy_project(SERVER, tmp_path)
+    (tmp_path / SERVER.name).write_text(TELL, "utf-8")
+    return tmp_path
+
+
+# The recipe
+
+
+def test_after_kill_9_server_and_files_are_gone(telling: Path) -> None:
+    (telling / SERVER.name).write_text(TELL + WAIT, "utf-8")
+    with start(telling, SERVER) as program:
+        wait_until("the tests know their server", lambda: len([*telling.glob("*.url")]) == 2)
+        (home,) = list_homes(telling)
+        server = int((home / "data/postmaster.pid").read_text("utf-8").split()[0])
+        assert runs(server)
+        program.kill()
+    wait_until("the server's files are gone", lambda: not home.exists())
+    wait_until("the server has ended", lambda: not runs(server))
+
+
+def test_ctrl_c_ends_the_server_as_well(telling: Path) -> None:
+    (telling / SERVER.name).write_text(TELL + WAIT, "utf-8")
+    with start(telling, SERVER) as program:
+        wait_until("the tests know their server", lambda: len([*telling.glob("*.url")]) == 2)
+        (home,) = list_homes(telling)
+        program.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in program.communicate()[0]
+    assert not home.exists()
+
+
+def test_all_workers_of_xdist_have_one_server(telling: Path) -> None:
+    change(telling / "pyproject.toml", "options]", 'options]\naddopts = "-n 2"')
+    with start(telling, telling / SERVER.name) as program:
+        assert "2 passed" in program.communicate()[0]
+    (home,) = list_homes(telling)
+    assert not home.exists()
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no RAM disk /dev/shm")
+def test_tmpdir_puts_the_files_on_a_ram_disk(telling: Path) -> None:
+    with start(telling, SERVER, TMPDIR="/dev/shm") as program:
+        program.communicate()
+    assert {home.parent for home in list_homes(telling)} == {Path("/dev/shm")}
+
+
+def test_a_server_that_does_not_start_says_why(telling: Path) -> None:
+    change(telling / "conftest.py", "-c fsync=off", "-c fsink=off")
+    with start(telling, SERVER) as program:
+        said = program.communicate()[0]
+    assert 'unrecognized configuration parameter "fsink"' in said
+    assert program.returncode == 1
+
+
+def test_with_test_database_url_the_same_tests_run_on_that_server(
+    tmp_path: Path, server: Server
+) -> None:
+    copy_project(TEMPLATE, tmp_path)
+    with start(tmp_path, TEMPLATE, TEST_DATABASE_URL=server.url) as program:
+        said = program.communicate()[0]
+    assert "4 passed" in said
+    assert not {*list_databases(server, "guide_te")}
+
+
+def list_databases(server: Server, beginning: str) -> list[str]:
+    """The databases whose names begin so, but those of other processes' tests."""
+
+    async def ask() -> list[str]:
+        engine = create_async_engine(server.url, poolclass=NullPool)
+        async with engine.connect() as connection:
+            names = await connection.scalars(text("SELECT datname FROM pg_database"))
+            return [name for name in names if name.startswith(beginning)]
+
+    return asyncio.run(ask())
+
+
+# Databases from templates
+
+
+@pytest.fixture
+def template(server: Server) -> Iterator[str]:
+    """A database to copy; it and its copy are dropped."""
+    name = f"guide_template_{token_hex(4)}"
+    at = make_url(server.url)
+    asyncio.run(execute(at, f"CREATE DATABASE {name}"))
+    yield name
+    for database in (f"{name}_copy", name):
+        asyncio.run(execute(at, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
+
+
+async def test_create_database_waits_a_while_for_the_template_to_be_left(
+    template: str, server: Server, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    inside = make_engine(make_url(server.url).set(database=template), poolclass=NullPool)
+    async with inside.connect():
+        copy = f"CREATE DATABASE {template}_copy TEMPLATE {template}"
+        copying = asyncio.create_task(execute(make_url(server.url), copy))
+
+        async def begun() -> bool:
+            find = text("SELECT count(*) FROM pg_stat_activity WHERE state='active' AND query=:q")
+            return bool(await watcher.scalar(find, {"q": copy}))
+
+        await eventually("the copy has been asked for", begun)
+        assert not copying.done()
+    await copying
+
+
+async def test_drop_database_refuses_while_somebody_is_connected_and_force_does_not(
+    template: str, server: Server, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    inside = make_engine(make_url(server.url).set(database=template))
+    async with inside.connect():
+        pass
+    with pytest.raises(DBAPIError, match="is being accessed by other users"):
+        await watcher.execute(text(f"DROP DATABASE {template}"))
+    await watcher.execute(text(f"DROP DATABASE {template} WITH (FORCE)"))
+
+
+async def test_file_copy_makes_two_checkpoints_and_wal_log_writes_more_wal(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as private:
+        engine = make_engine(private.url(), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+
+            async def measure(strategy: str) -> tuple[int, int]:
+                before = (await connection.execute(WRITTEN)).one()
+                copy = f"CREATE DATABASE {strategy} TEMPLATE template0 STRATEGY {strategy}"
+                await connection.execute(text(copy))
+                after = (await connection.execute(WRITTEN)).one()
+                return after[0] - before[0], after[1] - before[1]
+
+            logging = await measure("wal_log")
+            copying = await measure("file_copy")
+    assert (logging[0], copying[0]) == (0, 2)
+    assert logging[1] > 10 * copying[1]
+
+
+WRITTEN = text("SELECT num_requested, pg_current_wal_lsn() - '0/0' FROM pg_stat_checkpointer")
+
+
+# Settings
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+async def test_synchronous_commit_off_loses_the_last_commits_in_a_crash_of_the_server(
+    setting: str, make_engine: MakeEngine
+) -> None:
+    with EmbeddedPostgres(synchronous_commit=setting) as private:
+        engine = make_engine(private.url())
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE orders (tea text)"))
+            await connection.execute(text("SET LOCAL synchronous_commit = on"))
+        async with engine.begin() as connection:
+            writer = await connection.scalar(
+                text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+            )
+            os.kill(int(writer or 0), signal.SIGSTOP)  # it may not come in between
+            await connection.execute(text("INSERT INTO orders VALUES ('longjing')"))
+        private.kill()
+        os.kill(int(writer or 0), signal.SIGKILL)
+        await engine.dispose()
+        private.start()
+        async with engine.connect() as connection:
+            kept = await connection.scalar(text("SELECT count(*) FROM orders"))
+        assert kept == (1 if setting == "on" else 0)
+        await engine.dispose()
+
+
+def test_initdb_writes_settings_into_the_new_server() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="initdb-"))
+    try:
+        if who := account():
+            os.chown(folder, who["user"], who["group"])
+        programs = within_reach(find_binaries(18), folder)
+        subprocess.run(
+            [programs / "initdb", "-D", folder / "data", "--no-sync", "--set", "fsync=off"],
+            check=True, stdout=subprocess.DEVNULL, **who,
+        )  # fmt: skip
+        assert "\nfsync = off" in (folder / "data/postgresql.conf").read_text("utf-8")
+    finally:
+        shutil.rmtree(folder)
+
+
+# pytest-postgresql and SQLite
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
+def test_pytest_postgresql_refuses_root(tmp_path: Path) -> None:
+    assert choose_user(make_environment(PLUGIN, ""))
+    copy_project(PLUGIN, tmp_path)
+    with start(tmp_path, PLUGIN) as program:
+        assert "cannot be run as root" in program.communicate()[0]
+
+
+def test_in_memory_sqlite_has_one_connection_and_takes_no_pool_size(tmp_path: Path) -> None:
+    in_memory = create_async_engine("sqlite+aiosqlite://")
+    assert type(in_memory.pool) is StaticPool
+    with pytest.raises(TypeError, match="'pool_size'"):
+        create_async_engine("sqlite+aiosqlite://", pool_size=2)
+    in_file = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop'}", pool_size=2)
+    assert type(in_file.pool) is AsyncAdaptedQueuePool
+
+
+def test_sqlite_does_not_mind_a_second_event_loop(tmp_path: Path) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop'}")
+
+    async def ask() -> object:
+        async with engine.connect() as connection:
+            return await connection.scalar(text("SELECT 1"))
+
+    assert [asyncio.run(ask()), asyncio.run(ask())] == [1, 1]
+    asyncio.run(engine.dispose())
