@@ -43,22 +43,16 @@ async def main() -> None:
     copy = f"CREATE DATABASE {NAME}_copy TEMPLATE {NAME}"
     print(await connect(migrations))
     #> connected
-    #> connected
     print("idle in the pool:", await administer(copy))
-    #> idle in the pool: source database "template" is being accessed by other users
     #> idle in the pool: source database "template" is being accessed by other users
     await migrations.dispose()
     print("after dispose():", await administer(copy))
     #> after dispose(): done
-    #> after dispose(): done
     await administer(f"ALTER DATABASE {NAME} ALLOW_CONNECTIONS false")
     print(await connect(migrations))
     #> database "template" is not currently accepting connections
-    #> database "template" is not currently accepting connections
     for database in (f"{NAME}_copy", NAME):
         print(await administer(f"DROP DATABASE {database}"))
-        #> done
-        #> done
         #> done
         #> done
 

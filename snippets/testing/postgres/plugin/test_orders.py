@@ -17,6 +17,3 @@ async def test_orders_begin_at_1(engine: AsyncEngine, tea: str) -> None:
 
 
 #> 2 passed
-
-
-#> 2 passed

@@ -31,6 +31,3 @@ async def test_server_of_this_run(engine: AsyncEngine) -> None:
 
 
 #> 2 passed
-
-
-#> 2 passed

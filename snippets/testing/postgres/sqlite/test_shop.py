@@ -27,9 +27,3 @@ async def test_order_is_seen(engine: AsyncEngine) -> None:
 #> FAILED test_shop.py::test_two_requests_at_once[postgresql] - sqlalchemy.exc.TimeoutError: QueuePool limit of size 2 overflow 0 reached, connection timed out, timeout 1.00 (Background on this error at: https://sqlalche.me/e/21/3o7r)
 #> FAILED test_shop.py::test_order_is_seen[postgresql] - assert 0 == 1
 #> 3 failed, 3 passed
-
-
-#> FAILED test_shop.py::test_three_guests[postgresql] - sqlalchemy.exc.TimeoutError: QueuePool limit of size 2 overflow 0 reached, connection timed out, timeout 1.00 (Background on this error at: https://sqlalche.me/e/21/3o7r)
-#> FAILED test_shop.py::test_two_requests_at_once[postgresql] - sqlalchemy.exc.TimeoutError: QueuePool limit of size 2 overflow 0 reached, connection timed out, timeout 1.00 (Background on this error at: https://sqlalche.me/e/21/3o7r)
-#> FAILED test_shop.py::test_order_is_seen[postgresql] - assert 0 == 1
-#> 3 failed, 3 passed

