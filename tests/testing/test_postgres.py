@@ -31,12 +31,16 @@ PLUGIN = PAGE / "plugin/test_orders.py"
 TELL = """
 import os, pathlib, threading, uuid
 
+AT_IMPORT = os.environ["DATABASE_URL"]
+
 def tell():
     part = pathlib.Path(f"{uuid.uuid4()}.part")
     part.write_text(os.environ["DATABASE_URL"])
     part.rename(part.with_suffix(".url"))
 
-def test_one(): tell()
+def test_one():
+    assert AT_IMPORT.startswith("postgresql+asyncpg://postgres@/postgres?host=")
+    tell()
 
 def test_two(): tell()
 """
@@ -142,6 +146,15 @@ def test_with_test_database_url_the_same_tests_run_on_that_server(
         said = program.communicate()[0]
     assert "4 passed" in said
     assert not {*list_databases(server, "guide_te")}
+
+
+def test_with_the_scope_session_each_worker_has_a_database(tmp_path: Path) -> None:
+    copy_project(TEMPLATE, tmp_path)
+    (tmp_path / TEMPLATE.name).write_text(TELL, "utf-8")
+    change(tmp_path / "conftest.py", "(autouse=True)", '(autouse=True, scope="session")')
+    with start(tmp_path, TEMPLATE) as program:
+        assert "2 passed" in program.communicate()[0]
+    assert len({file.read_text("utf-8") for file in tmp_path.glob("*.url")}) == 2
 
 
 def list_databases(server: Server, beginning: str) -> list[str]:
@@ -260,8 +273,18 @@ def test_initdb_writes_settings_into_the_new_server() -> None:
             check=True, stdout=subprocess.DEVNULL, **who,
         )  # fmt: skip
         assert "\nfsync = off" in (folder / "data/postgresql.conf").read_text("utf-8")
+        size = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
+        assert size > 2**25, "more than half of the 64 MB that a container has in /dev/shm"
     finally:
         shutil.rmtree(folder)
+
+
+def test_the_wheel_has_no_extension_but_vector_and_no_tls(telling: Path) -> None:
+    extensions = find_binaries(18).parent / "share/postgresql/extension"
+    assert {file.stem for file in extensions.glob("*.control")} == {"plpgsql", "vector"}
+    change(telling / "conftest.py", "-c fsync=off", "-c ssl=on")
+    with start(telling, SERVER) as program:
+        assert "SSL is not supported by this build" in program.communicate()[0]
 
 
 # pytest-postgresql and SQLite

@@ -109,7 +109,9 @@ async def measure_copies(times: int, server: int) -> dict[str, float]:
             took = {}
             for way in ("wal_log", "file_copy") if server >= 15 else ("",):
                 copy = f'TEMPLATE "{TEMPLATE}"{way and f" STRATEGY {way}"}'
-                took[f"template {way}"] = await measure_database(times, copy)
+                took[f"template {way}".strip()] = await measure_database(
+                    times, copy
+                )
         finally:
             await connection.execute(text(f'DROP DATABASE "{TEMPLATE}"'))
     await admin.dispose()

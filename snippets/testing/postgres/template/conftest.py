@@ -95,13 +95,12 @@ async def template() -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(autouse=True)
-async def database(
-    template: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[None]:
+async def database(template: str) -> AsyncIterator[None]:
     name = f"guide_test_{token_hex(4)}"
     await administer(f"CREATE DATABASE {name} TEMPLATE {template}")
-    monkeypatch.setenv("DATABASE_URL", locate(name))
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", locate(name))
+        yield
     await get_engine().dispose()
     get_engine.cache_clear()
     await administer(f"DROP DATABASE {name} WITH (FORCE)")
