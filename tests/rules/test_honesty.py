@@ -34,6 +34,9 @@ EXAMPLE_URLS = {
     "start/quickstart/parts.py": "a URL of parts",
     "start/quickstart/refused.py": "a port at which nobody listens",
     "start/quickstart/wrong_scheme.py": "a URL that is refused",
+    "testing/postgres/plugin/conftest.py": "a server that it starts itself",
+    "testing/postgres/server/conftest.py": "a server that it starts itself",
+    "testing/postgres/template/conftest.py": "a server that it starts itself",
     "troubleshooting/connect/unparsed.py": "a URL with its port to be filled in",
 }
 """Snippets that show a URL which is no reader's."""

@@ -234,6 +234,14 @@ async def test_file_copy_makes_two_checkpoints_and_wal_log_writes_more_wal(
 WRITTEN = text("SELECT num_requested, pg_current_wal_lsn() - '0/0' FROM pg_stat_checkpointer")
 
 
+def test_the_table_of_times_has_file_copy_as_the_dearest_way_on_durable_settings() -> None:
+    lines = (SNIPPETS / "testing/rollback/costs.txt").read_text("utf-8").splitlines()[4:]
+    durable = {line[:18].strip(): float(line.split()[-3]) for line in lines}
+    assert durable.pop("initdb and start")
+    assert max(durable, key=durable.__getitem__) == "template file_copy"
+    assert min(durable, key=durable.__getitem__) == "roll_back"
+
+
 # Settings
 
 

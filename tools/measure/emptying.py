@@ -21,6 +21,7 @@ from tools.proof.seals import write_sealed
 from tools.proof.snippets import digest
 
 SCRIPT = SNIPPETS / "testing/rollback/costs.py"
+MAJOR = 18
 STARTS = 5
 """How often a server is set up and started, to see how long that takes."""
 
@@ -72,13 +73,13 @@ def format_table(columns: dict[str, dict[str, str]]) -> Iterator[str]:
 def _time_start(settings: dict[str, str]) -> float:
     """Milliseconds until a new server accepts connections."""
     start = time.perf_counter()
-    with EmbeddedPostgres(**settings):
+    with EmbeddedPostgres(MAJOR, **settings):
         return 1000 * (time.perf_counter() - start)
 
 
 def _run_script(settings: dict[str, str]) -> str:
     """What the script prints on such a server."""
-    with EmbeddedPostgres(**settings) as server:
+    with EmbeddedPostgres(MAJOR, **settings) as server:
         return subprocess.run(
             [sys.executable, str(SCRIPT)],
             env={"PATH": os.environ["PATH"], "DATABASE_URL": server.url()},

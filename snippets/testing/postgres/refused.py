@@ -1,4 +1,4 @@
-"""A template is copied only while nobody is connected to it, not even a pool's idle connection.
+"""A template cannot be copied while a pool keeps an idle connection to it.
 
 模板库上没有任何连接才能复制，连接池里空闲的那一个也算。
 """

@@ -1,4 +1,4 @@
-"""Each test commits, from several tasks, and begins at order 1 in an empty table.
+"""Each test commits, from several tasks, and begins at order 1.
 
 每个测试都真的提交，还用几个任务并行，开始时表都是空的，订单从 1 号编起。
 """
