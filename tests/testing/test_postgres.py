@@ -35,12 +35,10 @@ AT_IMPORT = os.environ["DATABASE_URL"]
 
 def tell():
     part = pathlib.Path(f"{uuid.uuid4()}.part")
-    part.write_text(os.environ["DATABASE_URL"])
+    part.write_text(AT_IMPORT + "\\n" + os.environ["DATABASE_URL"])
     part.rename(part.with_suffix(".url"))
 
-def test_one():
-    assert AT_IMPORT.startswith("postgresql+asyncpg://postgres@/postgres?host=")
-    tell()
+def test_one(): tell()
 
 def test_two(): tell()
 """
@@ -59,7 +57,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
         cwd=folder, env={**environment, **variables}, encoding="utf-8",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0,
     )  # fmt: skip
 
 
@@ -69,9 +67,15 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(said.replace(old, new), "utf-8")
 
 
+def read_urls(folder: Path) -> list[tuple[str, str]]:
+    """The URLs that tests were given: at the import of their module, and later."""
+    texts = [file.read_text("utf-8") for file in folder.glob("*.url")]
+    return [(first, second) for first, second in map(str.splitlines, texts)]
+
+
 def list_homes(folder: Path) -> set[Path]:
     """The folders of the servers that tests were told of."""
-    return {Path(file.read_text("utf-8").split("host=")[1]) for file in folder.glob("*.url")}
+    return {Path(url.split("host=")[1]) for urls in read_urls(folder) for url in urls}
 
 
 def runs(process: int) -> bool:
@@ -110,7 +114,7 @@ def test_ctrl_c_ends_the_server_as_well(telling: Path) -> None:
     with start(telling, SERVER) as program:
         wait_until("the tests know their server", lambda: len([*telling.glob("*.url")]) == 2)
         (home,) = list_homes(telling)
-        program.send_signal(signal.SIGINT)
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
         assert "KeyboardInterrupt" in program.communicate()[0]
     assert not home.exists()
 
@@ -142,9 +146,12 @@ def test_with_test_database_url_the_same_tests_run_on_that_server(
     tmp_path: Path, server: Server
 ) -> None:
     copy_project(TEMPLATE, tmp_path)
+    (tmp_path / "test_urls.py").write_text(TELL, "utf-8")
     with start(tmp_path, TEMPLATE, TEST_DATABASE_URL=server.url) as program:
-        said = program.communicate()[0]
-    assert "4 passed" in said
+        assert "6 passed" in program.communicate()[0]
+    given = make_url(server.url)
+    used = {make_url(url) for urls in read_urls(tmp_path) for url in urls}
+    assert {(url.host, url.port) for url in used} == {(given.host, given.port)}
     assert not {*list_databases(server, "guide_te")}
 
 
@@ -154,7 +161,7 @@ def test_with_the_scope_session_each_worker_has_a_database(tmp_path: Path) -> No
     change(tmp_path / "conftest.py", "(autouse=True)", '(autouse=True, scope="session")')
     with start(tmp_path, TEMPLATE) as program:
         assert "2 passed" in program.communicate()[0]
-    assert len({file.read_text("utf-8") for file in tmp_path.glob("*.url")}) == 2
+    assert len({database for _, database in read_urls(tmp_path)}) == 2
 
 
 def list_databases(server: Server, beginning: str) -> list[str]:
