@@ -30,3 +30,9 @@ def test_seeded_in_the_loop_of_the_client() -> None:
 def test_seeded_in_the_loop_of_pytest(seeded: None) -> None:
     with TestClient(app) as client:
         assert client.get("/").json() == "longjing"
+
+
+#> ERROR    sqlalchemy.pool.impl.AsyncAdaptedQueuePool:base.py:389 Exception closing connection <AdaptedConnection <asyncpg.connection.Connection object at 0x…>>
+#> ERROR    asyncio:base_events.py:1771 Future exception was never retrieved
+#> FAILED test_tea.py::test_seeded_in_the_loop_of_pytest - RuntimeError: Task <Task pending name='anyio.from_thread.BlockingPortal._call_func' coro=<TaskHandle._run_coro() running at _tasks.py:…> cb=[TaskGroup._spawn.<locals>.task_done() at _asyncio.py:…]> got Future <Future pending cb=[BaseProtocol._on_waiter_completed()]> attached to a different loop
+#> 1 failed, 1 passed, 1 warning
