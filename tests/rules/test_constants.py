@@ -16,6 +16,7 @@ NO_DATABASE = {
     "start/quickstart/mend_url.py": "turns URLs into URLs",
     "start/quickstart/parts.py": "makes a URL of parts",
     "start/quickstart/wrong_scheme.py": "fails before there is an engine",
+    "testing/frameworks/combinations.py": "writes test files, whose runs ask",
     "testing/loops/combinations.py": "writes test files, whose runs ask",
 }
 """Snippets whose subject is no run of a pool."""

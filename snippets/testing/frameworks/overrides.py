@@ -5,7 +5,6 @@ override 换掉的是依赖，代码里直接按名字用的会话工厂它换�
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -31,18 +30,6 @@ def get_factory() -> Factory:
 Made = Annotated[Factory, Depends(get_factory)]
 
 
-async def get_session(factory: Made) -> AsyncIterator[AsyncSession]:
-    async with factory() as session:
-        yield session
-
-
-@app.get("/session")
-async def session(
-    session: Annotated[AsyncSession, Depends(get_session)],
-) -> int:
-    return await session.scalar(PID) or 0
-
-
 @app.get("/factory")
 async def factory(factory: Made) -> int:
     async with factory() as session:
@@ -58,16 +45,15 @@ async def by_name() -> int:
 async def main() -> None:
     transport = ASGITransport(app)
     async with (
-        engine.connect() as connection,
         AsyncClient(transport=transport, base_url="http://shop") as client,
+        engine.connect() as connection,
     ):
         of_the_test = await connection.scalar(PID)
         ours = async_sessionmaker(connection)
         app.dependency_overrides[get_factory] = lambda: ours
-        for path in ("/session", "/factory", "/by_name"):
+        for path in ("/factory", "/by_name"):
             used = (await client.get(path)).json()
             print(path, "the test's connection:", used == of_the_test)
-            #> /session the test's connection: True
             #> /factory the test's connection: True
             #> /by_name the test's connection: False
     await engine.dispose()

@@ -1,6 +1,6 @@
 """An application with one engine, made on import; lifespan disposes of it.
 
-应用只有一个引擎，导入时建好，lifespan 里释放。
+应用只有一个引擎，导入时建好，lifespan 里 dispose。
 """
 
 import os

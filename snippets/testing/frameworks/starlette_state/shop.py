@@ -31,9 +31,10 @@ async def lifespan(app: Starlette) -> AsyncIterator[State]:
     await engine.dispose()
 
 
-async def pour(request: Request) -> JSONResponse:
+async def backend(request: Request) -> JSONResponse:
     async with request.state.sessions() as session:
-        return JSONResponse(await session.scalar(text("SELECT 'longjing'")))
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        return JSONResponse(pid)
 
 
-app = Starlette(lifespan=lifespan, routes=[Route("/", pour)])
+app = Starlette(lifespan=lifespan, routes=[Route("/", backend)])

@@ -1,4 +1,4 @@
-"""TestClient reads as the stream goes on, ASGITransport when all of it is there.
+"""TestClient reads while the stream goes on, ASGITransport waits for its end.
 
 TestClient 边流边读，ASGITransport 等整个流结束才给响应。
 """
@@ -9,16 +9,12 @@ from httpx import ASGITransport, AsyncClient
 from shop import app, engine, lifespan
 
 
-def checked_out() -> int:
-    return engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
-
-
 def test_while_the_stream_is_read_its_connection_is_out() -> None:
     with TestClient(app) as client:
         with client.stream("GET", "/cups/1000000") as response:
             assert next(response.iter_lines()) == "cup 0"
-            assert checked_out() == 1
-        assert checked_out() == 0
+            assert engine.pool.checkedout() == 1
+        assert engine.pool.checkedout() == 0
 
 
 async def test_the_whole_stream_comes_first_with_asgi_transport() -> None:
@@ -28,7 +24,7 @@ async def test_the_whole_stream_comes_first_with_asgi_transport() -> None:
         AsyncClient(transport=transport, base_url="http://shop") as client,
         client.stream("GET", "/cups/3") as response,
     ):
-        assert checked_out() == 0
+        assert engine.pool.checkedout() == 0
         assert [line async for line in response.aiter_lines()] == [
             "cup 0",
             "cup 1",

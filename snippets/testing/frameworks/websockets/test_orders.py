@@ -8,17 +8,13 @@ from fastapi.testclient import TestClient
 from shop import app, engine, farewells
 
 
-def checked_out() -> int:
-    return engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
-
-
 def test_committed_before_the_answer_its_connection_is_back() -> None:
     with TestClient(app) as client:
         with client.websocket_connect("/orders") as socket:
             socket.send_text("oolong")
             assert socket.receive_text() == "one oolong"
-            assert checked_out() == 0
-        assert checked_out() == 0
+            assert engine.pool.checkedout() == 0
+        assert engine.pool.checkedout() == 0
     assert farewells == ["said"]
 
 

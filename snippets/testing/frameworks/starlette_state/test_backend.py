@@ -8,8 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-async def test_endpoint(client: AsyncClient) -> None:
-    assert (await client.get("/")).json() == "longjing"
+async def test_backend(
+    client: AsyncClient, connection: AsyncConnection
+) -> None:
+    of_the_test = await connection.scalar(text("SELECT pg_backend_pid()"))
+    assert (await client.get("/")).json() == of_the_test
 
 
 #> 1 passed
