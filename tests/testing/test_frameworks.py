@@ -1,0 +1,326 @@
+"""What the page on testing frameworks says beyond the outcomes of its projects."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, Request
+from fastapi.responses import StreamingResponse
+from httpx import ASGITransport, AsyncClient
+from litestar import Litestar, get
+from litestar.testing import AsyncTestClient
+from litestar.testing import TestClient as LitestarClient
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
+from tests.serving import serving
+from tools.proof.projects import make_environment
+
+with warnings.catch_warnings(action="ignore"):  # Starlette asks for httpx2
+    from fastapi.testclient import TestClient
+
+ONE = text("SELECT 'longjing'")
+SETTINGS = """[tool.pytest.ini_options]
+asyncio_mode = "{}"
+asyncio_default_fixture_loop_scope = "session"
+asyncio_default_test_loop_scope = "session"
+"""
+TASK_GROUP = """
+import anyio, pytest
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app):
+    async with anyio.create_task_group():
+        yield
+
+app = FastAPI(lifespan=lifespan)
+
+@pytest.fixture(scope="session")
+def anyio_backend(): return "asyncio"
+"""
+LITESTAR = "\nfrom litestar import Litestar\napp = Litestar([])\n"
+ENTERED = """
+@pytest.fixture(scope="session")
+async def started():
+    async with {}: yield
+{}
+async def test_tea(started): pass
+"""
+OTHER_TASK = "Attempted to exit cancel scope in a different task than it was entered in"
+
+
+def pouring(engine: AsyncEngine) -> FastAPI:
+    """An application that asks the engine once for each request."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour() -> str:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(ONE))
+
+    return app
+
+
+def through(app: Any) -> AsyncClient:
+    """httpx's client, in the loop of its caller."""
+    return AsyncClient(transport=ASGITransport(app), base_url="http://shop")
+
+
+def run(folder: Path, url: str, source: str, mode: str = "auto") -> str:
+    """Run one test file as a reader does; what pytest said."""
+    test = folder / "test_it.py"
+    test.write_text(source, "utf-8")
+    (folder / "pyproject.toml").write_text(SETTINGS.format(mode), "utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=no"],
+        cwd=folder, env=make_environment(test, url) | {"COLUMNS": "500"},
+        capture_output=True, encoding="utf-8",
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made", "entered"),
+    [("", "app.router.lifespan_context(app)"), (LITESTAR, "app.lifespan()")],
+    ids=["FastAPI", "Litestar"],
+)
+def test_a_lifespan_with_a_task_group_ends_in_another_task(
+    made: str, entered: str, tmp_path: Path, database_url: str
+) -> None:
+    said = run(tmp_path, database_url, TASK_GROUP + made + ENTERED.format(entered, ""))
+    assert OTHER_TASK in said
+    assert "1 passed, 1 error" in said
+
+
+def test_with_the_plugin_of_anyio_a_lifespan_with_a_task_group_passes(
+    tmp_path: Path, database_url: str
+) -> None:
+    entered = ENTERED.format("app.router.lifespan_context(app)", "@pytest.mark.anyio")
+    said = run(tmp_path, database_url, TASK_GROUP + entered, "strict")
+    assert OTHER_TASK not in said
+    assert "1 passed in" in said
+
+
+async def test_asgi_transport_hands_no_lifespan_state_to_a_request() -> None:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
+        yield {"tea": "oolong"}
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/")
+    async def pour(request: Request) -> str:
+        return str(request.state.tea)
+
+    async with app.router.lifespan_context(app), through(app) as client:
+        with pytest.raises(AttributeError, match="'State' object has no attribute 'tea'"):
+            await client.get("/")
+    with TestClient(app) as in_a_thread:
+        assert in_a_thread.get("/").json() == "oolong"
+
+
+async def test_asgi_transport_raises_the_error_of_the_endpoint() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def spill() -> None:
+        raise RuntimeError("spilled")
+
+    async with through(app) as client:
+        with pytest.raises(RuntimeError, match="spilled"):
+            await client.get("/")
+    with pytest.raises(RuntimeError, match="spilled"):
+        TestClient(app).get("/")
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://shop") as client:
+        assert (await client.get("/")).status_code == 500
+
+
+@leaves_open
+def test_with_psycopg_three_requests_pass_without_with(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    client = TestClient(pouring(make_engine(with_psycopg(database_url))))
+    assert [client.get("/").json() for _ in range(3)] == ["longjing"] * 3
+
+
+async def test_a_session_of_the_tests_loop_fails_in_that_of_test_client(
+    make_engine: MakeEngine,
+) -> None:
+    app = FastAPI()
+
+    def get_session() -> AsyncSession:
+        raise AssertionError
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)]) -> str:
+        return str(await session.scalar(ONE))
+
+    async with make_engine().connect() as connection:
+        await connection.begin()
+        app.dependency_overrides[get_session] = lambda: AsyncSession(connection)
+        with TestClient(app) as client, pytest.raises(RuntimeError, match="different loop"):
+            client.get("/")
+        await connection.invalidate()
+
+
+@pytest.mark.parametrize("scope", ["function", "request"])
+async def test_an_override_holds_for_both_scopes_until_it_is_removed(
+    scope: Literal["function", "request"],
+) -> None:
+    app = FastAPI()
+
+    def get_tea() -> str:
+        return "longjing"
+
+    def oolong() -> str:
+        return "oolong"
+
+    @app.get("/")
+    async def pour(tea: Annotated[str, Depends(get_tea, scope=scope)]) -> str:
+        return tea
+
+    app.dependency_overrides[get_tea] = oolong
+    async with through(app) as client:
+        assert (await client.get("/")).json() == "oolong"
+        app.dependency_overrides.clear()
+        assert (await client.get("/")).json() == "longjing"
+
+
+async def test_with_both_clients_a_response_comes_after_background_tasks(
+    make_engine: MakeEngine,
+) -> None:
+    engine, done = make_engine(), [""]
+    app = FastAPI()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    @app.get("/")
+    async def pour(
+        background: BackgroundTasks, session: Annotated[AsyncSession, Depends(get_session)]
+    ) -> None:
+        await session.execute(ONE)
+        background.add_task(done.append, "washed up")
+
+    async with through(app) as client:
+        await client.get("/")
+        assert (checked_out(engine), done.pop()) == (0, "washed up")
+    await engine.dispose()
+    with TestClient(app) as in_a_thread:
+        assert in_a_thread.portal
+        in_a_thread.get("/")
+        assert (checked_out(engine), done.pop()) == (0, "washed up")
+        in_a_thread.portal.call(engine.dispose)
+
+
+async def test_with_uvicorn_a_response_comes_before_its_background_task() -> None:
+    app, washed_up = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def pour(background: BackgroundTasks) -> None:
+        background.add_task(washed_up.wait)
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == 200
+        washed_up.set()
+
+
+async def test_an_endless_stream_gives_asgi_transport_no_response() -> None:
+    app, third = FastAPI(), asyncio.Event()
+
+    @app.get("/")
+    async def pour() -> StreamingResponse:
+        async def cups() -> AsyncIterator[str]:
+            for _ in range(3):
+                yield "cup"
+            third.set()
+            await asyncio.Event().wait()
+
+        return StreamingResponse(cups())
+
+    async with through(app) as client:
+        reading = asyncio.create_task(client.send(client.build_request("GET", "/"), stream=True))
+        await third.wait()
+        assert not reading.done()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+
+async def test_asgi_transport_opens_no_websocket() -> None:
+    app = FastAPI()
+
+    @app.websocket("/orders")
+    async def orders() -> None:
+        raise AssertionError
+
+    async with through(app) as client:
+        assert (await client.get("ws://shop/orders")).status_code == 404
+
+
+def where() -> tuple[int, int]:
+    """The thread and the event loop of the caller."""
+    return threading.get_ident(), id(asyncio.get_running_loop())
+
+
+async def test_litestars_async_client_runs_the_application_in_another_loop() -> None:
+    seen = []
+
+    @get("/")
+    async def pour() -> None:
+        seen.append(where())
+
+    app = Litestar([pour])
+    async with AsyncTestClient(app) as client:
+        await client.get("/")
+    async with through(app) as client:
+        await client.get("/")
+    in_test_client, in_transport = seen
+    assert in_transport == where()
+    assert in_test_client[0] != in_transport[0]
+    assert in_test_client[1] != in_transport[1]
+
+
+async def test_litestars_async_client_serves_one_request_after_the_other() -> None:
+    inside, together = 0, [0]
+
+    @get("/")
+    async def pour() -> None:
+        nonlocal inside
+        inside += 1
+        together.append(inside)
+        for _ in range(100):  # time enough for another request to come in
+            await asyncio.sleep(0)
+        inside -= 1
+
+    app = Litestar([pour])
+    async with AsyncTestClient(app) as client:
+        await asyncio.gather(client.get("/"), client.get("/"))
+    assert max(together) == 1
+    async with through(app) as client:
+        await asyncio.gather(client.get("/"), client.get("/"))
+    assert max(together) == 2
+
+
+@leaves_open
+def test_litestar_answers_500_where_starlette_raises(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+
+    @get("/")
+    async def pour() -> str:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(ONE))
+
+    client = LitestarClient(Litestar([pour]))
+    assert [client.get("/").status_code for _ in range(2)] == [200, 500]
