@@ -284,8 +284,8 @@ async def test_litestars_async_client_runs_the_application_in_another_loop() -> 
     app = Litestar([pour])
     async with AsyncTestClient(app) as client:
         await client.get("/")
-    async with through(app) as client:
-        await client.get("/")
+    async with through(app) as direct:
+        await direct.get("/")
     in_test_client, in_transport = seen
     assert in_transport == where()
     assert in_test_client[0] != in_transport[0]
@@ -308,8 +308,8 @@ async def test_litestars_async_client_serves_one_request_after_the_other() -> No
     async with AsyncTestClient(app) as client:
         await asyncio.gather(client.get("/"), client.get("/"))
     assert max(together) == 1
-    async with through(app) as client:
-        await asyncio.gather(client.get("/"), client.get("/"))
+    async with through(app) as direct:
+        await asyncio.gather(direct.get("/"), direct.get("/"))
     assert max(together) == 2
 
 

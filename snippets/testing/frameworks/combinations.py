@@ -3,7 +3,6 @@
 测试怎么调用应用，引擎在哪里 dispose，决定哪些测试能通过。
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -44,6 +43,7 @@ WAYS = {
     "and lifespan": "async with lifespan(app), web()",
 }
 ROWS = [f"{way}, {scope}" for way in WAYS for scope in ("function", "session")]
+PYTEST = "-m pytest --tb=no -vo asyncio_mode=auto"
 with tempfile.TemporaryDirectory() as folder:
     for row, name in enumerate(ROWS):
         way, scope = name.split(", ")
@@ -51,7 +51,7 @@ with tempfile.TemporaryDirectory() as folder:
         for engine, source in ENGINES.items():
             test = TEST.format(*source, scope=scope, body=WAYS[way], a=a, w=w)
             Path(folder, f"test_{row}_{engine}.py").write_text(test, "utf-8")
-    argv = [sys.executable, *"-m pytest --tb=no -vo asyncio_mode=auto".split()]
+    argv = [sys.executable, *PYTEST.split()]
     ran = subprocess.run(argv, cwd=folder, capture_output=True, text=True)
 print(" " * 25, *map("{:8}".format, ENGINES))
 #>                           module   disposed made     NullPool

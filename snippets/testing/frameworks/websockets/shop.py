@@ -1,8 +1,9 @@
-"""A WebSocket that commits each message before it answers, and once at the end.
+"""A WebSocket that commits each message, and still asks after the disconnect.
 
-一个 WebSocket：每条消息先提交再回复，断开之后还要再提交一次。
+一个 WebSocket：每条消息先提交再回复，断开之后还要查一次。
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ async def orders(socket: WebSocket) -> None:
             await session.execute(text("SELECT :tea"), {"tea": tea})
             await session.commit()
             await socket.send_text(f"one {tea}")
-        farewells.append("said")
-        await session.execute(text("SELECT pg_sleep(60)"))
-        farewells.append("written down")
+        try:
+            await session.execute(text("SELECT pg_sleep(60)"))
+        except asyncio.CancelledError:
+            farewells.append("cancelled")
+            raise

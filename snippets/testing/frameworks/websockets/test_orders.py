@@ -15,7 +15,7 @@ def test_committed_before_the_answer_its_connection_is_back() -> None:
             assert socket.receive_text() == "one oolong"
             assert engine.pool.checkedout() == 0
         assert engine.pool.checkedout() == 0
-    assert farewells == ["said"]
+    assert farewells == ["cancelled"]
 
 
 #> 1 passed, 1 warning
