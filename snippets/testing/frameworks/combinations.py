@@ -53,17 +53,17 @@ with tempfile.TemporaryDirectory() as folder:
             Path(folder, f"test_{row}_{engine}.py").write_text(test, "utf-8")
     argv = [sys.executable, *PYTEST.split()]
     ran = subprocess.run(argv, cwd=folder, capture_output=True, text=True)
-print(" " * 25, *map("{:8}".format, ENGINES))
-#>                           module   disposed made     NullPool
+print(" " * 25, *map("{:>8}".format, ENGINES))
+#>                             module disposed     made NullPool
 for row, name in enumerate(ROWS):
     tests = [rf"(?m)^test_{row}_{engine}\S+ (\w)" for engine in ENGINES]
     marks = ["".join(re.findall(test, ran.stdout)) for test in tests]
-    print(f"{name:25}", *map("{:8}".format, marks))
-    #> TestClient, function      PFF      PFF      FFF      PPP
-    #> TestClient, session       PFF      PFF      FFF      PPP
-    #> with TestClient, function PFF      PPP      PPP      PPP
-    #> with TestClient, session  PPP      PPP      PPP      PPP
-    #> ASGITransport, function   PFF      PFF      FFF      PPP
-    #> ASGITransport, session    PPP      PPP      FFF      PPP
-    #> and lifespan, function    PFF      PPP      PPP      PPP
-    #> and lifespan, session     PPP      PPP      PPP      PPP
+    print(f"{name:25}", *map("{:>8}".format, marks))
+    #> TestClient, function           PFF      PFF      FFF      PPP
+    #> TestClient, session            PFF      PFF      FFF      PPP
+    #> with TestClient, function      PFF      PPP      PPP      PPP
+    #> with TestClient, session       PPP      PPP      PPP      PPP
+    #> ASGITransport, function        PFF      PFF      FFF      PPP
+    #> ASGITransport, session         PPP      PPP      FFF      PPP
+    #> and lifespan, function         PFF      PPP      PPP      PPP
+    #> and lifespan, session          PPP      PPP      PPP      PPP
