@@ -22,7 +22,9 @@ def with_psycopg(url: str | URL) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def engine_for(make: MakeEngine, url: str, driver: str = "asyncpg", **options: Any) -> AsyncEngine:
+def engine_for(
+    make: MakeEngine, url: str | URL, driver: str = "asyncpg", **options: Any
+) -> AsyncEngine:
     """An engine of this driver for a URL of asyncpg's."""
     return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 

@@ -6,12 +6,12 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import uvicorn._subprocess
-from sqlalchemy import NullPool, event, make_url, text
+from sqlalchemy import NullPool, event, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -19,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 
 from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.waiting import eventually
+from tools.postgres import Proxy
 
 DEADLINE = 10.0
 PID = text("SELECT pg_backend_pid()")
@@ -121,32 +122,13 @@ async def test_a_second_dispose_closes_what_a_cancelled_one_left(
 async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    url, dead = make_url(database_url), asyncio.Event()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not dead.is_set():
-                writer.write(data)
-        writer.close()
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(url.host, url.port)
-        writers.extend([writer, ours])
-        with suppress(ConnectionError):
-            await asyncio.gather(pass_on(reader, ours), pass_on(theirs, writer))
-
-    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
-    port = proxy.sockets[0].getsockname()[1]
-    engine = make_engine(url.set(host="127.0.0.1", port=port))
-    await pid(engine)
-    dead.set()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await engine.dispose()
-    proxy.close()
-    for writer in writers:
-        writer.close()
+    async with Proxy(database_url) as proxy:
+        engine = make_engine(proxy.url)
+        await pid(engine)
+        proxy.swallow()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await engine.dispose()
 
 
 # Loops

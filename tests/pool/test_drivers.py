@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy
 import uvicorn
 from packaging.requirements import Requirement
-from sqlalchemy import URL, event, make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -38,6 +38,7 @@ from tests.pools import MakeEngine, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
+from tools.postgres import Proxy
 
 SELECT = text("SELECT 'oolong'")
 
@@ -402,31 +403,6 @@ async def test_a_query_that_anyio_cancels_runs_on(database_url: str, driver: str
 FRUGAL = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 
 
-@asynccontextmanager
-async def counting(database_url: str) -> AsyncIterator[tuple[URL, list[str]]]:
-    """A way to the server that takes down each time the client speaks and the server answers."""
-    url, turns = make_url(database_url), list[str]()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def pass_on(who: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if turns[-1:] != [who]:
-                turns.append(who)
-            writer.write(data)
-        writer.close()
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(url.host, url.port)
-        writers.extend([writer, ours])
-        await asyncio.gather(pass_on("client", reader, ours), pass_on("server", theirs, writer))
-
-    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
-    yield url.set(host="127.0.0.1", port=proxy.sockets[0].getsockname()[1]), turns
-    proxy.close()
-    for writer in writers:
-        writer.close()
-
-
 @pytest.mark.parametrize(
     ("driver", "connect_args", "trips"),
     [
@@ -443,13 +419,13 @@ async def test_an_unprepared_statement_costs_asyncpg_a_round_trip_and_psycopg_no
     connect_args: dict[str, Any],
     trips: int,
 ) -> None:
-    async with counting(database_url) as (url, turns):
-        engine = make_engine(url.set(drivername=f"postgresql+{driver}"), connect_args=connect_args)
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url, driver, connect_args=connect_args)
         for _ in range(8):
-            turns.clear()
+            proxy.turns.clear()
             async with engine.connect() as connection:
                 await connection.execute(text("SELECT 'oolong' WHERE :cups = 7"), {"cups": 7})
-        assert turns.count("client") == trips
+        assert proxy.turns.count("client") == trips
         await engine.dispose()
 
 

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from inspect import getsource, signature
 from string import ascii_uppercase
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ from sqlalchemy.pool import NullPool
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, Proxy
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -188,10 +188,10 @@ async def test_pre_ping_cannot_renew_while_the_server_is_down(make_engine: MakeE
 async def test_asyncpg_words_the_end_otherwise_for_a_statement_that_it_knows(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    async with Line(database_url) as line:
-        engine = engine_for(make_engine, line.url, isolation_level="AUTOCOMMIT")
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url, isolation_level="AUTOCOMMIT")
         await use(engine)
-        await line.hang_up(reset=False)
+        await hang_up(proxy, reset=False)
         with pytest.raises(InterfaceError, match="the underlying connection is closed"):
             await use(engine)
         await engine.dispose()
@@ -264,10 +264,10 @@ async def test_a_line_that_ends_without_a_word_from_the_server(
     database_url: str, make_engine: MakeEngine, driver: str, said: str, reset: bool
 ) -> None:
     for pre_ping in (False, True):
-        async with Line(database_url) as line:
-            engine = engine_for(make_engine, line.url, driver, pool_pre_ping=pre_ping)
+        async with Proxy(database_url) as proxy:
+            engine = engine_for(make_engine, proxy.url, driver, pool_pre_ping=pre_ping)
             await use(engine)
-            await line.hang_up(reset)
+            await hang_up(proxy, reset)
             if pre_ping:
                 assert await use(engine) == "oolong"
             else:
@@ -281,12 +281,12 @@ async def test_a_line_that_ends_without_a_word_from_the_server(
 async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
     database_url: str, make_engine: MakeEngine, reset: bool
 ) -> None:
-    async with Line(database_url) as line:
-        engine = engine_for(make_engine, line.url)
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url)
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
             await until_asleep(database_url)
-            await line.hang_up(reset)
+            await hang_up(proxy, reset)
             with pytest.raises(DBAPIError, match="closed in the middle of operation") as caught:
                 await query
         said = "".join(traceback.format_exception(caught.value))
@@ -374,70 +374,16 @@ needs_a_dead_cable = pytest.mark.skipif(
 )
 
 
-class Line:
-    """A proxy before a server, whose open connections can go dead."""
+async def hang_up(proxy: Proxy, reset: bool) -> None:
+    """End what is open, as a proxy does after some idle time: by a FIN, or by an RST."""
+    proxy.cut(reset=reset)
+    await asyncio.sleep(0.1)  # for the client's end to arrive
 
-    def __init__(self, database_url: str) -> None:
-        self._server = make_url(database_url)
-        self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._client_sides: list[socket.socket] = []
-        self.said: list[str] = []
-        self._to_clients: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self) -> "Line":
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        host, port = self._listener.sockets[0].getsockname()
-        self.url = self._server.set(host=host, port=port).render_as_string(hide_password=False)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-
-    def swallow(self) -> None:
-        """From now on, forward nothing on what is open; new connections work."""
-        self._open.clear()
-
-    def cut(self) -> None:
-        """From now on, acknowledge nothing either, as if the cable were out."""
-        for line in self._client_sides:
-            drop_what_arrives(line)
-
-    async def hang_up(self, reset: bool) -> None:
-        """End what is open, as a proxy does after some idle time: by a FIN, or by an RST."""
-        for writer in self._to_clients:
-            if reset:
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, linger
-                )
-            writer.transport.abort()
-        await asyncio.sleep(0.1)  # for the client's end to arrive
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._client_sides.append(writer.get_extra_info("socket"))
-        self._to_clients.append(writer)
-        source, target = await asyncio.open_connection(self._server.host, self._server.port)
-        await asyncio.gather(
-            self._forward("client", reader, target), self._forward("server", source, writer)
-        )
-
-    async def _forward(
-        self, who: str, source: asyncio.StreamReader, target: asyncio.StreamWriter
-    ) -> None:
-        self._open.add(target)
-        with closing(target):
-            while data := await source.read(65536):
-                if self.said[-1:] != [who]:
-                    self.said.append(who)  # the direction changes
-                if target in self._open:
-                    target.write(data)
+def cut_cable(proxy: Proxy) -> None:
+    """From now on, acknowledge nothing that arrives, as if the cable were out."""
+    for client in proxy.clients:
+        drop_what_arrives(client.get_extra_info("socket"))
 
 
 @asynccontextmanager
@@ -445,10 +391,10 @@ async def dead_line(
     database_url: str, driver: str = "asyncpg", pooled: int = 1, **options: Any
 ) -> AsyncIterator[AsyncEngine]:
     """An engine whose pooled connections lead nowhere; they end with the block."""
-    async with Line(database_url) as line:
-        engine = engine_for(create_async_engine, line.url, driver, **options)
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(create_async_engine, proxy.url, driver, **options)
         await fill(engine, pooled)
-        line.swallow()
+        proxy.swallow()
         yield engine
     await engine.dispose()
 
@@ -468,15 +414,15 @@ def test_the_page_counts_round_trips_for_two_drivers_and_two_levels() -> None:
 async def test_what_a_ping_costs_in_round_trips(
     database_url: str, make_engine: MakeEngine, driver: str, level: str, plain: int, pinged: int
 ) -> None:
-    async with Line(database_url) as line:
+    async with Proxy(database_url) as proxy:
         for pre_ping, expected in ((False, plain), (True, pinged)):
             engine = engine_for(
-                make_engine, line.url, driver, pool_pre_ping=pre_ping, isolation_level=level
+                make_engine, proxy.url, driver, pool_pre_ping=pre_ping, isolation_level=level
             )
             for _ in range(3):
-                line.said.clear()
+                proxy.turns.clear()
                 await use(engine)
-                counted = line.said.count("client")
+                counted = proxy.turns.count("client")
             assert counted == expected
             await engine.dispose()
 
@@ -535,13 +481,13 @@ def limit_silence(connection: Any, _: object) -> None:
 async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
     database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
-    async with Line(database_url) as line:
+    async with Proxy(database_url) as proxy:
         limits = {"tcp_user_timeout": 1000} if driver == "psycopg" else {}
-        engine = engine_for(make_engine, line.url, driver, pool_pre_ping=True, connect_args=limits)
+        engine = engine_for(make_engine, proxy.url, driver, pool_pre_ping=True, connect_args=limits)
         if driver == "asyncpg":
             event.listen(engine.sync_engine, "connect", limit_silence)
         await fill(engine, 3)
-        line.cut()
+        cut_cable(proxy)
         async with asyncio.timeout(20):
             assert [await use(engine) for _ in range(3)] == ["oolong"] * 3
         await engine.dispose()
@@ -551,13 +497,13 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
 async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    async with Line(database_url) as line:
-        engine = engine_for(make_engine, line.url)
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url)
         event.listen(engine.sync_engine, "connect", limit_silence)
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
             await until_asleep(database_url)
-            line.cut()
+            cut_cable(proxy)
             done, _ = await asyncio.wait([query], timeout=4)
             assert not done
             query.cancel()

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from sqlalchemy import NullPool, QueuePool, create_engine, event, make_url, text
+from sqlalchemy import NullPool, QueuePool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SAWarning
 from sqlalchemy.ext.asyncio import (
@@ -29,6 +29,7 @@ from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psyco
 from tests.serving import running
 from tests.versions import IS_2_0
 from tests.waiting import eventually
+from tools.postgres import Proxy
 
 DEADLINE = 10.0
 SELECT = text("SELECT 'oolong'")
@@ -304,40 +305,18 @@ async def test_one_limit_around_a_task_group_stops_all_its_queries(
 async def test_a_cancel_request_that_does_not_arrive_leaves_the_query_running(
     database_url: str, make_engine: MakeEngine, backends: Backends
 ) -> None:
-    url = make_url(database_url)
-    admitted: list[asyncio.Task[None]] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-        finally:
-            writer.close()
-
-    async def admit_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass the first connection on; the second, for the cancel request, is refused."""
-        if admitted:
-            writer.close()
-            return
-        there, back = await asyncio.open_connection(url.host, url.port)
-        admitted.extend(
-            asyncio.create_task(pump(*ends)) for ends in ((reader, back), (there, writer))
-        )
-
-    async with (
-        asyncio.timeout(DEADLINE),
-        await asyncio.start_server(admit_one, "127.0.0.1", 0) as (proxy),
-    ):
-        address, port = proxy.sockets[0].getsockname()
-        through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
+    async with asyncio.timeout(DEADLINE), Proxy(database_url) as proxy:
+        through = proxy.url.update_query_dict({"ssl": "disable"})
         engine = named(make_engine, through.render_as_string(hide_password=False))
-        await cancel(lambda: sleep(engine), lambda: backends.until(1))
+
+        async def reached() -> None:
+            await backends.until(1)
+            proxy.accepts = False
+
+        await cancel(lambda: sleep(engine), reached)
         assert checked_out(engine) == 0
         assert await backends.count("PgSleep") == 1
         await engine.dispose()
-        for task in admitted:
-            task.cancel()
-        await asyncio.wait(admitted)
 
 
 # When it strikes
@@ -653,44 +632,25 @@ async def test_asyncio_timeout_counts_the_wait_for_a_connection(make_engine: Mak
 async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead_line(
     database_url: str, make_engine: MakeEngine, limits: dict[str, float], held: int
 ) -> None:
-    url = make_url(database_url)
-    dead = asyncio.Event()
-    pumps: list[asyncio.Task[None]] = []
-    ends: list[asyncio.StreamWriter] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not dead.is_set():
-                writer.write(data)
-
-    async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(url.host, url.port)
-        ends.extend((writer, back))
-        pumps.append(asyncio.create_task(pump(reader, back)))
-        pumps.append(asyncio.create_task(pump(there, writer)))
-
-    async with asyncio.timeout(DEADLINE), await asyncio.start_server(admit, "127.0.0.1", 0) as line:
-        address, port = line.sockets[0].getsockname()
-        through = url.set(host=address, port=port).update_query_dict({"ssl": "disable"})
+    async with asyncio.timeout(DEADLINE), Proxy(database_url) as proxy:
+        through = proxy.url.update_query_dict({"ssl": "disable"})
         engine = make_engine(through, connect_args=limits)
 
         async def work() -> None:
             async with asyncio.timeout(None) as limit, AsyncSession(engine) as session:
                 await session.execute(SELECT)
-                dead.set()
+                proxy.swallow()
                 limit.reschedule(0)  # now
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())
         _, running = await asyncio.wait({task}, timeout=2 if held else DEADLINE)
         assert (len(running), checked_out(engine)) == (held, held)
-        for end in ends:
-            end.transport.abort()
+        proxy.cut()
         with suppress(TimeoutError, DBAPIError):
             await task
         assert checked_out(engine) == 0
         await engine.dispose()
-        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def test_after_a_statement_timeout_in_a_savepoint_the_transaction_goes_on(

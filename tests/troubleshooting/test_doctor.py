@@ -32,7 +32,7 @@ from snippets.troubleshooting.doctor.doctor import (
 from tests.report import report
 from tests.serving import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, Proxy
 from tools.site.pages import Page
 
 SCRIPT = SNIPPETS / "troubleshooting/doctor/doctor.py"
@@ -464,23 +464,16 @@ async def test_without_track_activities_there_is_no_state(stage: Stage) -> None:
 @asynccontextmanager
 async def pooler(url: str) -> AsyncIterator[str]:
     """A proxy that gives its clients process numbers of its own, as PgBouncer does."""
-    server = make_url(url)
+    key = b"K\0\0\0\x0c"
 
-    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        key = b"K\0\0\0\x0c"
-        while data := await source.read(65536):
-            if (at := data.find(key)) >= 0:
-                data = data[: at + 5] + b"\0\0\0\1" + data[at + 9 :]
-            target.write(data)
-        target.close()
+    def renumber(_: str, data: bytes) -> bytes:
+        if (at := data.find(key)) >= 0:
+            data = data[: at + 5] + b"\0\0\0\1" + data[at + 9 :]
+        return data
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source, target = await asyncio.open_connection(server.host, server.port)
-        await asyncio.gather(pass_on(reader, target), pass_on(source, writer))
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
-        port = proxy.sockets[0].getsockname()[1]
-        yield server.set(port=port).render_as_string(hide_password=False)
+    async with Proxy(url) as proxy:
+        proxy.edit = renumber
+        yield proxy.url.render_as_string(hide_password=False)
 
 
 async def test_behind_a_pooler_it_says_what_that_hides(stage: Stage) -> None:

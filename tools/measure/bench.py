@@ -20,14 +20,13 @@ from time import perf_counter
 from typing import Any
 
 import click
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from snippets.sizing.measure.sweep import Plan, summary, sweep
 from tools.measure import charts
 from tools.paths import SNIPPETS
-from tools.postgres import find_postgres, fresh_database
+from tools.postgres import Proxy, find_postgres, fresh_database
 from tools.proof.record import current_versions
 from tools.proof.seals import write_sealed
 from tools.proof.snippets import digest
@@ -165,27 +164,10 @@ async def busy(url: str, pool_size: int) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
-    """A server on the way to the real one that passes everything on, later."""
-    server = make_url(url)
-    loop = asyncio.get_running_loop()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            loop.call_later(seconds, target.write, data)
-        loop.call_later(seconds, target.close)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(server.host, server.port)
-        writers.extend((writer, there[1]))
-        await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
-
-    async with await asyncio.start_server(serve, "127.0.0.1") as proxy:
-        port = proxy.sockets[0].getsockname()[1]
-        yield server.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-        for one in writers:
-            one.close()
-        await asyncio.gather(*(one.wait_closed() for one in writers), return_exceptions=True)
+    """The same database, each message of which takes so long."""
+    async with Proxy(url) as proxy:
+        proxy.delay = seconds
+        yield proxy.url.render_as_string(hide_password=False)
 
 
 async def seconds_of(query: str, engine: AsyncEngine) -> float:

@@ -4,10 +4,12 @@ from tools.postgres.binaries import PostgresError
 from tools.postgres.database import connect, execute, fresh_database, leftovers
 from tools.postgres.embedded import EmbeddedPostgres
 from tools.postgres.find import Server, find_postgres
+from tools.postgres.proxy import Proxy
 
 __all__ = [
     "EmbeddedPostgres",
     "PostgresError",
+    "Proxy",
     "Server",
     "connect",
     "execute",
