@@ -26,7 +26,7 @@ PLUGINS = {
 }
 """What is loaded, and which words in a project's settings ask for it; empty: always."""
 
-_SUMMARY = re.compile(r"^(?:FAILED|ERROR|XFAIL|XPASS) .*")
+_SUMMARY = re.compile(r"^(?:FAILED|ERROR|XFAIL|XPASS) \S.*")  # "ERROR    " is a log's
 _END = re.compile(r"^=+ (.*\d (?:passed|failed|error|skipped|xfailed).*?) in [\d.]+s.*=+$")
 _STARTED = re.compile(r"^(\S+::\S+)", re.MULTILINE)
 _VARIES = (
