@@ -1,0 +1,29 @@
+"""With a limit a silent line costs one error; with pre-ping alone it hangs.
+
+有限时，没有回音的线路只造成一次错误；只有预检就一直卡住。
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import Hole
+from shop import LIMITS, PING, async_session, price
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+@pytest.mark.parametrize("options", [LIMITS, PING], ids=["limits", "ping"])
+async def test_silence(hole: Hole, options: dict[str, Any]) -> None:
+    engine = create_async_engine(hole.url, **options)
+    async_session.configure(bind=engine)
+    assert await price() == 7
+    hole.swallow()
+    async with asyncio.timeout(4):
+        with pytest.raises(TimeoutError):  # the driver's
+            await price()
+    assert await price() == 7
+    await engine.dispose()
+
+
+#> FAILED test_hole.py::test_silence[ping] - TimeoutError
+#> 1 failed, 1 passed

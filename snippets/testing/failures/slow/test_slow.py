@@ -1,0 +1,19 @@
+"""Slower than the limit is 503; fast again, it works again.
+
+慢过限时就是 503；恢复之后照常。
+"""
+
+from conftest import Line
+from httpx import AsyncClient
+
+
+async def test_slow(client: AsyncClient, line: Line) -> None:
+    assert (await client.get("/price")).json() == 7
+    line.delay = 5
+    refused = await client.get("/price")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    line.delay = 0
+    assert (await client.get("/price")).json() == 7
+
+
+#> 1 passed
