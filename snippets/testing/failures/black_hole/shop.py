@@ -9,9 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 PING: dict[str, Any] = {"pool_pre_ping": True}
-LIMITS: dict[str, Any] = {
-    "connect_args": {"timeout": 2, "command_timeout": 1}
-}
+LIMITS: dict[str, Any] = {"connect_args": {"timeout": 2, "command_timeout": 1}}
 async_session = async_sessionmaker()
 
 

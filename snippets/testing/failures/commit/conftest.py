@@ -1,44 +1,16 @@
-"""A proxy that cuts the line at a word of the client, or at the answer to it.
+"""A test that asks for `line` has the shop's engine connect through the proxy.
 
-一个代理：客户端说到某个词时断线，或者等服务端答复时断线。
+测试用到 line，应用的引擎就经过代理连接数据库。
 """
 
 import asyncio
-import os
-from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-import shop
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-URL = make_url(os.environ["DATABASE_URL"])
-
-
-class Line:
-    word, loses_answer, cuts = b"", False, 0
-
-    async def admit(self, client: StreamReader, back: StreamWriter) -> None:
-        server, there = await asyncio.open_connection(
-            URL.host, URL.port or 5432
-        )
-        cut = False
-
-        async def answer() -> None:
-            while (data := await server.read(65536)) and not cut:
-                back.write(data)
-            back.transport.abort()
-
-        answering = asyncio.create_task(answer())
-        while data := await client.read(65536):
-            if self.word and self.word in data:
-                self.word, self.cuts, cut = b"", self.cuts + 1, True
-                if not self.loses_answer:
-                    break
-            there.write(data)
-        there.close()
-        await answering
+from line import URL, Line
+from shop import Base, async_session
 
 
 @pytest_asyncio.fixture
@@ -49,11 +21,11 @@ async def line() -> AsyncIterator[Line]:
     engine = create_async_engine(
         URL.set(host=host, port=port), connect_args={"ssl": False}
     )
-    shop.async_session.configure(bind=engine)
+    async_session.configure(bind=engine)
     async with engine.begin() as connection:
-        await connection.run_sync(shop.Base.metadata.create_all)
+        await connection.run_sync(Base.metadata.create_all)
     yield line
     async with engine.begin() as connection:
-        await connection.run_sync(shop.Base.metadata.drop_all)
+        await connection.run_sync(Base.metadata.drop_all)
     await engine.dispose()
     listener.close()

@@ -30,7 +30,8 @@ async def order(tea: str) -> None:
 async def order_again(tea: str, times: int = 3) -> None:
     for left in reversed(range(times)):
         try:
-            return await order(tea)
+            await order(tea)
+            return
         except DBAPIError as error:
             if not (left and error.connection_invalidated):
                 raise

@@ -4,9 +4,10 @@ COMMIT 发出之前，无论在哪里断线，重试之后都恰好有一张订�
 """
 
 import pytest
-from conftest import Line
-from shop import Order, async_session, order, order_again
 from sqlalchemy import func, select
+
+from line import Line
+from shop import Order, async_session, order, order_again
 
 COUNT = select(func.count()).select_from(Order)
 MOMENTS = {
@@ -29,6 +30,12 @@ async def test_retried(line: Line, moment: str) -> None:
 async def test_not_retried(line: Line, moment: str) -> None:
     line.word, line.loses_answer = MOMENTS[moment]
     await order("longjing")
+
+
+#> FAILED test_cut.py::test_not_retried[before] - sqlalchemy.exc.DBAPIError: (sqlalchemy.dialects.postgresql.asyncpg.Error) connection was closed in the middle of operation
+#> FAILED test_cut.py::test_not_retried[in the middle] - sqlalchemy.exc.DBAPIError: (sqlalchemy.dialects.postgresql.asyncpg.Error) connection was closed in the middle of operation
+#> FAILED test_cut.py::test_not_retried[after] - sqlalchemy.exc.DBAPIError: (sqlalchemy.dialects.postgresql.asyncpg.Error) connection was closed in the middle of operation
+#> 3 failed, 3 passed
 
 
 #> FAILED test_cut.py::test_not_retried[before] - sqlalchemy.exc.DBAPIError: (sqlalchemy.dialects.postgresql.asyncpg.Error) connection was closed in the middle of operation

@@ -1,6 +1,6 @@
 """Two fixtures: a client of the application, and a pool in which nothing is free.
 
-两个夹具：应用的客户端，以及一个借空了的连接池。
+两个夹具：应用的客户端，以及一个耗尽的连接池。
 """
 
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest_asyncio
 from httpx import ASGITransport, AsyncClient
+
 from shop import OVERFLOW, SIZE, app, engine
 
 

@@ -20,3 +20,6 @@ async def test_full(client: AsyncClient, full_pool: AsyncExitStack) -> None:
 
 
 #> 2 passed
+
+
+#> 2 passed

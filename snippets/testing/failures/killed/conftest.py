@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from secrets import token_hex
 
 import pytest_asyncio
-import shop
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+import shop
 
 URL, NAME = os.environ["DATABASE_URL"], f"guide_shop_{token_hex(4)}"
 END = text(

@@ -15,3 +15,6 @@ async def test_restart(kill: Callable[[], Awaitable[int]]) -> None:
 
 
 #> 1 passed
+
+
+#> 1 passed

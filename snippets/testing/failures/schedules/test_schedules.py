@@ -3,25 +3,12 @@
 Hypothesis 随机安排各种顺序，并找出丢失连接的最短的一种。
 """
 
-import asyncio
-import gc
-import os
-from contextlib import suppress
-
 import pytest
 from hypothesis import Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
-from shop import serve, serve_forgetfully
-from sqlalchemy import AsyncAdaptedQueuePool
-from sqlalchemy.ext.asyncio import create_async_engine
+from hypothesis.stateful import run_state_machine_as_test
 
-SIZE = 2
+from house import Forgetful, House
+
 SETTINGS = settings(
     max_examples=20,
     stateful_step_count=20,
@@ -31,80 +18,13 @@ SETTINGS = settings(
 )
 
 
-class Guest:
-    def __init__(self, house: "House") -> None:
-        self.poured, self.drunk = asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(house.way(house.engine, self.drink))
-
-    async def drink(self) -> None:
-        self.poured.set()
-        await self.drunk.wait()
-
-
-class House(RuleBasedStateMachine):
-    way = staticmethod(serve)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.Runner()
-        url = os.environ["DATABASE_URL"]
-        self.engine = create_async_engine(url, pool_size=SIZE, max_overflow=0)
-        self.guests: list[Guest] = []
-        gc.disable()  # else it may end a leak before that is seen
-
-    @rule()
-    def come(self) -> None:
-        async def come() -> None:
-            self.guests.append(Guest(self))
-
-        self.loop.run(come())
-
-    @rule(number=st.integers(0, SIZE - 1))
-    def pay(self, number: int) -> None:
-        for guest in self.guests[number : number + 1]:
-            guest.drunk.set()
-            self.leave(guest)
-
-    @rule(number=st.integers(0, 3))
-    def cancel(self, number: int) -> None:
-        for guest in self.guests[number : number + 1]:
-            guest.task.cancel()
-            self.leave(guest)
-
-    def leave(self, guest: Guest) -> None:
-        self.guests.remove(guest)
-        self.loop.run(asyncio.wait([guest.task]))
-
-    @invariant()
-    def pool_lends_what_guests_hold(self) -> None:
-        async def settle() -> None:
-            with suppress(TimeoutError):  # he waits for what is lost
-                async with asyncio.timeout(5):
-                    for guest in self.guests[:SIZE]:
-                        await guest.poured.wait()
-
-        self.loop.run(settle())
-        assert isinstance(self.engine.pool, AsyncAdaptedQueuePool)
-        lent = self.engine.pool.checkedout()
-        served = sum(guest.poured.is_set() for guest in self.guests)
-        assert lent == served, f"{lent} lent, {served} served"
-
-    def teardown(self) -> None:
-        while self.guests:
-            self.cancel(0)
-        gc.enable()
-        gc.collect()
-        self.loop.run(self.engine.dispose())
-        self.loop.close()
-
-
-class Forgetful(House):
-    way = staticmethod(serve_forgetfully)
-
-
 @pytest.mark.parametrize("house", [House, Forgetful])
 def test_no_schedule_costs_a_connection(house: type[House]) -> None:
     run_state_machine_as_test(house, settings=SETTINGS)
+
+
+#> FAILED test_schedules.py::test_no_schedule_costs_a_connection[Forgetful] - AssertionError: 1 lent, 0 served
+#> 1 failed, 1 passed
 
 
 #> FAILED test_schedules.py::test_no_schedule_costs_a_connection[Forgetful] - AssertionError: 1 lent, 0 served

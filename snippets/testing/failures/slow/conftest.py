@@ -1,36 +1,16 @@
-"""A proxy that passes everything on, later.
+"""The shop's engine connects through the proxy, and a client asks the shop.
 
-一个代理：什么都转发，只是晚一些。
+应用的引擎经过代理连接数据库，客户端访问应用。
 """
 
 import asyncio
-import os
-from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-import shop
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import make_url
 
-URL = make_url(os.environ["DATABASE_URL"])
-
-
-class Line:
-    delay = 0.0
-
-    async def admit(self, client: StreamReader, back: StreamWriter) -> None:
-        server, there = await asyncio.open_connection(
-            URL.host, URL.port or 5432
-        )
-        later = asyncio.get_running_loop().call_later
-
-        async def pass_on(source: StreamReader, target: StreamWriter) -> None:
-            while data := await source.read(65536):
-                later(self.delay, target.write, data)
-            target.close()
-
-        await asyncio.gather(pass_on(client, there), pass_on(server, back))
+from line import URL, Line
+from shop import app, async_session, make_engine
 
 
 @pytest_asyncio.fixture
@@ -38,8 +18,8 @@ async def line() -> AsyncIterator[Line]:
     line = Line()
     listener = await asyncio.start_server(line.admit, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
-    engine = shop.make_engine(URL.set(host=host, port=port))
-    shop.async_session.configure(bind=engine)
+    engine = make_engine(URL.set(host=host, port=port))
+    async_session.configure(bind=engine)
     yield line
     line.delay = 0
     await engine.dispose()
@@ -48,6 +28,6 @@ async def line() -> AsyncIterator[Line]:
 
 @pytest_asyncio.fixture
 async def client(line: Line) -> AsyncIterator[AsyncClient]:
-    way = ASGITransport(shop.app)
+    way = ASGITransport(app)
     async with AsyncClient(transport=way, base_url="http://shop") as it:
         yield it

@@ -3,8 +3,9 @@
 慢过限时就是 503；恢复之后照常。
 """
 
-from conftest import Line
 from httpx import AsyncClient
+
+from line import Line
 
 
 async def test_slow(client: AsyncClient, line: Line) -> None:
@@ -14,6 +15,9 @@ async def test_slow(client: AsyncClient, line: Line) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     line.delay = 0
     assert (await client.get("/price")).json() == 7
+
+
+#> 1 passed
 
 
 #> 1 passed

@@ -15,7 +15,8 @@ from sqlalchemy import NullPool, Pool, StaticPool, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL, SELECT = make_url(os.environ["DATABASE_URL"]), text("SELECT 7")
-DRIVERS = [f"postgresql+{driver}" for driver in ("asyncpg", "psycopg")]
+DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg"]
+tasks: set[asyncio.Task[None]] = set()
 
 
 @pytest_asyncio.fixture(params=DRIVERS)
@@ -26,17 +27,16 @@ async def engine(request: Any) -> AsyncIterator[AsyncEngine]:
 
 
 async def test_task_about_to_end(engine: AsyncEngine) -> None:
-    borrowed, done = asyncio.Event(), asyncio.Event()
+    connection = await engine.connect()
+    await connection.execute(SELECT)
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, done.set)
 
     async def in_background() -> None:
-        async with engine.connect() as connection:
-            await connection.execute(SELECT)
-            borrowed.set()
-            await done.wait()
+        await done.wait()
+        await connection.close()
 
-    task = asyncio.create_task(in_background(), name="kept")
-    await borrowed.wait()
-    task.get_loop().call_later(0.2, done.set)
+    tasks.add(asyncio.create_task(in_background()))
 
 
 @pytest.mark.parametrize("pool", [NullPool, StaticPool])
@@ -54,9 +54,8 @@ async def test_disposed_while_lent(engine: AsyncEngine) -> None:
 
 
 async def test_savepoint(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection, connection.begin():
-        async with connection.begin_nested():
-            await connection.execute(SELECT)
+    async with engine.begin() as connection, connection.begin_nested():
+        await connection.execute(SELECT)
 
 
 @pytest.mark.parametrize("engine", DRIVERS[:1], indirect=True)
@@ -66,4 +65,8 @@ async def test_collected(engine: AsyncEngine) -> None:
 
 
 #> ERROR test_alarms.py::test_collected[postgresql+asyncpg] - Failed: not returned, borrowed at test_alarms.py:64
+#> 11 passed, 1 error
+
+
+#> ERROR test_alarms.py::test_collected[postgresql+asyncpg] - Failed: not returned, borrowed at test_alarms.py:63
 #> 11 passed, 1 error

@@ -7,8 +7,9 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from shop import async_session
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from shop import async_session
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import httpx
 import pytest_asyncio
-from shop import app, engine
 from sqlalchemy import Pool, event
 from starlette.types import Receive, Scope, Send
+
+from shop import app, engine
 
 AT_ONCE, IN_ALL = 1, 1
 
@@ -23,21 +24,23 @@ class Loans:
     in_all: int = 0
 
 
-request: ContextVar[Loans] = ContextVar("request", default=Loans())
+request: ContextVar[Loans] = ContextVar("request")
 lent: dict[object, Loans] = {}
 
 
 @event.listens_for(Pool, "checkout")
 def borrow(_: object, entry: object, proxy: object) -> None:
-    lent[entry] = loans = request.get()
-    loans.now += 1
-    loans.in_all += 1
-    loans.at_once = max(loans.at_once, loans.now)
+    if loans := request.get(None):
+        lent[entry] = loans
+        loans.now += 1
+        loans.in_all += 1
+        loans.at_once = max(loans.at_once, loans.now)
 
 
 @event.listens_for(Pool, "checkin")
 def give_back(_: object, entry: object) -> None:
-    lent.pop(entry).now -= 1
+    if loans := lent.pop(entry, None):
+        loans.now -= 1
 
 
 async def counted(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,38 @@
+"""A proxy that swallows what the open connections say; new ones work.
+
+一个代理：已打开的连接说什么都没有回音，新连接照常。
+"""
+
+import asyncio
+import os
+from asyncio import StreamReader, StreamWriter
+
+from sqlalchemy import URL, make_url
+
+SERVER = make_url(os.environ["DATABASE_URL"])
+
+
+class Line:
+    url: URL
+
+    def __init__(self) -> None:
+        self.intact: set[StreamWriter] = set()
+        self.ends: set[StreamWriter] = set()
+
+    async def admit(self, client: StreamReader, back: StreamWriter) -> None:
+        server, there = await asyncio.open_connection(
+            SERVER.host, SERVER.port or 5432
+        )
+        self.intact |= {back, there}
+        self.ends |= {back, there}
+
+        async def pass_on(source: StreamReader, target: StreamWriter) -> None:
+            while data := await source.read(65536):
+                if target in self.intact:
+                    target.write(data)
+            target.close()
+
+        await asyncio.gather(pass_on(client, there), pass_on(server, back))
+
+    def swallow(self) -> None:
+        self.intact.clear()
