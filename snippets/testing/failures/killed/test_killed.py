@@ -12,9 +12,3 @@ async def test_restart(kill: Callable[[], Awaitable[int]]) -> None:
     assert await price() == 7
     assert await kill() == 1
     assert await price() == 7
-
-
-#> 1 passed
-
-
-#> 1 passed

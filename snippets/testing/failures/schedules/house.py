@@ -1,6 +1,6 @@
-"""Guests come, pay and are cancelled; the pool lends what those who are served hold.
+"""Guests come, finish and are cancelled; the pool lends what those who are served hold.
 
-客人来、结账、被取消；连接池借出的，始终等于在座客人手里的。
+客人来、喝完、被取消；连接池借出的，始终等于在座客人手里的。
 """
 
 import asyncio

@@ -21,11 +21,3 @@ SETTINGS = settings(
 @pytest.mark.parametrize("house", [House, Forgetful])
 def test_no_schedule_costs_a_connection(house: type[House]) -> None:
     run_state_machine_as_test(house, settings=SETTINGS)
-
-
-#> FAILED test_schedules.py::test_no_schedule_costs_a_connection[Forgetful] - AssertionError: 1 lent, 0 served
-#> 1 failed, 1 passed
-
-
-#> FAILED test_schedules.py::test_no_schedule_costs_a_connection[Forgetful] - AssertionError: 1 lent, 0 served
-#> 1 failed, 1 passed

@@ -7,7 +7,6 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,11 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL, SELECT = make_url(os.environ["DATABASE_URL"]), text("SELECT 7")
 DRIVERS = ["postgresql+asyncpg", "postgresql+psycopg"]
-tasks: set[asyncio.Task[None]] = set()
 
 
 @pytest_asyncio.fixture(params=DRIVERS)
-async def engine(request: Any) -> AsyncIterator[AsyncEngine]:
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[AsyncEngine]:
     made = create_async_engine(URL.set(drivername=request.param))
     yield made
     await made.dispose()
@@ -29,14 +27,9 @@ async def engine(request: Any) -> AsyncIterator[AsyncEngine]:
 async def test_task_about_to_end(engine: AsyncEngine) -> None:
     connection = await engine.connect()
     await connection.execute(SELECT)
-    done = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.2, done.set)
-
-    async def in_background() -> None:
-        await done.wait()
-        await connection.close()
-
-    tasks.add(asyncio.create_task(in_background()))
+    asyncio.get_running_loop().call_later(
+        0.2, asyncio.create_task, connection.close()
+    )
 
 
 @pytest.mark.parametrize("pool", [NullPool, StaticPool])
@@ -64,9 +57,5 @@ async def test_collected(engine: AsyncEngine) -> None:
     gc.collect()
 
 
-#> ERROR test_alarms.py::test_collected[postgresql+asyncpg] - Failed: not returned, borrowed at test_alarms.py:64
-#> 11 passed, 1 error
-
-
-#> ERROR test_alarms.py::test_collected[postgresql+asyncpg] - Failed: not returned, borrowed at test_alarms.py:63
+#> ERROR test_alarms.py::test_collected[postgresql+asyncpg] - Failed: not returned, borrowed at test_alarms.py:56
 #> 11 passed, 1 error

@@ -6,6 +6,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from itertools import chain
 from pathlib import Path
 from traceback import walk_stack
 
@@ -16,19 +17,17 @@ from sqlalchemy import Pool, event
 
 HOME, NOT_OURS = Path.cwd(), {"site-packages", "conftest.py"}
 lent: dict[object, str] = {}
-lost: list[str] = []
 
 
 @event.listens_for(Pool, "checkout")
 def borrow(_: object, entry: object, proxy: object) -> None:
-    above = greenlet.getcurrent().parent  # None outside a greenlet
-    stack = [*walk_stack(sys._getframe())]
-    stack += walk_stack(above.gr_frame) if above else []
-    lines = [(Path(f.f_code.co_filename), line) for f, line in stack]
+    above = getattr(greenlet.getcurrent().parent, "gr_frame", None)
+    tops = filter(None, [sys._getframe(), above])
     ours = (
         f"{file.relative_to(HOME)}:{line}"
-        for file, line in lines
-        if file.is_relative_to(HOME) and not NOT_OURS & {*file.parts}
+        for frame, line in chain(*map(walk_stack, tops))
+        if (file := Path(frame.f_code.co_filename)).is_relative_to(HOME)
+        and not NOT_OURS & {*file.parts}
     )
     lent[entry] = next(ours, "outside of this project")
 
@@ -39,19 +38,18 @@ def give_back(_: object, entry: object) -> None:
 
 
 @event.listens_for(Pool, "detach")
-def lose(_: object, entry: object) -> None:  # by the garbage collector
-    if line := lent.pop(entry, ""):
-        lost.append(line)
+def lose(_: object, entry: object) -> None:  # to the garbage collector
+    if entry in lent:
+        lent[object()] = lent.pop(entry)
 
 
 @pytest_asyncio.fixture(autouse=True)
 async def no_leaks() -> AsyncIterator[None]:
     lent.clear()
-    lost.clear()
     yield
     tries = 100
     while lent.keys() and tries:  # a task may be about to end
         tries -= 1
         await asyncio.sleep(0.01)
-    if left := ", ".join([*lent.values(), *lost]):
+    if left := ", ".join(lent.values()):
         pytest.fail(f"not returned, borrowed at {left}", pytrace=False)

@@ -35,8 +35,3 @@ async def test_cancelled() -> None:
 #> ERROR test_shop.py::test_forgotten - Failed: not returned, borrowed at shop.py:23
 #> ERROR test_shop.py::test_cancelled - Failed: not returned, borrowed at shop.py:28
 #> 4 passed, 2 errors
-
-
-#> ERROR test_shop.py::test_forgotten - Failed: not returned, borrowed at shop.py:23
-#> ERROR test_shop.py::test_cancelled - Failed: not returned, borrowed at shop.py:28
-#> 4 passed, 2 errors

@@ -1,0 +1,128 @@
+"""What the page on leaks in tests says beyond the outcomes of its projects."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.paths import SNIPPETS
+from tools.proof.projects import make_environment, read_outcome
+
+PROJECTS = SNIPPETS / "testing/leaks"
+ALARMS = """
+import asyncio, os
+from concurrent.futures import ThreadPoolExecutor
+import pytest, pytest_asyncio
+from sqlalchemy import StaticPool, make_url, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+URL, SELECT, kept = make_url(os.environ["DATABASE_URL"]), text("SELECT 7"), []
+psycopg = create_async_engine(URL.set(drivername="postgresql+psycopg"))
+engine = create_async_engine(URL)
+
+@pytest_asyncio.fixture(scope="session", autouse=True)
+async def wide():
+    connection = await engine.connect()
+    kept.append(connection)
+    yield
+
+@pytest_asyncio.fixture
+async def session():
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+        await outer.rollback()
+
+async def test_wide_comes_back(): await kept.pop().close()
+
+async def test_outer_transaction(session): await session.scalar(SELECT)
+
+async def test_half_read(): await anext(half_read())
+
+async def half_read():
+    async with AsyncSession(engine) as session:
+        yield await session.scalar(SELECT)
+
+async def test_static():
+    other = create_async_engine(URL, poolclass=StaticPool)
+    kept.append(await other.connect())
+    await (await other.connect()).close()
+
+async def test_goes_on():
+    async def wait():
+        async with engine.connect():
+            await asyncio.Event().wait()
+    kept.append(asyncio.create_task(wait()))
+    await asyncio.sleep(0.1)
+
+async def test_detached():
+    async with engine.connect() as connection:
+        kept.append((await connection.get_raw_connection()).detach())
+
+async def test_psycopg(): kept.append(await psycopg.connect())
+
+def test_in_a_thread():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, leak()).result()
+
+async def leak():
+    kept.append(await psycopg.connect())
+"""
+TWO_TASKS = """
+import asyncio
+from shop import PRICE, AsyncSession, app, engine
+
+@app.get("/tasks")
+async def tasks() -> None:
+    await asyncio.gather(ask(), ask())
+
+async def ask() -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(PRICE)
+
+async def test_tasks(client): await client.get("/tasks")
+"""
+
+
+def run(project: str, folder: Path, url: str, source: str) -> list[str]:
+    """Run one test file beside the other files of a project; the outcome."""
+    for file in (PROJECTS / project).iterdir():
+        if file.is_file() and not file.name.startswith("test_"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    test = folder / "test_it.py"
+    test.write_text(source, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no"],
+        cwd=folder, env={**make_environment(test, url), "COLUMNS": "2000"},
+        capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    return read_outcome(ran.stdout)
+
+
+def line_of(words: str) -> int:
+    """The number of the line of `ALARMS` that holds these words."""
+    [number] = [at for at, line in enumerate(ALARMS.splitlines(), 1) if words in line]
+    return number
+
+
+def test_what_is_an_alarm_and_what_is_none(tmp_path: Path, database_url: str) -> None:
+    said = "Failed: not returned, borrowed at test_it.py"
+    in_background = line_of("        async with engine.connect():")
+    detached = line_of("raw_connection") - 1
+    assert run("no_leaks", tmp_path, database_url, ALARMS) == [
+        f"ERROR test_it.py::test_goes_on - {said}:{in_background}",
+        f"ERROR test_it.py::test_detached - {said}:{detached}",
+        f"ERROR test_it.py::test_psycopg - {said}:{line_of('def test_psycopg')}",
+        f"ERROR test_it.py::test_in_a_thread - {said}:{line_of('def leak') + 1}",
+        "8 passed, 4 errors",
+    ]
+
+
+def test_tasks_of_a_request_are_counted_as_the_request(tmp_path: Path, database_url: str) -> None:
+    [failed, _] = run("per_request", tmp_path, database_url, TWO_TASKS)
+    assert "AssertionError: /tasks: Loans(now=0, at_once=2, in_all=2)" in failed
+
+
+def test_the_fixture_of_the_second_project_is_that_of_the_first() -> None:
+    first, second = (PROJECTS / name / "conftest.py" for name in ("no_leaks", "false_alarms"))
+    assert first.read_bytes() == second.read_bytes()
