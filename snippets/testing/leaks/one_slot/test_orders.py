@@ -12,3 +12,7 @@ async def test_order() -> None:
 
 async def test_nested() -> None:
     await order_nested("oolong")
+
+
+#> FAILED test_orders.py::test_nested - sqlalchemy.exc.TimeoutError: QueuePool limit of size 1 overflow 0 reached, connection timed out, timeout 0.00 (Background on this error at: https://sqlalche.me/e/21/3o7r)
+#> 1 failed, 1 passed
