@@ -24,3 +24,7 @@ async def test_silence(line: Line, options: dict[str, Any]) -> None:
             await price()
     assert await price() == 7
     await engine.dispose()
+
+
+#> FAILED test_hole.py::test_silence[ping] - TimeoutError
+#> 1 failed, 1 passed

@@ -25,3 +25,7 @@ async def test_without(line: Line) -> None:
     assert line.cuts == 1
     async with async_session() as session:
         assert await session.scalar(COUNT) == 1
+
+
+#> FAILED test_commit.py::test_without - assert 2 == 1
+#> 1 failed, 1 passed

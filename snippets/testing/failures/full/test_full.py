@@ -17,3 +17,6 @@ async def test_full(client: AsyncClient, full_pool: AsyncExitStack) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     await full_pool.aclose()
     assert (await client.get("/price")).status_code == 200
+
+
+#> 2 passed

@@ -12,3 +12,6 @@ async def test_restart(kill: Callable[[], Awaitable[int]]) -> None:
     assert await price() == 7
     assert await kill() == 1
     assert await price() == 7
+
+
+#> 1 passed

@@ -15,3 +15,6 @@ async def test_slow(client: AsyncClient, line: Line) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     line.delay = 0
     assert (await client.get("/price")).json() == 7
+
+
+#> 1 passed
