@@ -10,8 +10,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from house import Forgetful, House
 
 SETTINGS = settings(
-    max_examples=20,
-    stateful_step_count=20,
+    max_examples=10,
+    stateful_step_count=10,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate, Phase.shrink],
@@ -21,3 +21,7 @@ SETTINGS = settings(
 @pytest.mark.parametrize("house", [House, Forgetful])
 def test_no_schedule_costs_a_connection(house: type[House]) -> None:
     run_state_machine_as_test(house, settings=SETTINGS)
+
+
+#> FAILED test_schedules.py::test_no_schedule_costs_a_connection[Forgetful] - AssertionError: 1 lent, 0 guests
+#> 1 failed, 1 passed
