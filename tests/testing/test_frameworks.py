@@ -29,7 +29,7 @@ with warnings.catch_warnings(action="ignore"):  # Starlette asks for httpx2
 
 ONE = text("SELECT 'longjing'")
 SETTINGS = """[tool.pytest.ini_options]
-asyncio_mode = "{}"
+asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "session"
 asyncio_default_test_loop_scope = "session"
 """
@@ -76,11 +76,11 @@ def through(app: Any) -> AsyncClient:
     return AsyncClient(transport=ASGITransport(app), base_url="http://shop")
 
 
-def run(folder: Path, url: str, source: str, mode: str = "auto") -> str:
+def run(folder: Path, url: str, source: str) -> str:
     """Run one test file as a reader does; what pytest said."""
     test = folder / "test_it.py"
     test.write_text(source, "utf-8")
-    (folder / "pyproject.toml").write_text(SETTINGS.format(mode), "utf-8")
+    (folder / "pyproject.toml").write_text(SETTINGS, "utf-8")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=no"],
         cwd=folder, env=make_environment(test, url) | {"COLUMNS": "500"},
@@ -105,7 +105,7 @@ def test_with_the_plugin_of_anyio_a_lifespan_with_a_task_group_passes(
     tmp_path: Path, database_url: str
 ) -> None:
     entered = ENTERED.format("app.router.lifespan_context(app)", "@pytest.mark.anyio")
-    said = run(tmp_path, database_url, TASK_GROUP + entered, "strict")
+    said = run(tmp_path, database_url, TASK_GROUP + entered)
     assert OTHER_TASK not in said
     assert "1 passed in" in said
 

@@ -32,14 +32,23 @@ BEYOND_THE_TWO = {
     "click": "click",
     "fastapi": "fastapi",
     "httpx": "httpx",
+    "litestar": "litestar",
     "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "psycopg": "psycopg[binary]",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",
+    "starlette": "starlette",
     "uvicorn": "uvicorn",
 }
 """Modules that `sqlalchemy[asyncio]` and `asyncpg` do not bring, and the package of each."""
+
+_BEHIND = {
+    "testclient": "httpx",
+    "mark.asyncio": "pytest_asyncio",
+    ", pytest_asyncio": "pytest_asyncio",
+}
+"""Words that stand for a module which is imported out of a reader's sight."""
 
 _IMPORTED = re.compile(r"^(?:from|import) (\w+)|postgresql\+(psycopg)\b", re.MULTILINE)
 
@@ -49,6 +58,7 @@ def list_packages(snippet: Path) -> list[str]:
     lead = find_lead(snippet)
     text = "\n".join(file.read_text("utf-8") for file in list_files(lead))
     modules = {found for pair in _IMPORTED.findall(text) for found in pair}
+    modules |= {module for word, module in _BEHIND.items() if word in text}
     if is_project(lead):
         modules |= {"pytest"} if "anyio_backend" in text else {"pytest", "pytest_asyncio"}
     return sorted(BEYOND_THE_TWO[module] for module in modules & BEYOND_THE_TWO.keys())

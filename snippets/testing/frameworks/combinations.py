@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 TEST = """
-import contextlib, os, pytest
+import pytest, contextlib, os
 from fastapi import FastAPI, testclient
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import NullPool, text
@@ -43,7 +43,7 @@ WAYS = {
     "and lifespan": "async with lifespan(app), web()",
 }
 ROWS = [f"{way}, {scope}" for way in WAYS for scope in ("function", "session")]
-PYTEST = "-m pytest --tb=no -vo asyncio_mode=auto"
+PYTEST = "-E -m pytest --tb=no -vo asyncio_mode=auto"
 with tempfile.TemporaryDirectory() as folder:
     for row, name in enumerate(ROWS):
         way, scope = name.split(", ")

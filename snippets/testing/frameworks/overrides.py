@@ -30,8 +30,8 @@ def get_factory() -> Factory:
 Made = Annotated[Factory, Depends(get_factory)]
 
 
-@app.get("/factory")
-async def factory(factory: Made) -> int:
+@app.get("/depends")
+async def depends(factory: Made) -> int:
     async with factory() as session:
         return await session.scalar(PID) or 0
 
@@ -51,10 +51,10 @@ async def main() -> None:
         of_the_test = await connection.scalar(PID)
         ours = async_sessionmaker(connection)
         app.dependency_overrides[get_factory] = lambda: ours
-        for path in ("/factory", "/by_name"):
+        for path in ("/depends", "/by_name"):
             used = (await client.get(path)).json()
             print(path, "the test's connection:", used == of_the_test)
-            #> /factory the test's connection: True
+            #> /depends the test's connection: True
             #> /by_name the test's connection: False
     await engine.dispose()
 

@@ -1,6 +1,6 @@
-"""A WebSocket that commits each message, and still asks after the disconnect.
+"""A WebSocket that commits each message, and is not done at the disconnect.
 
-一个 WebSocket：每条消息先提交再回复，断开之后还要查一次。
+一个 WebSocket：每条消息先提交再回复，断开之后还有事要做。
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def orders(socket: WebSocket) -> None:
             await session.commit()
             await socket.send_text(f"one {tea}")
         try:
-            await session.execute(text("SELECT pg_sleep(60)"))
+            await asyncio.Event().wait()  # whatever takes time
         except asyncio.CancelledError:
             farewells.append("cancelled")
             raise
