@@ -2,13 +2,15 @@
 
 import asyncio
 import re
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import NullPool, StaticPool, event, make_url, text
 from sqlalchemy.dialects.sqlite.aiosqlite import dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.pools import MakeEngine, checked_out, record
 from tests.waiting import eventually
@@ -270,3 +272,32 @@ async def test_the_pool_of_sqlite_shows_rows_that_are_not_committed(
             await one.execute(text("INSERT INTO drinks VALUES ('oolong')"))
             seen.append(await two.scalar(text("SELECT count(*) FROM drinks")))
     assert seen == [0, 1]
+
+
+class Base(DeclarativeBase):
+    """Tables of this module."""
+
+
+class Order(Base):
+    """An order of one drink."""
+
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    drink: Mapped[str]
+
+
+@pytest.mark.parametrize("expires", [True, False])
+async def test_reading_what_a_commit_expired_leaves_a_connection_out(
+    make_engine: MakeEngine, expires: bool
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine, expire_on_commit=expires) as session:
+        session.add(order := Order(drink="oolong"))
+        await session.commit()
+        with pytest.raises(MissingGreenlet) if expires else nullcontext():
+            assert order.drink == "oolong"
+        assert checked_out(engine) == int(expires)
+        await session.refresh(order)
+        assert checked_out(engine) == 1
