@@ -31,30 +31,30 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     os.write(1, b"disposed")
 
 
-app = FastAPI(lifespan=lifespan)
-
-
-@app.get("/")
 async def endless() -> None:
     async with engine.connect():
         os.write(1, b"arrived\n")
         await asyncio.Event().wait()
 
 
+app = FastAPI(lifespan=lifespan)
+app.add_api_route("/", endless)
 GUARD = ["sh", "-c", '"$@" & exec >&-; read _; kill $!; wait $!', "sh"]
 ME = os.path.basename(__file__)[:-3]
 PLAIN, OURS = "uvicorn_worker.UvicornWorker", f"{ME}.Cancelling"
 if __name__ == "__main__":
-    listener = create_server(("127.0.0.1", 0))
     os.chdir(os.path.dirname(__file__))
-    fd = listener.fileno()
+    servers: dict[str, Any] = {}
     for worker, limit in (PLAIN, 2), (OURS, 30):
+        listener = create_server(("127.0.0.1", 0))
+        fd, guest = listener.fileno(), create_connection(listener.getsockname())
+        guest.sendall(b"GET / HTTP/1.0\r\n\r\n")
         command = f"gunicorn {ME}:app --bind fd://{fd} --log-level critical"
         command += f" --worker-class {worker} --graceful-timeout {limit}"
         python = [*GUARD, sys.executable, "-m", *command.split()]
-        server: Any = Popen(python, stdin=PIPE, stdout=PIPE, pass_fds=[fd])
-        guest = create_connection(listener.getsockname())
-        guest.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        server = Popen(python, stdin=PIPE, stdout=PIPE, pass_fds=[fd])
+        servers[worker] = server, guest
+    for worker, (server, _) in servers.items():
         server.stdout.readline()
         said = server.communicate()[0].decode()
         print(worker.split(".")[-1], said or "killed")

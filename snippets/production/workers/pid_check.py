@@ -31,7 +31,7 @@ async def order() -> str:
     try:
         async with asyncio.timeout(5), engine.connect() as connection:
             return str(await connection.scalar(text("SELECT 'oolong'")))
-    except TimeoutError:
+    except (TimeoutError, exc.DBAPIError):
         return "no answer"
 
 

@@ -24,7 +24,7 @@ async def order(engine: AsyncEngine) -> str:
         async with engine.connect() as connection:
             return str(await connection.scalar(text("SELECT 'oolong'")))
     except RuntimeError as error:
-        return str(error).split("> ")[-1]
+        return str(error).replace(";", "").split("> ")[-1]
 
 
 async def load_menu() -> None:

@@ -1,4 +1,4 @@
-"""uWSGI's workers lack the threads of the import: start the loop after the fork.
+"""uWSGI's workers lack the threads of the import: start the loop afterwards.
 
 导入时启动的线程，uWSGI 的 worker 里没有：事件循环要在 fork 之后再启动。
 """
@@ -44,7 +44,7 @@ def application(environ: object, start: Callable[..., None]) -> list[bytes]:
 
 MODULE = os.path.basename(__file__)[:-3]
 COMMAND = f"uwsgi --module {MODULE} --master --die-on-term --logto /dev/null"
-GUARD = ["sh", "-c", '"$@" & read _; kill $!; wait $!', "sh"]
+GUARD = ["sh", "-c", '"$@"& read _; while kill $! 2>&-; do sleep 1; done', "sh"]
 if __name__ != "__main__":  # imported by uWSGI
     from uwsgidecorators import postfork
 
@@ -57,5 +57,5 @@ else:
         with Popen(command, cwd=os.path.dirname(__file__), stdin=PIPE):
             unix = httpx.HTTPTransport(uds=f"{folder}/tea", retries=6)
             with httpx.Client(transport=unix, timeout=60) as client:
-                print(client.get("http://tea/").text)
-                #> no answer, oolong
+                print("import, postfork:", client.get("http://tea/").text)
+                #> import, postfork: no answer, oolong

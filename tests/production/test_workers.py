@@ -1,0 +1,200 @@
+"""What the page on workers says beyond what its snippets print."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tests.waiting import eventually, wait_until
+from tools.paths import SNIPPETS
+
+BIN = Path(sys.executable).parent
+APP = """
+import asyncio, os, pathlib, time
+from contextlib import asynccontextmanager
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+imported, forked = os.getpid(), []
+os.register_at_fork(after_in_child=lambda: forked.append(os.getpid()))
+gate = pathlib.Path("gate")
+
+def say(*words):
+    os.write(1, f"{' '.join(map(str, words))}\\n".encode())
+
+async def brew():
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(600)"))
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    connections = [await engine.connect() for _ in range(3)]
+    app.brewing = os.environ.get("BREWS") and asyncio.create_task(brew())
+    say(os.getpid(), imported == os.getpid(), os.getpid() in forked)
+    while not gate.exists():
+        await asyncio.sleep(0.01)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    while not gate.exists():
+        await asyncio.sleep(0.01)
+    if os.environ.get("BREWS") == "cancelled":
+        app.brewing.cancel()
+        await asyncio.wait([app.brewing])
+    await send({"type": "lifespan.shutdown.complete"})
+
+def application(environ, start):
+    pass
+
+try:
+    from uwsgidecorators import postfork
+except ImportError:
+    pass
+else:
+    postfork(lambda: say(os.getpid(), imported == os.getpid(), os.getpid() in forked))
+"""
+UVICORN = "uvicorn app:app --port 0 --log-level critical --timeout-worker-healthcheck 60"
+GUNICORN = (
+    "gunicorn app:app --bind 127.0.0.1:0 --worker-class uvicorn_worker.UvicornWorker "
+    "--log-level critical --timeout 120"
+)
+UWSGI = "uwsgi --module app --master --http-socket 127.0.0.1:0 --die-on-term --logto /dev/null"
+COUNT = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+BREWING = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' AND state = 'active'
+    AND pid <> pg_backend_pid()
+""")
+
+
+@contextmanager
+def served(
+    command: str, database_url: str, folder: Path, **environment: str
+) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
+    """A server, and what its workers say; it has ended afterwards."""
+    (folder / "app.py").write_text(APP, "utf-8")
+    program, *options = command.split()
+    start = [BIN / program] if program == "uwsgi" else [sys.executable, "-m", program]
+    with subprocess.Popen(
+        [*map(str, start), *options], cwd=folder, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, encoding="utf-8",
+        env={**os.environ, "DATABASE_URL": database_url, **environment}, process_group=0,
+    ) as server:  # fmt: skip
+        assert server.stdout
+        try:
+            yield server, server.stdout
+            if program != "uwsgi":  # which does not hear it while it starts
+                server.terminate()
+                server.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("command", "here", "hooked"),
+    [
+        (f"{UVICORN} --workers 2", True, False),
+        (f"{GUNICORN} --workers 2", True, False),
+        (f"{GUNICORN} --workers 2 --preload", False, True),
+        (f"{UWSGI} --processes 2", False, False),
+        (f"{UWSGI} --processes 2 --lazy-apps", True, False),
+    ],
+    ids=["uvicorn", "gunicorn", "preload", "uwsgi", "lazy-apps"],
+)
+def test_where_the_application_is_imported_and_whether_a_fork_calls_the_hook(
+    command: str, here: bool, hooked: bool, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    with served(command, database_url, tmp_path) as (_, said):
+        workers = [said.readline().split() for _ in range(2)]
+    assert [worker[1:] for worker in workers] == [[str(here), str(hooked)]] * 2
+    assert workers[0][0] != workers[1][0]
+
+
+@pytest.mark.parametrize(
+    ("command", "workers", "at_once"),
+    [(UVICORN, 2, 3), (GUNICORN, 2, 4)],
+    ids=["uvicorn", "gunicorn"],
+)
+async def test_a_reload_opens_more_pools_for_a_while(
+    command: str,
+    workers: int,
+    at_once: int,
+    database_url: str,
+    tmp_path: Path,
+    watcher: AsyncConnection,
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with served(f"{command} --workers {workers}", database_url, tmp_path) as (server, said):
+        for _ in range(workers):
+            said.readline()
+        assert await watcher.scalar(COUNT) == 3 * workers + 1
+        gate.unlink()  # the new ones do not come into service yet
+        server.send_signal(signal.SIGHUP)
+        for _ in range(at_once - workers):
+            said.readline()
+        assert await watcher.scalar(COUNT) == 3 * at_once + 1
+        gate.touch()
+
+
+@pytest.mark.parametrize(("brews", "left"), [("on", 1), ("cancelled", 0)])
+async def test_a_background_task_is_not_cancelled_when_uvicorn_has_shut_down(
+    brews: str, left: int, database_url: str, tmp_path: Path, watcher: AsyncConnection
+) -> None:
+    (tmp_path / "gate").touch()
+
+    async def so_many() -> bool:
+        return await watcher.scalar(BREWING) == 1
+
+    with served(UVICORN, database_url, tmp_path, BREWS=brews) as (_, said):
+        said.readline()
+        await eventually("the query runs", so_many)
+    assert await watcher.scalar(BREWING) == left
+    stop = BREWING.text.replace("count(*)", "pg_terminate_backend(pid)")
+    await watcher.execute(text(stop))
+
+
+STARTED = {"engine_each": 2, "graceful": 1, "killed": 2, "preload": 1, "uwsgi_loop": 2}
+
+
+@pytest.mark.parametrize("name", STARTED)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_program_that_is_stopped_leaves_no_server_behind(
+    name: str, number: signal.Signals, database_url: str, tmp_path: Path
+) -> None:
+    snippet = SNIPPETS / f"production/workers/{name}.py"
+    (tmp_path / "guide_stopped.py").write_bytes(snippet.read_bytes())
+    with subprocess.Popen(
+        [sys.executable, "guide_stopped.py"], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, process_group=0,
+        env={**os.environ, "DATABASE_URL": database_url},
+    ) as program:  # fmt: skip
+        workers = f"{name} has started its server"
+        wait_until(workers, lambda: len(members(program.pid)) > STARTED[name] + 1)
+        program.send_signal(number)
+        program.wait(60)
+        wait_until("all processes have ended", lambda: not members(program.pid))
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, owner = status.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(owner) == group and state != "Z":
+            found.append(int(status.parent.name))
+    return found
