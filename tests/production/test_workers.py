@@ -40,7 +40,7 @@ async def app(scope, receive, send):
     await receive()
     connections = [await engine.connect() for _ in range(3)]
     app.brewing = os.environ.get("BREWS") and asyncio.create_task(brew())
-    say(os.getpid(), imported == os.getpid(), os.getpid() in forked)
+    say_where()
     while not gate.exists():
         await asyncio.sleep(0.01)
     await send({"type": "lifespan.startup.complete"})
@@ -55,19 +55,25 @@ async def app(scope, receive, send):
 def application(environ, start):
     pass
 
+def say_where():
+    say(os.getpid(), imported == os.getpid(), os.getpid() in forked)
+
 try:
-    from uwsgidecorators import postfork
+    import uwsgi
 except ImportError:
     pass
 else:
-    postfork(lambda: say(os.getpid(), imported == os.getpid(), os.getpid() in forked))
+    if uwsgi.worker_id():  # imported after the fork
+        say_where()
+    else:
+        uwsgi.post_fork_hook = say_where
 """
 UVICORN = "uvicorn app:app --port 0 --log-level critical --timeout-worker-healthcheck 60"
 GUNICORN = (
     "gunicorn app:app --bind 127.0.0.1:0 --worker-class uvicorn_worker.UvicornWorker "
     "--log-level critical --timeout 120"
 )
-UWSGI = "uwsgi --module app --master --http-socket 127.0.0.1:0 --die-on-term --logto /dev/null"
+UWSGI = "uwsgi --module app --master --http-socket 127.0.0.1:0 --die-on-term"
 COUNT = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
 BREWING = text("""
     SELECT count(*) FROM pg_stat_activity

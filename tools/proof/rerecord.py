@@ -36,6 +36,7 @@ UNFOLLOWED = {
     "pool/classes/refused.py": _NO_CONNECTION,
     "pool/dispose/fork.py": _ELSEWHERE,
     "pool/size/processes.py": _ELSEWHERE,
+    "production/loops/celery_prefork.py": _ELSEWHERE,
     "production/workers/engine_each.py": _ELSEWHERE,
     "production/workers/graceful.py": _ELSEWHERE,
     "production/workers/killed.py": _ELSEWHERE,
