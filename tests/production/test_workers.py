@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.processes import list_members
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 
@@ -187,20 +188,7 @@ def test_a_program_that_is_stopped_leaves_no_server_behind(
         env={**os.environ, "DATABASE_URL": database_url},
     ) as program:  # fmt: skip
         workers = f"{name} has started its server"
-        wait_until(workers, lambda: len(members(program.pid)) > STARTED[name] + 1)
+        wait_until(workers, lambda: len(list_members(program.pid)) > STARTED[name] + 1)
         program.send_signal(number)
         program.wait(60)
-        wait_until("all processes have ended", lambda: not members(program.pid))
-
-
-def members(group: int) -> list[int]:
-    """The processes of a group that have not ended."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, owner = status.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(owner) == group and state != "Z":
-            found.append(int(status.parent.name))
-    return found
+        wait_until("all processes have ended", lambda: not list_members(program.pid))
