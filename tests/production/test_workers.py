@@ -162,7 +162,7 @@ async def test_a_background_task_is_not_cancelled_when_uvicorn_has_shut_down(
     (tmp_path / "gate").touch()
 
     async def so_many() -> bool:
-        return await watcher.scalar(BREWING) == 1
+        return bool(await watcher.scalar(BREWING) == 1)
 
     with served(UVICORN, database_url, tmp_path, BREWS=brews) as (_, said):
         said.readline()

@@ -19,6 +19,7 @@ WORK = {
     "sizing/measured/little.py": "work of a known length is the subject",
     "pool/stale/lifo.py": "a quiet hour, in short",
     "pool/timeout/deadline.py": "a query of a length that the caller chooses",
+    "production/loops/taskiq_limit.py": "tasks longer than pool_timeout",
     "sessions/tasks/per_task.py": "queries that take a while and run at the same time",
     "sessions/tasks/poisoned.py": "a query that still runs when the commit comes",
     "sizing/measure/one_run.py": "a query that waits is measured",

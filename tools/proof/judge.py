@@ -32,6 +32,7 @@ LEAVES_CONNECTIONS = frozenset(
         "pool/dispose/late.py",
         "pool/drivers/loops.py",
         "pool/drivers/threads.py",
+        "production/loops/flask_views.py",
         "sessions/tasks/drained.py",
     )
 )

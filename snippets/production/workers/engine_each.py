@@ -37,7 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(lifespan=lifespan)
 COMMAND = f"""
-    gunicorn {os.path.basename(__file__)[:-3]}:app --workers 2 --bind 127.0.0.1:0
+    gunicorn {os.path.basename(__file__)[:-3]}:app -w 2 --bind 127.0.0.1:0
     --worker-class uvicorn_worker.UvicornWorker --log-level critical
 """
 # The shell ends the server when its stdin closes, so also if we are killed.

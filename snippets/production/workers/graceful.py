@@ -1,4 +1,4 @@
-"""gunicorn kills a worker whose request does not end, unless uvicorn cancels it.
+"""gunicorn kills a worker whose request does not end; uvicorn can cancel it.
 
 请求迟迟不结束，gunicorn 会强杀 worker，除非 uvicorn 先取消请求。
 """

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from subprocess import PIPE, Popen
+from subprocess import DEVNULL, PIPE, Popen
 
 from fastapi import FastAPI
 from sqlalchemy import NullPool, text
@@ -35,8 +35,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-COMMAND = f"uvicorn {os.path.basename(__file__)[:-3]}:app --workers 2 --port 0"
-QUIET = "--log-level critical --timeout-worker-healthcheck 60"
+COMMAND = f"gunicorn {os.path.basename(__file__)[:-3]}:app --workers 2"
+QUIET = "--preload -k uvicorn_worker.UvicornWorker -b 127.0.0.1:0"
 GUARD = ["sh", "-c", '"$@" & exec >&-; read _; kill $!; wait $!', "sh"]
 
 
@@ -50,7 +50,7 @@ async def queries(find: str, at_least: int) -> int:
 if __name__ == "__main__":
     python = [*GUARD, sys.executable, "-m", *f"{COMMAND} {QUIET}".split()]
     os.chdir(os.path.dirname(__file__))
-    with Popen(python, stdin=PIPE, stdout=PIPE) as server:
+    with Popen(python, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as server:
         assert server.stdout
         workers = [int(server.stdout.readline()) for _ in range(2)]
         print("2 workers, queries:", asyncio.run(queries(RUNNING, 2)))
