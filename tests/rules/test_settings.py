@@ -18,10 +18,11 @@ SETTINGS: dict[str, Any] = {
     "mypy.strict": True,
     "mypy.files": ["snippets", "tests", "tools"],
     "mypy.exclude": None,
-    "mypy.overrides": [  # what stands beside the tests of a project
-        {"module": ["shop", "line", "house"], "ignore_missing_imports": True}
     "mypy.overrides": [
-        {"module": "shop", "ignore_missing_imports": True},  # of a test project
+        {  # what stands beside the tests of a project
+            "module": ["shop", "line", "house"],
+            "ignore_missing_imports": True,
+        },
         {
             "module": ["apscheduler.*", "celery.*", "uvicorn_worker", "uwsgidecorators"],
             "ignore_missing_imports": True,
