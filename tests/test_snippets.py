@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.poolers import need_pgbouncer
 from tests.report import report
 from tools.postgres import Server
 from tools.proof.judge import Refused, prove, prove_as_reader
 from tools.proof.occupied import OWN, Occupied, occupy
 from tools.proof.rerun import rerun
 from tools.proof.snippets import (
+    find_pooler,
     is_project,
     list_files,
     list_parts,
@@ -40,6 +42,13 @@ FAILING_DROPS = """
         EXECUTE FUNCTION public.guide_fail()
 """
 DROPS_WORK_AGAIN = "DROP EVENT TRIGGER guide_stop; DROP FUNCTION public.guide_fail()"
+
+
+@pytest.fixture(autouse=True)
+def _pooler(request: pytest.FixtureRequest) -> None:
+    """A snippet that needs PgBouncer, where there is none, is skipped, or fails in CI."""
+    if find_pooler(request.node.callspec.params["snippet"]):
+        need_pgbouncer()
 
 
 @pytest.fixture(scope="module")

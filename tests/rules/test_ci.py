@@ -11,9 +11,9 @@ from tools.paths import ROOT
 
 PAGES = ROOT / ".github" / "workflows" / "pages.yml"
 REQUIRED = {
-    ("test.yml", "test"): ["make test"],
-    ("test.yml", "prove"): ["make prove"],
-    ("pages.yml", "build"): ["make build"],
+    ("test.yml", "test"): [".ci/pgbouncer", "make test"],
+    ("test.yml", "prove"): [".ci/pgbouncer", "make prove"],
+    ("pages.yml", "build"): [".ci/pgbouncer", "make build"],
 }
 """The commands of each job, in their order."""
 MATRIX = {
@@ -62,6 +62,8 @@ CI_RUN = [
     "make test",
     'make prove PYTHON3="$python" ONLY="$ONLY"',
 ]
+POOLER = [".ci/pgbouncer", "export NEEDS_PGBOUNCER=1"]
+"""What brings PgBouncer, and lets no test skip for lack of it."""
 ONLY = (
     'ONLY="not owns_only and not stopped_before and not under_uvloop and not recordings '
     'and not test_doctor.py and not test_measure.py"'
@@ -192,6 +194,8 @@ def _ci_faults(lines: list[str]) -> Iterator[str]:
     runs = [line for line in code if re.match(r"\W*make\b", line)]
     if ONLY not in code:
         yield f".ci/run: leaves out other tests on other Pythons; write `{ONLY}`"
+    if lacking := [line for line in POOLER if line not in code[: code.index("make test")]]:
+        yield f".ci/run: runs `make test` without PgBouncer; write {lacking} before it"
     if runs != CI_RUN:
         yield f".ci/run: runs {runs}; let it run {CI_RUN}, each on a line of its own"
     if code[0] != "set -euo pipefail":

@@ -47,7 +47,9 @@ _MILD = ("skip", "skipif", "xfail", "importorskip")
 _HIDES = {"collect_ignore", "collect_ignore_glob", "pytest_collection_modifyitems"}
 _HIDES |= {"pytest_ignore_collect", "pytest_deselected"}
 MAY_SKIP = {"tests/test_snippets.py", "tests/site/conftest.py", "tests/rules/conftest.py"}
-"""A snippet that refuses a role; a machine without a browser; a file that cannot be read."""
+MAY_SKIP |= {"tests/poolers.py"}
+"""A snippet that refuses a role; a machine without a browser; a file that cannot be read; one
+without PgBouncer."""
 
 
 def look_up(path: str) -> Any:

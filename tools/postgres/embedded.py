@@ -195,7 +195,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_DEADLINE
         wanted = self.port
         while True:
-            self.port = wanted or _free_port()
+            self.port = wanted or free_port()
             said = self._launch(deadline)
             if not said:
                 return
@@ -284,7 +284,8 @@ def _has_room(ram_disk: str) -> bool:
     return disk.f_bavail * disk.f_frsize >= ROOM and not disk.f_flag & os.ST_NOEXEC
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

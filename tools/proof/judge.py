@@ -13,8 +13,15 @@ from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database, leftovers
 from tools.proof.compare import find_difference, normalize_wording
 from tools.proof.occupied import Occupied
+from tools.proof.pooler import pooled
 from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
-from tools.proof.snippets import expected_lines, find_encoding_fault, is_project, location
+from tools.proof.snippets import (
+    expected_lines,
+    find_encoding_fault,
+    find_pooler,
+    is_project,
+    location,
+)
 
 UVLOOP = """import warnings
 
@@ -63,7 +70,7 @@ def prove(
                 return result.problem
             if wrong := find_difference(snippet, snippet.read_text("utf-8"), result.text):
                 return wrong
-            if snippet not in LEAVES_CONNECTIONS:
+            if snippet not in LEAVES_CONNECTIONS and not find_pooler(snippet):
                 return _describe_harm(snippet, find_harm())
         return _describe_harm(snippet, find_harm())
 
@@ -128,10 +135,11 @@ def _run_as_reader(
     with (
         tempfile.TemporaryDirectory(prefix="reader-") as folder,
         tempfile.TemporaryDirectory(prefix="loop-") as loop,
+        pooled(snippet, database_url) as url,
     ):
         Path(folder, snippet.name).write_bytes(snippet.read_bytes())
         environment = {
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": url,
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             # What is deprecated anywhere below the snippet, or in a child of it, is an error.

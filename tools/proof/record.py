@@ -10,6 +10,7 @@ from typing import Self
 
 from tools.paths import RECORD
 from tools.postgres import Server
+from tools.postgres.pgbouncer import find_programs
 from tools.proof.files import write_whole
 from tools.proof.snippets import digest, find_lead, snippet_name
 
@@ -64,7 +65,9 @@ class Record:
 
 def current_versions(server: Server) -> dict[str, str]:
     """What a proof holds for."""
+    poolers = find_programs()
     return {
+        **({"PgBouncer": poolers[-1].version} if poolers else {}),
         "SQLAlchemy": version("sqlalchemy"),
         "asyncpg": version("asyncpg"),
         "psycopg": version("psycopg"),

@@ -16,7 +16,14 @@ from tools.proof.recording import (
 )
 from tools.proof.rerun import rerun
 from tools.proof.side_by_side import run_each
-from tools.proof.snippets import digest, is_project, list_snippets, location, snippet_name
+from tools.proof.snippets import (
+    digest,
+    find_pooler,
+    is_project,
+    list_snippets,
+    location,
+    snippet_name,
+)
 
 RECORDER = (
     "around",
@@ -133,9 +140,14 @@ def list_followed() -> list[Path]:
 
 
 def _keep_followed(snippets: Iterable[Path]) -> list[Path]:
-    """Those that one process runs and somebody can follow; tests of a project are neither."""
+    """Those that one process runs and somebody can follow; tests of a project are neither.
+
+    PgBouncer's clients have process numbers of its own, not those of PostgreSQL.
+    """
     return [
-        each for each in snippets if not is_project(each) and snippet_name(each) not in UNFOLLOWED
+        each
+        for each in snippets
+        if not (is_project(each) or find_pooler(each) or snippet_name(each) in UNFOLLOWED)
     ]
 
 

@@ -6,17 +6,18 @@ import multiprocessing.connection
 import os
 import re
 import signal
-import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType, SimpleNamespace
 from typing import Any, TextIO, cast
 
 from tools.proof.compare import normalize_wording
+from tools.proof.pooler import find_lack, pooled
 from tools.proof.recording import Recording
 from tools.proof.snippets import OUTPUT, find_encoding_fault, is_project, location
 from tools.proof.waits import list_waits
@@ -66,7 +67,7 @@ def rerun(
     Yields:
         The file's text with the `#>` lines of this run; or the problem, one sentence.
     """
-    if wrong := find_encoding_fault(snippet):
+    if wrong := find_encoding_fault(snippet) or find_lack(snippet):
         yield Rerun(problem=wrong)
         return
     if is_project(snippet):
@@ -75,10 +76,10 @@ def rerun(
         yield rerun_project(snippet, database_url)
         return
     ours, theirs = _process.Pipe()
-    with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+    with pooled(snippet, database_url) as url, TemporaryDirectory(prefix="prove-") as folder:
         child = _process.Process(
             target=_rerun_here,
-            args=(snippet, database_url, folder, DEADLINE, theirs, recorded_from, change),
+            args=(snippet, url, folder, DEADLINE, theirs, recorded_from, change),
         )
         child.start()
         theirs.close()

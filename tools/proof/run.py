@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from tools.postgres import find_postgres, fresh_database
+from tools.proof.pooler import pooled
 from tools.proof.projects import copy_project, make_environment
 from tools.proof.snippets import find_lead, is_project, suggest
 
@@ -32,7 +33,11 @@ def run_snippet(snippet: Path) -> int:
     if not snippet.is_file():
         raise click.UsageError(f"{snippet}: no such file{suggest(str(snippet))}")
     try:
-        with find_postgres() as server, fresh_database(server.url) as url:
+        with (
+            find_postgres() as server,
+            fresh_database(server.url) as database_url,
+            pooled(snippet, database_url) as url,
+        ):
             print(f"PostgreSQL {server.version}, {server.origin}", file=sys.stderr)
             code = _run(snippet, url)
     except KeyboardInterrupt:

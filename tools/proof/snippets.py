@@ -36,10 +36,16 @@ def find_lead(file: Path) -> Path:
     return min(file.parent.glob("test_*.py"), default=file)
 
 
+def find_pooler(snippet: Path) -> Path | None:
+    """The settings of the PgBouncer that a snippet needs: its own, `locks.ini`, or its page's."""
+    own, of_page = snippet.with_suffix(".ini"), snippet.parent / "pgbouncer.ini"
+    return next(filter(Path.is_file, (own, of_page)), None)
+
+
 def list_files(snippet: Path) -> list[Path]:
-    """The files that a reader copies: a program, or all of a pytest project."""
+    """What a run depends on: a program and PgBouncer's settings, or all of a pytest project."""
     if not is_project(snippet):
-        return [snippet]
+        return list(filter(None, (snippet, find_pooler(snippet))))
     return sorted(file for file in snippet.parent.iterdir() if file.is_file())
 
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from tools.paths import PROGRAMS, SNIPPETS
 from tools.proof.record import Record
 from tools.proof.recording import find_recording, recording_name
-from tools.proof.snippets import OUTPUT, find_lead, is_project, list_files, read_claims
+from tools.proof.snippets import (
+    OUTPUT,
+    find_lead,
+    find_pooler,
+    is_project,
+    list_files,
+    read_claims,
+)
 from tools.site.folding import Fold, find_folds
 from tools.site.listing import render_code
 from tools.site.pages import INCLUDE
@@ -92,6 +99,8 @@ def find_proof(record: Record, snippet: Path) -> Proof:
     used = {"SQLAlchemy", "asyncpg", "PostgreSQL", "Python", *list_packages(snippet)}
     if b"psycopg" in snippet.read_bytes():
         used.add("psycopg")
+    if find_pooler(snippet):
+        used.add("PgBouncer")
     versions = [f"{what} {version}" for what, version in record.versions.items() if what in used]
     return Proof("proved", entry.when, versions=" · ".join(versions))
 

@@ -324,7 +324,7 @@ def test_a_port_taken_by_another_program_is_left_alone(monkeypatch: pytest.Monke
         other.listen()
         taken = other.getsockname()[1]
         ports = iter([taken, free_port()])
-        monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+        monkeypatch.setattr(embedded, "free_port", lambda: next(ports))
         with EmbeddedPostgres() as server:
             assert server.port != taken
 

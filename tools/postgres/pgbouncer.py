@@ -1,0 +1,161 @@
+"""A real PgBouncer in front of a server, started here and gone with the process that started it."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+
+from tools.paths import CACHE
+from tools.postgres.binaries import PostgresError, environment
+from tools.postgres.embedded import free_port
+
+START_DEADLINE = 20.0
+"""Seconds it may take until it accepts connections."""
+TRACKS = (1, 21)
+"""The first release that keeps track of prepared statements in transaction mode."""
+
+# Kills it and removes its files at the end of standard input, which comes with the end of the
+# process that owns it, however that ends.
+_KEPT = 'exec 3<&0; (cat; kill -9 $$; rm -rf "$0") <&3 >/dev/null 2>&1 & exec "$@" 3<&-'
+
+
+@dataclass(frozen=True, order=True)
+class Program:
+    """One release of PgBouncer on this machine."""
+
+    release: tuple[int, ...]
+    """`(1, 24, 1)`."""
+    path: Path
+
+    @property
+    def version(self) -> str:
+        """`1.24.1`."""
+        return ".".join(map(str, self.release))
+
+
+@cache
+def find_programs() -> tuple[Program, ...]:
+    """The releases on this machine, oldest first: what `.ci/pgbouncer` fetched, and PATH's."""
+    fetched = sorted((CACHE / "pgbouncer").glob("*/pgbouncer"))
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    installed = shutil.which("pgbouncer", path=path)
+    found = dict[tuple[int, ...], Program]()
+    for program in [*fetched, *([Path(installed)] if installed else [])]:
+        said = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8")
+        if version := re.match(r"PgBouncer (\d[\d.]*)", said.stdout):
+            release = tuple(map(int, version[1].split(".")))
+            found.setdefault(release, Program(release, program))
+    return tuple(sorted(found.values()))
+
+
+def newest_program() -> Program:
+    """The newest release on this machine.
+
+    Raises:
+        PostgresError: There is none that keeps track of prepared statements.
+    """
+    if (found := find_programs()) and found[-1].release >= TRACKS:
+        return found[-1]
+    raise PostgresError(
+        "There is no PgBouncer 1.21 or later on this machine: on Debian or Ubuntu run "
+        "`.ci/pgbouncer`, elsewhere install pgbouncer."
+    )
+
+
+@contextmanager
+def run_pgbouncer(
+    server_url: str, program: Program | None = None, **settings: str
+) -> Iterator[str]:
+    """A PgBouncer on a random port of 127.0.0.1, in transaction mode if nothing else is said.
+
+    The role of the URL may also log in to the console, which is the database `pgbouncer`.
+
+    Args:
+        server_url: A database; all databases of its server are reached, by the role of this URL.
+        program: Which release; the newest if not given.
+        settings: As in its ini: `default_pool_size="1"`. A release that does not know
+            `max_prepared_statements` takes 0.
+
+    Yields:
+        The URL of that database through PgBouncer.
+
+    Raises:
+        PostgresError: There is no such program, or it does not start.
+    """
+    program, server = program or newest_program(), make_url(server_url)
+    _drop_unknown(program, settings)
+    deadline = time.monotonic() + START_DEADLINE
+    while True:
+        port = free_port()
+        folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+        _write_files(folder, server, port, settings)
+        process = _start(program, folder)
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                if "process up" in _read_log(folder):
+                    url = server.set(host="127.0.0.1", port=port)
+                    yield url.render_as_string(hide_password=False)
+                    return
+                time.sleep(0.01)
+            said = _read_log(folder)
+        finally:
+            _end(process, folder)
+        if "in use" not in said or time.monotonic() > deadline:
+            reason = said.strip().splitlines()[-1:] or ["it does not say why"]
+            raise PostgresError(f"PgBouncer {program.version} does not start: {reason[0]}")
+
+
+def _drop_unknown(program: Program, settings: dict[str, str]) -> None:
+    if program.release < TRACKS and settings.pop("max_prepared_statements", "0") != "0":
+        raise PostgresError(f"PgBouncer {program.version} has no max_prepared_statements.")
+
+
+def _write_files(folder: Path, server: URL, port: int, settings: dict[str, str]) -> None:
+    login = [str(word or "").replace('"', '""') for word in (server.username, server.password)]
+    (folder / "users").write_text('"{}" "{}"\n'.format(*login), "utf-8")
+    every = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": port,
+        "unix_socket_dir": "",
+        "auth_type": "scram-sha-256",
+        "auth_file": folder / "users",
+        "admin_users": server.username,
+        "pool_mode": "transaction",
+        **({"user": "nobody"} if os.geteuid() == 0 else {}),  # it refuses root
+        **settings,
+    }
+    lines = ["[databases]", f"* = host={server.host} port={server.port or 5432}", "[pgbouncer]"]
+    lines += [f"{name} = {value}" for name, value in every.items()]
+    (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _start(program: Program, folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            ["sh", "-c", _KEPT, folder, program.path, folder / "pgbouncer.ini"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            env=environment(),
+        )
+
+
+def _read_log(folder: Path) -> str:
+    return (folder / "log").read_text("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    with process:
+        process.kill()  # SIGTERM waits for its clients, since 1.23
+    shutil.rmtree(folder, ignore_errors=True)  # before or after its keeper does
