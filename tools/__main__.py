@@ -130,6 +130,15 @@ def older() -> None:
 
 
 @main.command()
+def poolers() -> None:
+    """Try the driver's settings behind PgBouncer and write the table; takes some minutes."""
+    from tools.proof.poolers import write_table
+
+    with find_postgres() as server:
+        write_table(server)
+
+
+@main.command()
 def serve() -> None:
     """Prove the snippets, then serve the guide with live reload on PORT, 8000 by default."""
     from tools.site.serve import serve

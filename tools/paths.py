@@ -14,6 +14,8 @@ PROGRAMS = (
 )
 """What readers run on their own database: tested, but longer than a snippet, and what it prints
 differs from run to run. So nothing proves it by its output."""
+SETTINGS_TABLE = SNIPPETS / "production/pgbouncer/settings.txt"
+"""What came of the driver's settings behind PgBouncer, as `python -m tools poolers` wrote it."""
 RECORD = CACHE / "proofs.json"
 """What `tools.proof` found out last, and the site shows."""
 RECORDINGS = CACHE / "recordings"

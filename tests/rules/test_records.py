@@ -4,7 +4,8 @@ import json
 
 from tests.report import report
 from tools.measure import charts
-from tools.paths import ROOT, SNIPPETS
+from tools.paths import ROOT, SETTINGS_TABLE, SNIPPETS
+from tools.proof.poolers import GUESTS
 from tools.proof.seals import find_broken_seals
 from tools.proof.snippets import digest, location
 
@@ -13,10 +14,10 @@ def test_a_record_is_of_the_snippet_as_it_stands() -> None:
     report(
         f"{location(record, 1)}: is of another text of {snippet.name}; `make older` or "
         "`make bench` runs that again; `python -m tools examine` for the doctor, `emptying` for "
-        "costs.py"
+        "costs.py, `poolers` for guests.py"
         for record in sorted(SNIPPETS.rglob("*.txt"))
         if ".uvloop" not in record.suffixes  # each run checks those
-        and (snippet := record.with_suffix(".py"))
+        and (snippet := GUESTS if record == SETTINGS_TABLE else record.with_suffix(".py"))
         and not record.read_text("utf-8").startswith(f"{snippet.name} {digest(snippet)[:12]}, ")
     )
 

@@ -16,8 +16,9 @@ from ruamel.yaml.error import YAMLError
 from sqlalchemy import make_url
 
 from tests.report import report
-from tools.paths import ROOT
+from tools.paths import ROOT, SNIPPETS
 from tools.postgres import find as postgres
+from tools.proof.pooler import read_settings
 
 COMPOSE = ROOT / "docker-compose.yml"
 PRE_COMMIT = ROOT / ".pre-commit-config.yaml"
@@ -145,6 +146,18 @@ def test_compose_runs_the_server_that_the_tools_look_for() -> None:
     assert url.password == service["environment"]["POSTGRES_PASSWORD"]
     assert f"-c cluster_name={postgres.CLUSTER_NAME}" in service["command"]
     assert postgres.COMPOSE_URL in COMPOSE.read_text("utf-8")
+
+
+def test_compose_runs_pgbouncer_with_the_settings_of_its_page() -> None:
+    service = content(COMPOSE)["services"]["pgbouncer"]
+    (port,) = service["ports"]
+    url = make_url(postgres.COMPOSE_URL).set(port=int(port.split(":")[1]))
+    assert url.render_as_string(hide_password=False) in COMPOSE.read_text("utf-8")
+    assert service["environment"]["DB_PASSWORD"] == url.password
+    settings = read_settings(SNIPPETS / "production" / "pgbouncer" / "pgbouncer.ini")
+    assert {name: service["environment"][name.upper()] for name in settings} == {
+        name: f"${{{name.upper()}:-{value}}}" for name, value in settings.items()
+    }
 
 
 def test_the_locked_sqlalchemy_is_among_those_proved() -> None:

@@ -80,7 +80,8 @@ def run_pgbouncer(
     The role of the URL may also log in to the console, which is the database `pgbouncer`.
 
     Args:
-        server_url: A database; all databases of its server are reached, by the role of this URL.
+        server_url: The database that is reached, by the role of this URL. Clients may name it as
+            they like: each name has connections of its own.
         program: Which release; the newest if not given.
         settings: As in its ini: `default_pool_size="1"`. A release that does not know
             `max_prepared_statements` takes 0.
@@ -133,7 +134,8 @@ def _write_files(folder: Path, server: URL, port: int, settings: dict[str, str])
         **({"user": "nobody"} if os.geteuid() == 0 else {}),  # it refuses root
         **settings,
     }
-    lines = ["[databases]", f"* = host={server.host} port={server.port or 5432}", "[pgbouncer]"]
+    place = f"* = host={server.host} port={server.port or 5432} dbname={server.database}"
+    lines = ["[databases]", place, "[pgbouncer]"]
     lines += [f"{name} = {value}" for name, value in every.items()]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -1,0 +1,39 @@
+"""PgBouncer passes a few settings on, refuses most, and ignores those it is told to.
+
+启动参数，PgBouncer 只传递几个，多数拒绝，让它忽略的就悄悄丢掉。
+"""
+
+import asyncio
+import os
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+URL = os.environ["DATABASE_URL"]
+SETTINGS = {
+    "application_name": "teahouse",
+    "timezone": "Asia/Shanghai",
+    "statement_timeout": "5s",
+    "jit": "off",
+}
+
+
+async def main() -> None:
+    for name, value in SETTINGS.items():
+        arguments = {"server_settings": {name: value}}
+        engine = create_async_engine(URL, connect_args=arguments)
+        try:
+            async with engine.connect() as connection:
+                said = await connection.scalar(text(f"SHOW {name}"))
+        except DBAPIError as error:
+            said = error.orig
+        print(f"{name}={value}: {said}")
+        #> application_name=teahouse: teahouse
+        #> timezone=Asia/Shanghai: Asia/Shanghai
+        #> statement_timeout=5s: unsupported startup parameter: statement_timeout
+        #> jit=off: on
+        await engine.dispose()
+
+
+asyncio.run(main())

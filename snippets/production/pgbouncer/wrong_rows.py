@@ -1,0 +1,55 @@
+"""Where the names of two processes meet, a query returns the rows of another.
+
+两个进程的名字撞上时，查询返回的是别人那条查询的结果，没有报错。
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+URL = os.environ["DATABASE_URL"]
+CURE = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+SETTINGS: dict[str, dict[str, int]] = {"defaults:": {}, "cure:": CURE}
+
+
+async def guest(connect_args: dict[str, int]) -> None:
+    engine = create_async_engine(URL, connect_args=connect_args)
+    async with engine.begin() as connection:
+        await connection.scalar(text("SELECT 'oolong'"))
+        print("served", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+    await engine.dispose()
+
+
+async def order_longjing_twice(settings: str) -> None:
+    engine = create_async_engine(URL, connect_args=SETTINGS[settings])
+    longjing = text("SELECT 'longjing'")
+    async with engine.begin() as connection:
+        print(settings, await connection.scalar(longjing))
+        #> defaults: longjing
+        another = await create_subprocess_exec(
+            *(sys.executable, __file__, "guest", settings),
+            stdin=PIPE,
+            stdout=PIPE,
+        )
+        assert another.stdout
+        await another.stdout.readline()
+    await another.communicate(b"pay\n")  # what it had is given out next
+    async with engine.begin() as connection:
+        #> defaults: oolong
+        print(settings, await connection.scalar(longjing))
+        #> cure: longjing
+    await engine.dispose()
+
+
+async def main() -> None:
+    for settings in SETTINGS:
+        await order_longjing_twice(settings)
+
+
+IS_GUEST = "guest" in sys.argv
+asyncio.run(guest(SETTINGS[sys.argv[-1]]) if IS_GUEST else main())
