@@ -2,7 +2,7 @@
 
 from tools.postgres.binaries import PostgresError
 from tools.postgres.database import connect, execute, fresh_database, leftovers
-from tools.postgres.embedded import EmbeddedPostgres
+from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder
 from tools.postgres.find import Server, find_postgres
 from tools.postgres.proxy import Proxy
 
@@ -14,6 +14,7 @@ __all__ = [
     "connect",
     "execute",
     "find_postgres",
+    "find_temporary_folder",
     "fresh_database",
     "leftovers",
 ]

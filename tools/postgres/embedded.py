@@ -78,7 +78,7 @@ class EmbeddedPostgres:
         self._settings = settings
         self._password = secrets.token_hex(16)
         self._account = account()
-        self._folder = _temporary_folder()
+        self._folder = find_temporary_folder()
         self._keeper: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -262,8 +262,8 @@ class EmbeddedPostgres:
         (self.home / "pid").unlink(missing_ok=True)
 
 
-def _temporary_folder() -> str:
-    """Where TMPDIR says, else a RAM disk: making a database is little else than making files."""
+def find_temporary_folder() -> str:
+    """Where TMPDIR says, else a RAM disk, for a database is many files; or `PostgresError`."""
     try:
         if "TMPDIR" not in os.environ and _has_room(RAM_DISK):
             return RAM_DISK

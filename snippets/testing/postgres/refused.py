@@ -23,7 +23,8 @@ async def administer(statement: str) -> str:
         try:
             await connection.execute(text(statement))
         except DBAPIError as error:
-            return str(error.orig).split(": ")[-1].replace(NAME, "template")
+            said = str(error.orig).splitlines()[0].split(": ")[-1]
+            return said.replace(NAME, "template")
     return "done"
 
 

@@ -459,7 +459,7 @@ def test_a_ram_disk_with_room_is_used_unless_tmpdir_says_otherwise(
     def where(ram_disk: Path | str, room: int) -> str:
         monkeypatch.setattr(embedded, "RAM_DISK", str(ram_disk))
         monkeypatch.setattr(embedded, "ROOM", room)
-        return embedded._temporary_folder()
+        return embedded.find_temporary_folder()
 
     assert where(ROOT, 0) == str(folder)
     monkeypatch.delenv("TMPDIR")
