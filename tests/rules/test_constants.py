@@ -12,6 +12,7 @@ from tools.proof.snippets import find_lead, list_files, location, snippet_name
 
 NO_DATABASE = {
     "pool/classes/refused.py": "fails while the engine is made",
+    "production/migrations/loggers.py": "asks Alembic for SQL, and its loggers",
     "sessions/dependency/leftovers.py": "options that change nothing, or are refused",
     "start/quickstart/mend_url.py": "turns URLs into URLs",
     "start/quickstart/parts.py": "makes a URL of parts",

@@ -44,6 +44,7 @@ UNFOLLOWED = {
     "pool/dispose/fork.py": _ELSEWHERE,
     "pool/size/processes.py": _ELSEWHERE,
     "production/loops/celery_prefork.py": _ELSEWHERE,
+    "production/migrations/loggers.py": _NO_CONNECTION,
     "production/workers/engine_each.py": _ELSEWHERE,
     "production/workers/graceful.py": _ELSEWHERE,
     "production/workers/killed.py": _ELSEWHERE,

@@ -1,0 +1,47 @@
+"""Migrations one process at a time, each statement with a limit on waiting for locks.
+
+迁移同一时刻只在一个进程里跑，每条语句等锁都有时限。
+"""
+
+import asyncio
+import logging
+from logging.config import fileConfig
+from zlib import crc32
+
+from alembic import context
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shop import SCHEMA, SETTINGS, URL, Base
+
+LIMITS = {"lock_timeout": "2s", "application_name": "migrations"}
+KEY = crc32(f"migrations of {SCHEMA}".encode())
+TRY = text(f"SELECT pg_try_advisory_lock({KEY})")
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main() -> None:
+    engine = create_async_engine(
+        URL,
+        poolclass=NullPool,
+        connect_args={"server_settings": SETTINGS | LIMITS},
+    )
+    keeping = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with keeping.connect() as keeper, engine.connect() as connection:
+        while not await keeper.scalar(TRY):
+            await asyncio.sleep(1)
+        await connection.run_sync(migrate)
+
+
+if context.config.config_file_name and not logging.getLogger().handlers:
+    fileConfig(context.config.config_file_name)
+asyncio.run(main())

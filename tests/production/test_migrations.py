@@ -1,0 +1,321 @@
+"""What the page on migrations says beyond what its listings print."""
+
+import asyncio
+import contextlib
+import io
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Column, Integer, MetaData, Table, Text, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tests.pools import MakeEngine
+from tests.waiting import eventually, free_port, wait_until
+from tools.paths import SNIPPETS
+
+STEP = SNIPPETS / "production" / "migrations" / "step"
+BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))")
+PID = text("SELECT pg_backend_pid()")
+TWO_OF_ONE = "SELECT 'longjing' AS drink FROM generate_series(1, 2)"
+UNIQUE = "'one', 'orders', ['drink'], unique=True, postgresql_concurrently=True"
+
+
+@dataclass
+class Project:
+    """A folder as `alembic init -t async` makes it, for the test's database."""
+
+    config: Config
+    folder: Path
+    revisions: int = 0
+
+    def revise(self, *statements: str) -> None:
+        """Add a revision that does this."""
+        number = self.revisions = self.revisions + 1
+        before = f"{number - 1:04}" if number > 1 else None
+        body = "\n    ".join(statements)
+        source = (
+            f"from alembic import op\nrevision = '{number:04}'\ndown_revision = {before!r}\n"
+            f"def upgrade():\n    {body}\n"
+        )
+        (self.folder / "versions" / f"{number:04}.py").write_text(source, "utf-8")
+
+    async def upgrade(self) -> None:
+        """Run them as `lifespan` may."""
+        await asyncio.to_thread(command.upgrade, self.config, "head")
+
+
+@pytest.fixture
+def project(tmp_path: Path, database_url: str) -> Iterator[Project]:
+    config = Config(str(tmp_path / "alembic.ini"))
+    folder = tmp_path / "migrations"
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.init(config, str(folder), template="async")
+    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    with keep_logging():
+        yield Project(config, folder)
+
+
+@contextlib.contextmanager
+def keep_logging() -> Iterator[None]:
+    """Put loggers back as they were: `fileConfig` changes them for the whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    loggers = [
+        each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)
+    ]
+    disabled = [each.disabled for each in loggers]
+    levels = [each.level for each in loggers]
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+        for each, was, its_level in zip(loggers, disabled, levels, strict=True):
+            each.disabled = was
+            each.setLevel(its_level)
+
+
+def use_our_env(project: Project, monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    """Take the page's `env.py`, with the application beside it."""
+    shutil.copy(STEP / "env.py", project.folder)
+    shutil.copy(STEP / "shop.py", project.folder.parent)
+    monkeypatch.syspath_prepend(project.folder.parent)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("SHOP_SCHEMA", "public")
+
+
+async def version(watcher: AsyncConnection) -> object:
+    return await watcher.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+# The template
+
+
+def test_a_percent_sign_in_the_url_is_doubled() -> None:
+    config = Config()
+    with pytest.raises(ValueError, match=r"invalid interpolation syntax in '.*' at position 26"):
+        config.set_main_option("sqlalchemy.url", "postgresql+asyncpg://tea:a%40b@db/tea")
+    config.set_main_option("sqlalchemy.url", "postgresql+asyncpg://tea:a%%40b@db/tea")
+    assert config.get_main_option("sqlalchemy.url") == "postgresql+asyncpg://tea:a%40b@db/tea"
+
+
+async def test_all_revisions_are_one_transaction_unless_told_otherwise(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise("op.execute('CREATE TABLE orders (drink text)')")
+    project.revise("op.execute('SELECT 1 / 0')")
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await project.upgrade()
+    assert await watcher.scalar(text("SELECT to_regclass('alembic_version')")) is None
+    env = project.folder / "env.py"
+    each = env.read_text().replace("(connection=", "(transaction_per_migration=True, connection=")
+    env.write_text(each)
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await project.upgrade()
+    assert await version(watcher) == "0001"
+
+
+async def test_a_set_within_the_transaction_of_alembic_does_no_harm(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    env = project.folder / "env.py"
+    begin, set_first = (
+        "    context.run_migrations()\n\n\nasync",
+        (
+            "    connection.exec_driver_sql(\"SET lock_timeout = '2s'\")\n"
+            "        context.run_migrations()\n\n\nasync"
+        ),
+    )
+    assert begin in env.read_text()
+    env.write_text(env.read_text().replace(begin, set_first))
+    project.revise("op.execute('CREATE TABLE orders (drink text)')")
+    await project.upgrade()
+    assert await version(watcher) == "0001"
+
+
+async def test_the_former_release_does_not_know_the_revision(project: Project) -> None:
+    project.revise("pass")
+    project.revise("pass")
+    await project.upgrade()
+    (project.folder / "versions" / "0002.py").unlink()
+    with pytest.raises(CommandError, match="Can't locate revision identified by '0002'"):
+        await project.upgrade()
+
+
+# Beside the application
+
+
+async def test_in_the_loop_a_coroutine_was_never_awaited(project: Project) -> None:
+    with (
+        pytest.warns(RuntimeWarning, match="'run_async_migrations' was never awaited"),
+        pytest.raises(RuntimeError, match="cannot be called from a running event loop"),
+    ):
+        command.upgrade(project.config, "head")
+
+
+async def test_create_all_does_not_add_a_column(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    metadata = MetaData()
+    Table("orders", metadata, Column("drink", Text), Column("price", Integer))
+    async with make_engine().begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        found = await connection.execute(text("SELECT * FROM orders"))
+        assert list(found.keys()) == ["drink"]
+
+
+async def test_a_migration_in_a_thread_leaves_the_loop_to_others(
+    project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    project.revise("op.execute('ALTER TABLE orders ADD price int')")
+    async with make_engine().connect() as reader:
+        pid = await reader.scalar(PID)
+        await reader.execute(text("SELECT * FROM orders"))
+        migrating = asyncio.create_task(project.upgrade())
+
+        async def waits() -> bool:
+            return bool(await watcher.scalar(BLOCKED, {"pid": pid}))
+
+        await eventually("the migration waits while this loop runs", waits)
+    await migrating
+    assert await version(watcher) == "0001"
+
+
+WAITING = """
+import asyncio, contextlib, pathlib
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go_on").exists():
+        await asyncio.sleep(0.01)
+    yield
+
+import fastapi
+app = fastapi.FastAPI(lifespan=lifespan)
+"""
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    return False
+
+
+def test_while_lifespan_has_not_yielded_the_port_refuses(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(WAITING, "utf-8")
+    port = free_port()
+    words = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port)]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until("lifespan has begun", (tmp_path / "begun").exists)
+            assert not answers(port)
+            (tmp_path / "go_on").touch()
+            wait_until("the server listens", lambda: answers(port))
+        finally:
+            server.terminate()
+
+
+async def test_the_template_disables_the_loggers_of_uvicorn_too(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.disabled = False
+    await project.upgrade()
+    assert logger.disabled
+
+
+# Locks
+
+
+async def test_our_env_gives_up_after_its_lock_timeout_and_keeps_earlier_revisions(
+    project: Project,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+) -> None:
+    use_our_env(project, monkeypatch, database_url)
+    await watcher.execute(text("CREATE TABLE guests (name text)"))
+    project.revise("op.execute('CREATE TABLE orders (id serial primary key, tea text)')")
+    project.revise("op.execute('ALTER TABLE guests ADD seat int')")
+    async with make_engine().connect() as reader:
+        await reader.execute(text("SELECT * FROM guests"))
+        with pytest.raises(DBAPIError, match="due to lock timeout") as caught:
+            await project.upgrade()
+    assert getattr(caught.value.orig, "sqlstate", None) == "55P03"
+    assert await version(watcher) == "0001"
+    await project.upgrade()  # the lock of the first attempt is gone with its connection
+    assert await version(watcher) == "0002"
+
+
+async def test_with_the_lock_on_the_migrating_connection_postgresql_finds_a_deadlock(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    lock = text("SELECT pg_advisory_lock(1)")
+    async with engine.connect() as first, engine.connect() as second:
+        pid = await first.scalar(PID)
+        await first.execute(lock)
+        waiting = asyncio.create_task(second.execute(lock))
+
+        async def waits() -> bool:
+            return bool(await watcher.scalar(BLOCKED, {"pid": pid}))
+
+        await eventually("the second one waits", waits)
+        index = asyncio.create_task(
+            first.execute(text("CREATE INDEX CONCURRENTLY teas ON orders (drink)"))
+        )
+        done, _ = await asyncio.wait([waiting, index], return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(DBAPIError, match="deadlock detected"):
+            await done.pop()
+        await first.execute(text("SELECT pg_advisory_unlock_all()"))
+        await asyncio.gather(waiting, index, return_exceptions=True)
+
+
+async def test_an_autocommit_block_commits_what_came_before_it(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise(
+        f'op.execute("CREATE TABLE orders AS {TWO_OF_ONE}")',
+        "with op.get_context().autocommit_block():",
+        f"    op.create_index({UNIQUE})",
+    )
+    with pytest.raises(DBAPIError, match="could not create unique index"):
+        await project.upgrade()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 2
+    assert await version(watcher) is None
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one'::regclass")
+    assert await watcher.scalar(valid) is False
+
+
+async def test_an_index_that_failed_is_dropped_by_the_next_attempt(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text(f"CREATE TABLE orders AS {TWO_OF_ONE}"))
+    project.revise(
+        "with op.get_context().autocommit_block():",
+        "    op.drop_index('one', postgresql_concurrently=True, if_exists=True)",
+        f"    op.create_index({UNIQUE})",
+    )
+    with pytest.raises(DBAPIError, match="could not create unique index"):
+        await project.upgrade()
+    await watcher.execute(text("TRUNCATE orders"))
+    await project.upgrade()
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one'::regclass")
+    assert await watcher.scalar(valid) is True
