@@ -16,7 +16,13 @@ from pathlib import Path
 from tools.postgres import find_temporary_folder
 from tools.proof import rerun
 from tools.proof.compare import normalize_wording
-from tools.proof.snippets import OUTPUT, find_encoding_fault, list_files, location
+from tools.proof.snippets import (
+    OUTPUT,
+    find_encoding_fault,
+    find_folder,
+    list_files,
+    location,
+)
 
 PLUGINS = {
     "pytest_asyncio.plugin": "",
@@ -42,7 +48,9 @@ _VARIES = (
 def copy_project(snippet: Path, folder: Path) -> None:
     """Copy the files of a project, without what it printed."""
     for file in list_files(snippet):
-        (folder / file.name).write_bytes(file.read_bytes())
+        copy = folder / file.relative_to(find_folder(snippet) or snippet.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
 
 
 def read_outcome(stdout: str) -> list[str]:

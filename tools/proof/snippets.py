@@ -10,6 +10,9 @@ from tools.paths import PROGRAMS, ROOT, SNIPPETS
 
 OUTPUT = re.compile(r"^ *#> ?")
 """What stands before a printed line."""
+SETTINGS = "pyproject.toml"
+CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+"""What a reader's tools write beside the files of a project."""
 
 
 def list_snippets() -> list[Path]:
@@ -31,9 +34,16 @@ def is_project(snippet: Path) -> bool:
     return snippet.name.startswith("test_")
 
 
+def find_folder(file: Path) -> Path | None:
+    """The folder of a pytest project, which holds its `pyproject.toml`; none for a program."""
+    above = (folder for folder in file.parents if folder != ROOT)
+    return next((folder for folder in above if (folder / SETTINGS).is_file()), None)
+
+
 def find_lead(file: Path) -> Path:
-    """The file whose run proves this one: the first `test_*.py` beside it, else itself."""
-    return min(file.parent.glob("test_*.py"), default=file)
+    """The file whose run proves this one: the first `test_*.py` of its project, else itself."""
+    folder = find_folder(file)
+    return min(folder.rglob("test_*.py"), default=file) if folder else file
 
 
 def find_pooler(snippet: Path) -> Path | None:
@@ -44,9 +54,10 @@ def find_pooler(snippet: Path) -> Path | None:
 
 def list_files(snippet: Path) -> list[Path]:
     """What a run depends on: a program and PgBouncer's settings, or all of a pytest project."""
-    if not is_project(snippet):
+    if not (folder := find_folder(snippet)):
         return list(filter(None, (snippet, find_pooler(snippet))))
-    return sorted(file for file in snippet.parent.iterdir() if file.is_file())
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if not CACHES & set(file.parts))
 
 
 def snippet_name(snippet: Path) -> str:
@@ -56,8 +67,8 @@ def snippet_name(snippet: Path) -> str:
 
 def find_home(snippet: Path) -> str:
     """`pool/size`: the page of a snippet; a pytest project has a folder of its own below it."""
-    folder = snippet.parent.parent if is_project(find_lead(snippet)) else snippet.parent
-    return folder.relative_to(SNIPPETS).as_posix()
+    folder = find_folder(snippet) or snippet
+    return folder.parent.relative_to(SNIPPETS).as_posix()
 
 
 def location(snippet: Path, line: int = 0) -> str:

@@ -1,0 +1,57 @@
+"""The application: the engine lives as long as it does.
+
+应用本身：引擎随它启动，随它释放。
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from teahouse import orders, probes
+from teahouse.database import make_engine
+from teahouse.settings import read_settings
+
+LOG = logging.getLogger(__name__)
+BUSY = {"53300", "57014", "57P03"}  # no slot, too slow, starting up
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    engine = make_engine(read_settings())
+    app.state.engine = engine
+    app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    try:
+        yield
+    finally:
+        async with asyncio.timeout(5):  # for a dead network
+            await engine.dispose()
+
+
+async def unavailable(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, exc.DBAPIError) and not error.connection_invalidated:
+        if getattr(error.orig, "sqlstate", None) not in BUSY:
+            raise error
+    LOG.warning("%s %s: %r", request.method, request.url.path, error)
+    return JSONResponse({"detail": "Try again."}, 503, {"Retry-After": "2"})
+
+
+WAITS = (
+    exc.TimeoutError,
+    exc.DBAPIError,
+    OSError,
+)  # TimeoutError is an OSError
+app = FastAPI(
+    lifespan=lifespan, exception_handlers=dict.fromkeys(WAITS, unavailable)
+)
+app.include_router(orders.router)
+app.include_router(probes.router)
