@@ -9,49 +9,42 @@ import logging
 from alembic import context
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from teahouse.models import Base
 from teahouse.settings import read_settings
 
-TAKE = text("SELECT pg_try_advisory_lock(hashtext('teahouse migrations'))")
+ONE_AT_A_TIME = text("SELECT pg_advisory_lock(hashtext('teahouse'))")
+SERVER = {"application_name": "teahouse-migrations", "lock_timeout": "2s"}
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 def run_migrations(connection: Connection) -> None:
+    models = Base.metadata
     context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        transaction_per_migration=True,
+        connection, target_metadata=models, transaction_per_migration=True
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
-async def try_again(engine: AsyncEngine) -> None:
-    for pause in (1, 2, 4, 8, 0):
+async def migrate() -> None:
+    url, server = read_settings().url, {"server_settings": SERVER}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=server)
+    guard = engine.execution_options(isolation_level="AUTOCOMMIT")
+    for pause in (1, 2, 4, 8, 16, None):
         try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(run_migrations)
+            async with guard.connect() as one, engine.connect() as connection:
+                await one.execute(
+                    ONE_AT_A_TIME
+                )  # survives commits of the other
+                await connection.run_sync(run_migrations)
+                break
         except DBAPIError as error:
             sqlstate = getattr(error.orig, "sqlstate", None)
-            if sqlstate != LOCK_NOT_AVAILABLE or not pause:
+            if sqlstate != LOCK_NOT_AVAILABLE or pause is None:
                 raise
-        await asyncio.sleep(pause)  # the queries that queued run now
-
-
-async def migrate() -> None:
-    server = {"application_name": "teahouse-migrations", "lock_timeout": "2s"}
-    engine = create_async_engine(
-        read_settings().url,
-        poolclass=NullPool,
-        connect_args={"server_settings": server},
-    )
-    own = engine.execution_options(isolation_level="AUTOCOMMIT")
-    async with own.connect() as holder:  # it outlives the migrations' commits
-        while not await holder.scalar(TAKE):
-            await asyncio.sleep(1)
-        await try_again(engine)
+            await asyncio.sleep(pause)  # the queries that queued run now
 
 
 if connection := context.config.attributes.get("connection"):

@@ -17,18 +17,15 @@ from teahouse import orders, probes
 from teahouse.database import make_engine
 from teahouse.settings import read_settings
 
+LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 LOG = logging.getLogger(__name__)
 BUSY = {"53300", "57014", "57P03"}  # no slot, too slow, starting up
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    engine = make_engine(read_settings())
-    app.state.engine = engine
+    logging.basicConfig(level=logging.INFO, format=LINE)
+    app.state.engine = engine = make_engine(read_settings())
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     try:
         yield
@@ -37,21 +34,22 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await engine.dispose()
 
 
+def is_transient(error: exc.DBAPIError) -> bool:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or sqlstate in BUSY
+
+
 async def unavailable(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, exc.DBAPIError) and not error.connection_invalidated:
-        if getattr(error.orig, "sqlstate", None) not in BUSY:
-            raise error
+    if isinstance(error, exc.DBAPIError) and not is_transient(error):
+        raise error  # 500
     LOG.warning("%s %s: %r", request.method, request.url.path, error)
     return JSONResponse({"detail": "Try again."}, 503, {"Retry-After": "2"})
 
 
-WAITS = (
-    exc.TimeoutError,
-    exc.DBAPIError,
-    OSError,
-)  # TimeoutError is an OSError
+# OSError: refused, and the TimeoutError of asyncio and asyncpg.
+ERRORS = (OSError, exc.TimeoutError, exc.DBAPIError)
 app = FastAPI(
-    lifespan=lifespan, exception_handlers=dict.fromkeys(WAITS, unavailable)
+    lifespan=lifespan, exception_handlers=dict.fromkeys(ERRORS, unavailable)
 )
 app.include_router(orders.router)
 app.include_router(probes.router)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from teahouse.database import Session
 from teahouse.models import Order
 
+Number = Annotated[int, Path(lt=2**31)]
 router = APIRouter(prefix="/orders")
 
 
@@ -34,9 +35,7 @@ async def place(wanted: Wanted, session: Session) -> Order:
 
 
 @router.get("/{number}", response_model=Placed)
-async def look_up(
-    number: Annotated[int, Path(lt=2**31)], session: Session
-) -> Order:
+async def look_up(number: Number, session: Session) -> Order:
     if order := await session.get(Order, number):
         return order
     raise HTTPException(404)

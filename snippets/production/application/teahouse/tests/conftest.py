@@ -5,6 +5,7 @@
 
 from collections.abc import AsyncIterator
 from secrets import token_hex
+from typing import Any
 
 import httpx
 import pytest_asyncio
@@ -17,6 +18,11 @@ from teahouse.app import app, lifespan
 from teahouse.database import get_session, make_engine
 from teahouse.settings import read_settings
 
+URL = "http://teahouse"
+JOINS: Any = {
+    "join_transaction_mode": "create_savepoint",
+    "expire_on_commit": False,
+}
 SCHEMA = f"guide_tests_{token_hex(4)}"
 
 
@@ -41,20 +47,12 @@ async def database() -> AsyncIterator[AsyncConnection]:
 @pytest_asyncio.fixture
 async def client(database: AsyncConnection) -> AsyncIterator[httpx.AsyncClient]:
     async def session() -> AsyncIterator[AsyncSession]:
-        mode = "create_savepoint"
-        async with AsyncSession(
-            database, join_transaction_mode=mode, expire_on_commit=False
-        ) as session:
+        async with AsyncSession(database, **JOINS) as session:
             yield session
 
     app.dependency_overrides[get_session] = session
-    transport = httpx.ASGITransport(app)
-    async with (
-        lifespan(app),
-        httpx.AsyncClient(
-            transport=transport, base_url="http://test"
-        ) as client,
-    ):
+    inside: Any = {"transport": httpx.ASGITransport(app), "base_url": URL}
+    async with lifespan(app), httpx.AsyncClient(**inside) as client:
         outer = await database.begin_nested()
         yield client
         await outer.rollback()

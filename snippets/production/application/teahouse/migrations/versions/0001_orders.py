@@ -11,16 +11,12 @@ down_revision = None
 
 
 def upgrade() -> None:
+    time, now = sa.DateTime(timezone=True), sa.func.now()
     op.create_table(
         "orders",
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("tea", sa.String(), nullable=False),
-        sa.Column(
-            "placed_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.func.now(),
-            nullable=False,
-        ),
+        sa.Column("placed_at", time, server_default=now, nullable=False),
     )
 
 
