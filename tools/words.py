@@ -141,3 +141,8 @@ SITE: Words = {
     "zh": {"search": "搜索"},
     "en": {"search": "Search"},
 }
+
+ARCHIVE: Words = {
+    "zh": {"size": "（{kib} KB）"},
+    "en": {"size": " ({kib} KB)"},
+}

@@ -29,6 +29,7 @@ from tools.proof.record import Record
 from tools.proof.recording import find_recording, recording_name
 from tools.proof.snippets import list_snippets
 from tools.site import cards, llms
+from tools.site.archives import add_sizes, build_archive, list_archives
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
 from tools.site.rendered import Rendered
@@ -112,7 +113,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Stop at a page that cannot be made; publish each snippet and its recording once.
+    """Stop at a page that cannot be made; publish archives, and each snippet and recording once.
 
     Raises:
         Abort: Says file, line and cure, a sentence for each fault.
@@ -120,6 +121,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     language = find_language(config)
     if faults := list(find_unbuildable(language.code)):
         raise Abort("\n".join(faults))
+    for name, folder in list_archives().items():
+        files.append(File.generated(config, name, content=build_archive(folder)))
     if language == CHINESE:
         for path in sorted(SNIPPETS.rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
@@ -163,7 +166,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             f"docs/{language.code}/{page.file.src_uri}: {lost} did not get onto the page; mend "
             "tools/site/cards.py, or the settings of pymdownx.highlight in mkdocs.yml"
         )
-    return finish_tables(add_replays(html))
+    return finish_tables(add_sizes(add_replays(html), language.code))
 
 
 def _add_trees(html: str, page: Page, language: Language) -> str:

@@ -20,7 +20,7 @@ _CODE_ID_OR_LINK = re.compile(
     r"(?P<code>^(?P<fence>`{3,}).*?^(?P=fence)$|`[^`\n]+`)"
     r"|(?P<id> *\{ *#[\w-]+ *\})"
     r"|^<script\b[^>]*></script>\n+"
-    r"|(?<=\]\()(?P<page>[\w./-]+\.md)(?:#[\w-]*)?(?=\))",
+    r"|(?<=\]\()(?P<page>[\w./-]+\.(?:md|zip))(?:#[\w-]*)?(?=\))",
     re.MULTILINE | re.DOTALL,
 )
 _WORDS_OF_PICTURE = re.compile(r"<(title|desc)\b[^>]*>(.*?)</\1>", re.DOTALL)
@@ -52,8 +52,9 @@ def page_text(markdown: str, page: str, docs: Path, site: str) -> str:
 
 
 def address(page: str) -> str:
-    """Where the Markdown of `pool/size.md` is on the site: `pool/size/index.md`."""
-    return page if Path(page).name == "index.md" else page.removesuffix(".md") + "/index.md"
+    """Where the Markdown of `pool/size.md` is on the site, `pool/size/index.md`; else the file."""
+    is_there = Path(page).name == "index.md" or not page.endswith(".md")
+    return page if is_there else page.removesuffix(".md") + "/index.md"
 
 
 def write(texts: dict[str, str], nav: Navigation, config: MkDocsConfig) -> None:
