@@ -21,6 +21,7 @@ CHAPTERS = {
     "pool": ("连接池", "Pool"),
     "sizing": ("连接池容量规划", "Pool sizing"),
     "testing": ("测试", "Testing"),
+    "production": ("生产环境", "In production"),
     "troubleshooting": ("故障排查", "Troubleshooting"),
     "reference": ("参考", "Reference"),
 }

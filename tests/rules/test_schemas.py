@@ -43,7 +43,7 @@ WORKFLOWS = list(filter(_is_yaml, sorted((ROOT / ".github" / "workflows").iterdi
 FOR_READERS = ROOT / "snippets/testing/postgres/template/tests.yml"
 """A workflow that a page shows."""
 READERS = {
-    "vendor.compose-spec": [COMPOSE],
+    "vendor.compose-spec": [COMPOSE, *sorted((ROOT / "snippets").rglob("compose.yaml"))],
     "vendor.dependabot": [ROOT / ".github" / "dependabot.yml"],
     "vendor.github-workflows": [*WORKFLOWS, FOR_READERS],
     "custom.github-workflows-require-timeout": [*WORKFLOWS, FOR_READERS],

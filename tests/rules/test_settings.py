@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
     "mypy.exclude": None,
     "mypy.overrides": [
         {  # what stands beside the tests of a project
-            "module": ["shop", "line", "house"],
+            "module": ["shop", "teahouse.*", "line", "house"],
             "ignore_missing_imports": True,
         },
         {

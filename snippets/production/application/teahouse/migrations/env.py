@@ -35,9 +35,7 @@ async def migrate() -> None:
     for pause in (1, 2, 4, 8, 16, None):
         try:
             async with guard.connect() as one, engine.connect() as connection:
-                await one.execute(
-                    ONE_AT_A_TIME
-                )  # survives commits of the other
+                await one.execute(ONE_AT_A_TIME)  # outlives all commits
                 await connection.run_sync(run_migrations)
                 break
         except DBAPIError as error:
