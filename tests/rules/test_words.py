@@ -66,7 +66,7 @@ def test_scripts_have_the_same_words_in_both_languages() -> None:
 def test_the_words_are_found_where_they_stand() -> None:
     calculator = (THEME / "assets" / "calculator.js").read_text("utf-8")
     assert {language for _, language, _ in _SCRIPT_TABLE.findall(calculator)} == {"zh", "en"}
-    assert len(list(tables())) == 5
+    assert len(list(tables())) == 6
     player = THEME / "assets" / "player" / "words.zh.js"
     assert {language: len(keys) > 30 for language, keys in read_keys(player).items()} == {
         "zh": True,

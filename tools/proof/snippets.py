@@ -35,9 +35,14 @@ def is_project(snippet: Path) -> bool:
 
 
 def find_folder(file: Path) -> Path | None:
-    """The folder of a pytest project, which holds its `pyproject.toml`; none for a program."""
+    """The folder of a pytest project; none for a program.
+
+    It holds a `pyproject.toml`, or where pytest needs no settings, a `test_*.py` beside the file.
+    """
     above = (folder for folder in file.parents if folder != ROOT)
-    return next((folder for folder in above if (folder / SETTINGS).is_file()), None)
+    if folder := next((folder for folder in above if (folder / SETTINGS).is_file()), None):
+        return folder
+    return file.parent if any(file.parent.glob("test_*.py")) else None
 
 
 def find_lead(file: Path) -> Path:
