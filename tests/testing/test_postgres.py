@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -107,6 +108,22 @@ def test_after_kill_9_server_and_files_are_gone(telling: Path) -> None:
         program.kill()
     wait_until("the server's files are gone", lambda: not home.exists())
     wait_until("the server has ended", lambda: not runs(server))
+
+
+def test_the_server_goes_though_pytest_is_gone_before_it_is_there() -> None:
+    recipe = runpy.run_path(str(SERVER.with_name("conftest.py")))
+    home = tempfile.mkdtemp(prefix="pg-")
+    keeper = subprocess.Popen(
+        ["sh", "-c", recipe["SERVER"], "sh", recipe["PROGRAMS"], home],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        **recipe["choose_account"](home),
+    )  # fmt: skip
+    assert keeper.stdin
+    assert keeper.stdout
+    keeper.stdout.close()
+    keeper.stdin.close()
+    keeper.wait()
+    assert not Path(home).exists()
 
 
 def test_ctrl_c_ends_the_server_as_well(telling: Path) -> None:
