@@ -18,7 +18,8 @@ from litestar import Litestar, get
 from litestar.testing import AsyncTestClient
 from litestar.testing import TestClient as LitestarClient
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
 from tests.serving import serving
@@ -171,6 +172,41 @@ async def test_a_session_of_the_tests_loop_fails_in_that_of_test_client(
         with TestClient(app) as client, pytest.raises(RuntimeError, match="different loop"):
             client.get("/")
         await connection.invalidate()
+
+
+@pytest.mark.filterwarnings("ignore:nested transaction already deassociated")
+async def test_requests_side_by_side_break_each_others_savepoints(
+    make_engine: MakeEngine,
+) -> None:
+    app, first_begun = FastAPI(), asyncio.Event()
+    second_begun, first_committed = asyncio.Event(), asyncio.Event()
+    async with make_engine().connect() as connection:
+        await connection.begin()
+        sessions = async_sessionmaker(connection, join_transaction_mode="create_savepoint")
+
+        @app.get("/first")
+        async def first() -> None:
+            async with sessions() as session:
+                await session.execute(ONE)
+                first_begun.set()
+                await second_begun.wait()
+                await session.commit()
+            first_committed.set()
+
+        @app.get("/second")
+        async def second() -> None:
+            async with sessions() as session:
+                await session.execute(ONE)
+                second_begun.set()
+                await first_committed.wait()
+                await session.commit()
+
+        async with through(app) as client:
+            committing = asyncio.create_task(client.get("/first"))
+            await first_begun.wait()
+            with pytest.raises(DBAPIError, match="does not exist"):
+                await client.get("/second")
+            assert (await committing).status_code == 200
 
 
 @pytest.mark.parametrize("scope", ["function", "request"])
