@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +13,6 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from httpx import ASGITransport, AsyncClient
-from litestar import Litestar, get
-from litestar.testing import AsyncTestClient
-from litestar.testing import TestClient as LitestarClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -303,60 +299,3 @@ async def test_asgi_transport_opens_no_websocket() -> None:
 
     async with through(app) as client:
         assert (await client.get("ws://shop/orders")).status_code == 404
-
-
-def where() -> tuple[int, int]:
-    """The thread and the event loop of the caller."""
-    return threading.get_ident(), id(asyncio.get_running_loop())
-
-
-async def test_litestars_async_client_runs_the_application_in_another_loop() -> None:
-    seen = []
-
-    @get("/")
-    async def pour() -> None:
-        seen.append(where())
-
-    app = Litestar([pour])
-    async with AsyncTestClient(app) as client:
-        await client.get("/")
-    async with through(app) as direct:
-        await direct.get("/")
-    in_test_client, in_transport = seen
-    assert in_transport == where()
-    assert in_test_client[0] != in_transport[0]
-    assert in_test_client[1] != in_transport[1]
-
-
-async def test_litestars_async_client_serves_one_request_after_the_other() -> None:
-    inside, together = 0, [0]
-
-    @get("/")
-    async def pour() -> None:
-        nonlocal inside
-        inside += 1
-        together.append(inside)
-        for _ in range(100):  # time enough for another request to come in
-            await asyncio.sleep(0)
-        inside -= 1
-
-    app = Litestar([pour])
-    async with AsyncTestClient(app) as client:
-        await asyncio.gather(client.get("/"), client.get("/"))
-    assert max(together) == 1
-    async with through(app) as direct:
-        await asyncio.gather(direct.get("/"), direct.get("/"))
-    assert max(together) == 2
-
-
-@leaves_open
-def test_litestar_answers_500_where_starlette_raises(make_engine: MakeEngine) -> None:
-    engine = make_engine()
-
-    @get("/")
-    async def pour() -> str:
-        async with engine.connect() as connection:
-            return str(await connection.scalar(ONE))
-
-    client = LitestarClient(Litestar([pour]))
-    assert [client.get("/").status_code for _ in range(2)] == [200, 500]

@@ -1,0 +1,68 @@
+"""What the page on testing Litestar and Starlette says beyond the outcomes of its projects."""
+
+import asyncio
+import threading
+
+from litestar import Litestar, get
+from litestar.testing import AsyncTestClient
+from litestar.testing import TestClient as LitestarClient
+
+from tests.pools import MakeEngine, leaves_open
+from tests.testing.test_frameworks import ONE, through
+
+
+def where() -> tuple[int, int]:
+    """The thread and the event loop of the caller."""
+    return threading.get_ident(), id(asyncio.get_running_loop())
+
+
+async def test_litestars_async_client_runs_the_application_in_another_loop() -> None:
+    seen = []
+
+    @get("/")
+    async def pour() -> None:
+        seen.append(where())
+
+    app = Litestar([pour])
+    async with AsyncTestClient(app) as client:
+        await client.get("/")
+    async with through(app) as direct:
+        await direct.get("/")
+    in_test_client, in_transport = seen
+    assert in_transport == where()
+    assert in_test_client[0] != in_transport[0]
+    assert in_test_client[1] != in_transport[1]
+
+
+async def test_litestars_async_client_serves_one_request_after_the_other() -> None:
+    inside, together = 0, [0]
+
+    @get("/")
+    async def pour() -> None:
+        nonlocal inside
+        inside += 1
+        together.append(inside)
+        for _ in range(100):  # time enough for another request to come in
+            await asyncio.sleep(0)
+        inside -= 1
+
+    app = Litestar([pour])
+    async with AsyncTestClient(app) as client:
+        await asyncio.gather(client.get("/"), client.get("/"))
+    assert max(together) == 1
+    async with through(app) as direct:
+        await asyncio.gather(direct.get("/"), direct.get("/"))
+    assert max(together) == 2
+
+
+@leaves_open
+def test_litestar_answers_500_where_starlette_raises(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+
+    @get("/")
+    async def pour() -> str:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(ONE))
+
+    client = LitestarClient(Litestar([pour]))
+    assert [client.get("/").status_code for _ in range(2)] == [200, 500]
