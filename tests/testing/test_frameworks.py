@@ -205,6 +205,18 @@ async def test_requests_side_by_side_break_each_others_savepoints(
             assert (await committing).status_code == 200
 
 
+@pytest.mark.filterwarnings("ignore")
+@leaves_open
+async def test_a_connection_that_a_fixture_leaves_in_the_pool_fails_in_test_client(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with engine.connect() as connection:
+        await connection.execute(ONE)
+    with TestClient(pouring(engine)) as client, pytest.raises(RuntimeError, match="different loop"):
+        client.get("/")
+
+
 @pytest.mark.parametrize("scope", ["function", "request"])
 async def test_an_override_holds_for_both_scopes_until_it_is_removed(
     scope: Literal["function", "request"],
