@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
 import pytest
+import uvicorn
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from uvicorn_worker import UvicornWorker
 
 from tests.processes import list_members
 from tests.waiting import eventually, wait_until
@@ -81,6 +85,7 @@ BREWING = text("""
     WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' AND state = 'active'
     AND pid <> pg_backend_pid()
 """)
+STOP = text(BREWING.text.replace("count(*)", "pg_terminate_backend(pid)"))
 
 
 @contextmanager
@@ -168,8 +173,49 @@ async def test_a_background_task_is_not_cancelled_when_uvicorn_has_shut_down(
         said.readline()
         await eventually("the query runs", so_many)
     assert await watcher.scalar(BREWING) == left
-    stop = BREWING.text.replace("count(*)", "pg_terminate_backend(pid)")
-    await watcher.execute(text(stop))
+    await watcher.execute(STOP)
+
+
+def test_the_limits_that_the_page_names_are_the_defaults() -> None:
+    assert import_module("gunicorn.config").GracefulTimeout.default == 30
+    assert uvicorn.Config("app:app").timeout_graceful_shutdown is None
+    assert uvicorn.Config("app:app").timeout_worker_healthcheck == 5
+    assert "timeout_graceful_shutdown" not in UvicornWorker.CONFIG_KWARGS
+
+
+BREWER = """
+import asyncio, sys
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+limit = {"server_settings": {"statement_timeout": sys.argv[2]}}
+engine = create_async_engine(sys.argv[1], connect_args=limit)
+
+async def main():
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(600)"))
+
+asyncio.run(main())
+"""
+
+
+def start_brewer(database_url: str, limit: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", BREWER, database_url, limit])
+
+
+async def test_statement_timeout_ends_the_query_of_a_killed_worker(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    async def so_many(count: int) -> bool:
+        return bool(await watcher.scalar(BREWING) == count)
+
+    brewers = [start_brewer(database_url, limit) for limit in ("600s", "600s", "20s")]
+    await eventually("all queries run", partial(so_many, 3))
+    for brewer in brewers:
+        brewer.kill()
+        brewer.wait()
+    await eventually("the one with the limit has ended", partial(so_many, 2))
+    await watcher.execute(STOP)
 
 
 STARTED = {"engine_each": 2, "graceful": 1, "killed": 2, "preload": 1, "uwsgi_loop": 2}
