@@ -1,0 +1,102 @@
+"""What the page on probes says beyond what its listings print."""
+
+import asyncio
+import socket
+from importlib import import_module
+from types import ModuleType
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine
+from tests.serving import running
+
+ASK = text("SELECT 1")
+
+
+@pytest.fixture
+def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The page's application; each test puts its own engine into it."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return import_module("snippets.production.probes.app")
+
+
+async def probe(app: ModuleType, path: str) -> int:
+    transport = httpx.ASGITransport(app.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        return (await client.get(path)).status_code
+
+
+@pytest.mark.parametrize(
+    ("fault", "parts"),
+    [
+        ("nobody listens", {"port": 1}),
+        ("the password is wrong", {"password": "expired"}),
+        ("there is no such database", {"database": "no_such_database"}),
+    ],
+)
+async def test_whatever_goes_wrong_is_not_ready_and_alive(
+    app: ModuleType,
+    fault: str,
+    parts: dict[str, object],
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = make_url(database_url).set(**parts)  # type: ignore[arg-type]
+    monkeypatch.setattr(app, "probing", make_engine(url, poolclass=NullPool))
+    assert await probe(app, "/ready") == 503, fault
+    assert await probe(app, "/live") == 200
+
+
+async def test_it_is_ready_though_the_pool_of_the_application_is_exhausted(
+    app: ModuleType, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LIMIT", 60)
+    monkeypatch.setattr(app, "probing", make_engine(poolclass=NullPool))
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.1)
+    async with engine.connect() as guest:
+        await guest.execute(ASK)
+        with pytest.raises(PoolTimeoutError):
+            await engine.connect()
+        assert await probe(app, "/ready") == 200
+
+
+async def test_a_silent_server_is_not_ready_after_the_limit(
+    app: ModuleType, database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LIMIT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = make_url(database_url).set(host="127.0.0.1", port=silent.getsockname()[1])
+        monkeypatch.setattr(app, "probing", make_engine(url, poolclass=NullPool))
+        assert await probe(app, "/ready") == 503
+
+
+async def test_on_sigterm_the_port_is_closed_while_a_request_still_runs() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    shop = FastAPI()
+
+    @shop.get("/")
+    async def order() -> str:
+        begun.set()
+        await go_on.wait()
+        return "longjing"
+
+    async with running(shop) as (server, url), httpx.AsyncClient(trust_env=False) as guest:
+        ordered = asyncio.create_task(guest.get(url, timeout=60))
+        await begun.wait()
+        server.should_exit = True  # what uvicorn's handler of SIGTERM does
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    _, late = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+                except ConnectionError:  # refused, or reset in the queue
+                    break
+                late.close()
+                await asyncio.sleep(0.01)
+        go_on.set()
+        assert (await ordered).json() == "longjing"
