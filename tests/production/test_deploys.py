@@ -4,39 +4,32 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.production.teahouse import Running, backends, run, running, unpack
+from tests.production.teahouse import Running, backends, run, running, unpack_patient
 from tests.report import require_on
 from tests.waiting import wait_until
+from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The application, unpacked, with limits that do not strike on a busy machine."""
-    unpacked = unpack(tmp_path_factory.mktemp("deploys"))
-    database = unpacked / "teahouse" / "database.py"
-    settings = database.read_text("utf-8")
-    for shipped in ("REQUEST = 8", "pool_timeout=3", '_timeout": 6', '_timeout": "5s'):
-        assert shipped in settings
-        settings = settings.replace(shipped, re.sub(r"(\d)", r"\g<1>0", shipped))
-    database.write_text(settings, "utf-8")
-    return unpacked
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The application, unpacked."""
+    return unpack_patient(tmp_path)
 
 
 @pytest.fixture
 def url(place: Path) -> Iterator[str]:
     """A server with few slots, and the tables of the application."""
-    settings = {"max_connections": "14", "superuser_reserved_connections": "2"}
-    with EmbeddedPostgres(**settings) as server:
+    with EmbeddedPostgres(max_connections="14", superuser_reserved_connections="2") as server:
         run(place, ["alembic", "upgrade", "head"], server.url())
         yield server.url()
 
@@ -73,17 +66,55 @@ def test_the_table_of_the_page_counts_both_generations(place: Path, url: str) ->
         assert Counter(each.result() for each in answers) == {201: 4}
         look(2, 0)
         with running(place, url, **NEW) as new:
-            look(2, 1)
+            look(2, 0)  # it is ready, by the probe's own connection
             with table_locked(url):
                 answers = orders(guests, new, 4)
                 look(2, 4)
                 answers += orders(guests, old, 4)
                 look(4, 4)
                 old.process.terminate()
-                wait_until("it lets nobody in", lambda: old.status("/livez") == 0)
+                wait_until("it lets nobody in", lambda: old.status("/live") == 0)
                 look(4, 4)
             assert Counter(each.result() for each in answers) == {201: 8}
             old.process.communicate()
             look(0, 2)
     for old_has, new_has in rows:
         require_on("production/deploys", f"| {old_has} | {new_has} | {old_has + new_has} |")
+
+
+def test_without_a_slot_it_is_alive_and_becomes_ready_when_one_is_free(
+    place: Path, url: str
+) -> None:
+    with ExitStack() as others:
+        for _ in range(14):
+            others.enter_context(psycopg.connect(url.replace("+asyncpg", "")))
+        with running(place, url, until="/live", **NEW) as new:
+            assert new.status("/ready") == 503
+            others.close()
+            wait_until("it is ready", lambda: new.status("/ready") == 200)
+            assert new.order().status_code == 201
+    assert "sorry, too many clients already" in new.said
+
+
+def test_uvicorn_hears_sigterm_too_and_the_idle_connections_are_gone(place: Path, url: str) -> None:
+    snippet = (SNIPPETS / "production/deploys/given_back.py").read_text("utf-8")
+    [hears] = re.findall(r"^    loop, .*?(?=^    yield)", snippet, re.MULTILINE | re.DOTALL)
+    app = place / "teahouse" / "app.py"
+    text = app.read_text("utf-8").replace(
+        "    try:\n        yield", f"{hears}    try:\n        yield"
+    )
+    app.write_text(f"import signal\nfrom typing import Any\n{text}", "utf-8")
+    with ThreadPoolExecutor(20) as guests, running(place, url, **OLD) as old:
+        with table_locked(url):
+            first = orders(guests, old, 2)
+            wait_until("both wait", lambda: counted(url) == (2, 0))
+        assert Counter(each.result() for each in first) == {201: 2}
+        with table_locked(url):
+            last = orders(guests, old, 1)
+            wait_until("one is lent", lambda: old.metric("count", "used") == 1)
+            assert counted(url) == (2, 0)
+            old.process.terminate()
+            wait_until("the idle one is gone", lambda: counted(url) == (1, 0))
+        assert [each.result() for each in last] == [201]
+        old.said, _ = old.process.communicate()
+    assert "Application shutdown complete" in old.said

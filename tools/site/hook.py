@@ -30,6 +30,7 @@ from tools.proof.recording import find_recording, recording_name
 from tools.proof.snippets import list_snippets
 from tools.site import cards, llms
 from tools.site.archives import add_sizes, build_archive, list_archives
+from tools.site.checklists import add_boxes
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
 from tools.site.rendered import Rendered
@@ -166,7 +167,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             f"docs/{language.code}/{page.file.src_uri}: {lost} did not get onto the page; mend "
             "tools/site/cards.py, or the settings of pymdownx.highlight in mkdocs.yml"
         )
-    return finish_tables(add_sizes(add_replays(html), language.code))
+    return finish_tables(add_boxes(add_sizes(add_replays(html), language.code)))
 
 
 def _add_trees(html: str, page: Page, language: Language) -> str:

@@ -1,4 +1,4 @@
-"""Told to end, a process keeps its idle connections until its last request ends.
+"""Told to end, a process keeps idle connections until its last request ends.
 
 进程收到结束的通知后，要等最后一个请求结束，才放开空闲的连接。
 """

@@ -9,14 +9,13 @@ import logging
 from alembic import context
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from teahouse.models import Base
 from teahouse.settings import read_settings
 
-ONE_AT_A_TIME = text("SELECT pg_advisory_lock(hashtext('teahouse'))")
+ONE_AT_A_TIME = text("SELECT pg_try_advisory_lock(hashtext('teahouse'))")
 SERVER = {"application_name": "teahouse-migrations", "lock_timeout": "2s"}
-LOCK_NOT_AVAILABLE = "55P03"
 
 
 def run_migrations(connection: Connection) -> None:
@@ -28,21 +27,25 @@ def run_migrations(connection: Connection) -> None:
         context.run_migrations()
 
 
+async def gets_its_locks(engine: AsyncEngine) -> bool:
+    guard = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        async with guard.connect() as one, engine.connect() as connection:
+            if await one.scalar(ONE_AT_A_TIME):  # kept through all commits
+                await connection.run_sync(run_migrations)
+                return True
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "55P03":  # no lock
+            raise
+    return False
+
+
 async def migrate() -> None:
     url, server = read_settings().url, {"server_settings": SERVER}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=server)
-    guard = engine.execution_options(isolation_level="AUTOCOMMIT")
-    for pause in (1, 2, 4, 8, 16, None):
-        try:
-            async with guard.connect() as one, engine.connect() as connection:
-                await one.execute(ONE_AT_A_TIME)  # outlives all commits
-                await connection.run_sync(run_migrations)
-                break
-        except DBAPIError as error:
-            sqlstate = getattr(error.orig, "sqlstate", None)
-            if sqlstate != LOCK_NOT_AVAILABLE or pause is None:
-                raise
-            await asyncio.sleep(pause)  # the queries that queued run now
+    while not await gets_its_locks(engine):
+        logging.info("somebody holds a lock")  # meanwhile, queries run
+        await asyncio.sleep(2)
 
 
 if connection := context.config.attributes.get("connection"):

@@ -1,6 +1,6 @@
 """The application: the engine lives as long as it does.
 
-应用本身：引擎随它启动，随它释放。
+应用本身：引擎随它建立，随它关闭。
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teahouse import orders, probes
-from teahouse.database import make_engine
+from teahouse.database import make_engine, make_probing_engine
 from teahouse.settings import read_settings
 
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -25,7 +25,9 @@ BUSY = {"53300", "57014", "57P03"}  # no slot, too slow, starting up
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     logging.basicConfig(level=logging.INFO, format=LINE)
-    app.state.engine = engine = make_engine(read_settings())
+    settings = read_settings()
+    engine = make_engine(settings)
+    app.state.probing = make_probing_engine(settings)
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     try:
         yield

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -41,11 +42,15 @@ def make_engine(settings: Settings) -> AsyncEngine:
     )
 
 
+def make_probing_engine(settings: Settings) -> AsyncEngine:
+    url, name = settings.url, f"{settings.application_name}-probe"
+    named = {"server_settings": {"application_name": name}}
+    return create_async_engine(url, poolclass=NullPool, connect_args=named)
+
+
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    async with (
-        asyncio.timeout(REQUEST),
-        request.app.state.sessions() as session,
-    ):
+    sessions = request.app.state.sessions
+    async with asyncio.timeout(REQUEST), sessions() as session:
         yield session
 
 

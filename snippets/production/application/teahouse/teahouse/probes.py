@@ -4,28 +4,29 @@
 """
 
 import asyncio
+import logging
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 router = APIRouter()
 
 
-@router.get("/livez")
+@router.get("/live")
 async def alive() -> str:
     return "alive"
 
 
-@router.get("/readyz")
+@router.get("/ready")
 async def ready(request: Request) -> str:
+    probing = request.app.state.probing
     try:
-        async with asyncio.timeout(2):
-            async with request.app.state.engine.connect() as connection:
-                await connection.scalar(select(1))
-    except (SQLAlchemyError, OSError) as error:
-        raise HTTPException(503, type(error).__name__) from error
+        async with asyncio.timeout(2), probing.connect() as connection:
+            await connection.scalar(select(1))
+    except Exception as error:  # the driver's, SQLAlchemy's, OSError
+        logging.getLogger(__name__).warning("not ready: %r", error)
+        raise HTTPException(503) from error
     return "ready"
 
 

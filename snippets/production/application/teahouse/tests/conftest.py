@@ -12,17 +12,14 @@ import pytest_asyncio
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teahouse.app import app, lifespan
-from teahouse.database import get_session, make_engine
+from teahouse.database import make_engine
 from teahouse.settings import read_settings
 
 URL = "http://teahouse"
-JOINS: Any = {
-    "join_transaction_mode": "create_savepoint",
-    "expire_on_commit": False,
-}
+MODE = "create_savepoint"
 SCHEMA = f"guide_tests_{token_hex(4)}"
 
 
@@ -46,13 +43,10 @@ async def database() -> AsyncIterator[AsyncConnection]:
 
 @pytest_asyncio.fixture
 async def client(database: AsyncConnection) -> AsyncIterator[httpx.AsyncClient]:
-    async def session() -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(database, **JOINS) as session:
-            yield session
-
-    app.dependency_overrides[get_session] = session
     inside: Any = {"transport": httpx.ASGITransport(app), "base_url": URL}
     async with lifespan(app), httpx.AsyncClient(**inside) as client:
+        sessions = app.state.sessions
+        sessions.configure(bind=database, join_transaction_mode=MODE)
         outer = await database.begin_nested()
         yield client
         await outer.rollback()

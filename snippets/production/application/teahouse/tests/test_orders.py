@@ -18,8 +18,8 @@ async def test_the_next_test_finds_none(client: httpx.AsyncClient) -> None:
 
 
 async def test_probes_answer(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/livez")).json() == "alive"
-    assert (await client.get("/readyz")).json() == "ready"
+    assert (await client.get("/live")).json() == "alive"
+    assert (await client.get("/ready")).json() == "ready"
     counters = (await client.get("/metrics")).text
     assert "db_client_connection_max" in counters
 
