@@ -1,6 +1,7 @@
 """What a page looks like where it is easily forgotten: on a phone, on paper, in forced colors."""
 
 import re
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -169,3 +170,26 @@ def test_no_text_of_a_picture_is_cut_and_no_name_in_a_table_is_in_two(
         page.goto(address + path)
         found[path] = [page.evaluate(ask) for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES)]
     assert {path: wrong for path, wrong in found.items() if any(wrong)} == {}
+
+
+@pytest.mark.parametrize("path", ["production/checklist/", "en/production/checklist/"])
+def test_the_checklist_is_one_sheet_of_paper(open_page: OpenPage, path: str) -> None:
+    page = open_page(path)
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "1cm")
+    for paper in ("A4", "Letter"):
+        sheet = page.pdf(format=paper, margin=margin)
+        assert len(re.findall(rb"/Type\s*/Page\b", sheet)) == 1, paper
+
+
+@pytest.mark.parametrize("path", ["production/application/", "en/production/application/"])
+def test_an_archive_says_its_size_and_can_be_unpacked(
+    open_page: OpenPage, site: Path, path: str
+) -> None:
+    link = open_page(path).get_by_role("link", name="teahouse.zip")
+    archive = site / path / str(link.get_attribute("href"))
+    assert link.get_attribute("download") == ""
+    paragraph = str(link.locator("xpath=ancestor::p").text_content())
+    assert f"{-(-archive.stat().st_size // 1024)} KB" in paragraph
+    with zipfile.ZipFile(archive) as unpacked:
+        assert unpacked.testzip() is None
+        assert "teahouse/README.md" in unpacked.namelist()

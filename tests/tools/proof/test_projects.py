@@ -149,3 +149,13 @@ def test_paths_addresses_and_times_are_left_out() -> None:
         " running at test_tea.py:8> cb=[f() at base_events.py:…]> got Future <0x…>",
         "1 failed, 1 warning",
     ]
+
+
+def test_a_project_may_have_folders_and_its_lead_is_in_one(project: Path, server: Server) -> None:
+    for name in ("app", "tests"):
+        (project.parent / name).mkdir()
+    (project.parent / "shop.py").rename(project.parent / "app" / "shop.py")
+    moved = project.rename(project.parent / "tests" / project.name)
+    change(moved, "from shop", "from app.shop")
+    assert snippets.find_lead(project.parent / "app" / "shop.py") == moved
+    report(filter(None, [judge.prove(moved, server)]))
