@@ -97,8 +97,7 @@ def run_pgbouncer(
     deadline = time.monotonic() + START_DEADLINE
     while True:
         port = free_port()
-        folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
-        _write_files(folder, server, port, settings)
+        folder = _write_files(server, port, settings)
         process = _start(program, folder)
         try:
             while process.poll() is None and time.monotonic() < deadline:
@@ -120,7 +119,9 @@ def _drop_unknown(program: Program, settings: dict[str, str]) -> None:
         raise PostgresError(f"PgBouncer {program.version} has no max_prepared_statements.")
 
 
-def _write_files(folder: Path, server: URL, port: int, settings: dict[str, str]) -> None:
+def _write_files(server: URL, port: int, settings: dict[str, str]) -> Path:
+    """What it reads, in a new folder."""
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     login = [str(word or "").replace('"', '""') for word in (server.username, server.password)]
     (folder / "users").write_text('"{}" "{}"\n'.format(*login), "utf-8")
     every = {
@@ -138,6 +139,7 @@ def _write_files(folder: Path, server: URL, port: int, settings: dict[str, str])
     lines = ["[databases]", place, "[pgbouncer]"]
     lines += [f"{name} = {value}" for name, value in every.items()]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
 
 
 def _start(program: Program, folder: Path) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
-"""NullPool with unique names leaves statements on the server, at every transaction.
+"""NullPool with unique names leaves statements behind, at each transaction.
 
-NullPool 加随机名字，每个事务都在服务器上留下几条预处理语句。
+NullPool 加随机名字，每个事务都留下预处理语句。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""After a commit PgBouncer gives a client another connection, without its statements.
+"""After a commit a client may get a connection without its statements.
 
-提交之后，PgBouncer 换给客户端另一个连接，它的预处理语句不在那里。
+提交之后可能换一个连接，上面没有原来的预处理语句。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""psycopg's names meet within one process: wrong rows, until prepare_threshold=None.
+"""psycopg's names meet in one process: take prepare_threshold=None.
 
-psycopg 的名字在同一个进程里就会撞上，返回错的结果；设 prepare_threshold=None 才对。
+psycopg 的名字同一个进程里就会撞上：设 prepare_threshold=None。
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""In session mode an idle pool keeps PgBouncer's connections from everybody else.
+"""In session mode an idle pool keeps PgBouncer's connections from others.
 
 会话模式下，空闲的连接池占着 PgBouncer 的连接，别人拿不到。
 """

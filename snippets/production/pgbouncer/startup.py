@@ -1,6 +1,6 @@
-"""PgBouncer passes a few settings on, refuses most, and ignores those it is told to.
+"""PgBouncer passes a few settings on, refuses others, or ignores them.
 
-启动参数，PgBouncer 只传递几个，多数拒绝，让它忽略的就悄悄丢掉。
+启动参数，PgBouncer 有的传过去，有的拒绝，有的悄悄丢掉。
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What belongs to a connection stays on the server's, and another client finds it.
+"""What a client leaves on a connection, another client finds there.
 
 属于连接的东西留在服务端的连接上，被另一个客户端碰到。
 """
