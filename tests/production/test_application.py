@@ -240,6 +240,30 @@ async def test_a_migration_that_is_killed_leaves_no_lock(place: Path, url: str) 
     assert await asyncio.to_thread(ask, url, MIGRATION_LOCKS) == 0
 
 
+CONCURRENTLY = """
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.create_index("by_tea", "orders", ["tea"], postgresql_concurrently=True)
+"""
+
+
+def test_an_index_is_made_concurrently_though_another_migration_waits(
+    place: Path, url: str
+) -> None:
+    run(place, UPGRADE, url)
+    (place / "migrations" / "versions" / "0002.py").write_text(CONCURRENTLY, "utf-8")
+    commands = [start(place, UPGRADE, url) for _ in range(2)]
+    assert "".join(map(finish, commands)).count("0001 -> 0002") == 1
+    valid = "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = 'by_tea'::regclass"
+    assert ask(url, valid) == 1
+
+
 # What stands in the files
 
 

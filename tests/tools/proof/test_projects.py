@@ -157,5 +157,6 @@ def test_a_project_may_have_folders_and_its_lead_is_in_one(project: Path, server
     (project.parent / "shop.py").rename(project.parent / "app" / "shop.py")
     moved = project.rename(project.parent / "tests" / project.name)
     change(moved, "from shop", "from app.shop")
+    change(moved, "FAILED test_tea", "FAILED tests/test_tea")
     assert snippets.find_lead(project.parent / "app" / "shop.py") == moved
     report(filter(None, [judge.prove(moved, server)]))
