@@ -20,6 +20,7 @@ KINDS = {
     "bash": "commands for a shell",
     "yaml": "a piece of a configuration",
     "toml": "a piece of a configuration",
+    "ini": "an include of PgBouncer's settings",
     "dockerfile": "an include of a container file",
 }
 """The info strings in use, and what stands in such a fence."""
