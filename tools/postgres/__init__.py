@@ -5,12 +5,14 @@ from tools.postgres.database import connect, execute, fresh_database, leftovers
 from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder
 from tools.postgres.find import Server, find_postgres
 from tools.postgres.proxy import Proxy
+from tools.postgres.standby import Standby
 
 __all__ = [
     "EmbeddedPostgres",
     "PostgresError",
     "Proxy",
     "Server",
+    "Standby",
     "connect",
     "execute",
     "find_postgres",

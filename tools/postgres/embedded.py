@@ -74,6 +74,7 @@ class EmbeddedPostgres:
         Raises:
             PostgresError: There are no binaries for this platform or of this major.
         """
+        self.major = major
         self._binaries = find_binaries(major)
         self._settings = settings
         self._password = secrets.token_hex(16)
