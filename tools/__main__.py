@@ -163,6 +163,14 @@ def emptying() -> None:
 
 
 @main.command()
+def outages() -> None:
+    """Stage outages, and write what helps against which; takes about two minutes."""
+    from tools.measure.outages import write_table
+
+    write_table()
+
+
+@main.command()
 def bench() -> None:
     """Measure what the pages on sizing show; takes four minutes on a quiet machine."""
     from tools.measure.bench import bench

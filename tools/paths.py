@@ -16,6 +16,8 @@ PROGRAMS = (
 differs from run to run. So nothing proves it by its output."""
 SETTINGS_TABLE = SNIPPETS / "production/pgbouncer/settings.txt"
 """What came of the driver's settings behind PgBouncer, as `python -m tools poolers` wrote it."""
+OUTAGES_TABLE = SNIPPETS / "production/restarts/outages.txt"
+"""What helped against which outage, as `python -m tools outages` wrote it."""
 RECORD = CACHE / "proofs.json"
 """What `tools.proof` found out last, and the site shows."""
 RECORDINGS = CACHE / "recordings"

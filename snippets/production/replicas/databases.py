@@ -51,7 +51,7 @@ async def main() -> None:
             for one in (Order, Stamp)
         }
         print("backends of one session:", len(backends))
-        #> backends of one session: 2
+        # > backends of one session: 2
     for base, engine in bases:
         async with engine.begin() as connection:
             await connection.run_sync(base.metadata.drop_all)

@@ -50,8 +50,8 @@ async def main() -> None:
             seen = await session.scalar(select(func.count(Order.id)))
             lent = [engine.pool.status()[-1] for engine in (primary, replica)]
             print(f"{way.__name__} sees {seen}, holds {' + '.join(lent)}")
-            #> Routed sees 0, holds 1 + 1
-            #> Sticky sees 1, holds 1 + 0
+            # > Routed sees 0, holds 1 + 1
+            # > Sticky sees 1, holds 1 + 0
     async with primary.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
     await primary.dispose()

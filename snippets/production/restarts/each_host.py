@@ -49,7 +49,7 @@ async def main() -> None:
     hosts.insert(0, silent)
     async with engine.connect() as connection:
         print(await connection.scalar(text("SELECT 'oolong'")))
-        #> oolong
+        # > oolong
     await engine.dispose()
     listener.close()
 

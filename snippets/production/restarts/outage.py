@@ -28,7 +28,9 @@ def connect(_: object, record: object, args: object, options: Any) -> None:
 def is_transient(error: Exception) -> bool:
     sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
     lost = getattr(error, "connection_invalidated", False)
-    return lost or isinstance(error, OSError) or sqlstate in TRANSIENT
+    no_primary = "None of the hosts match" in str(error)
+    unreachable = lost or no_primary or isinstance(error, OSError)
+    return unreachable or sqlstate in TRANSIENT
 
 
 async def run(work: Callable[[AsyncSession], Awaitable[str]]) -> str:
@@ -52,6 +54,7 @@ async def order(session: AsyncSession) -> str:
 
 async def main() -> None:
     print(await run(order), "after", errors)
+    #> oolong after ['DBAPIError', 'ConnectionRefusedError', 'ConnectionRefusedError']
     #> oolong after ['DBAPIError', 'ConnectionRefusedError', 'ConnectionRefusedError']
     await engine.dispose()
 

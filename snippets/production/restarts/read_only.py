@@ -51,12 +51,12 @@ async def main() -> None:
             leads_to_standby = False
         for said in [await update(engine) for _ in range(3)]:
             print(f"listens {listens}: {said}")
-            #> listens False: cannot execute UPDATE in a read-only transaction
-            #> listens False: cannot execute UPDATE in a read-only transaction
-            #> listens False: cannot execute UPDATE in a read-only transaction
-            #> listens True: cannot execute UPDATE in a read-only transaction
-            #> listens True: updated
-            #> listens True: updated
+            # > listens False: cannot execute UPDATE in a read-only transaction
+            # > listens False: cannot execute UPDATE in a read-only transaction
+            # > listens False: cannot execute UPDATE in a read-only transaction
+            # > listens True: cannot execute UPDATE in a read-only transaction
+            # > listens True: updated
+            # > listens True: updated
         await engine.dispose()
     async with primary.begin() as connection:
         await connection.execute(text(f"DROP TABLE {ORDERS}"))

@@ -47,10 +47,10 @@ async def main() -> None:
     for first, port in {"refused": REFUSED, "silent": silent}.items():
         for driver in ("asyncpg", "psycopg"):
             print(f"{first}, {driver}:", await order(port, driver))
-            #> refused, asyncpg: oolong
-            #> refused, psycopg: oolong
-            #> silent, asyncpg: TimeoutError
-            #> silent, psycopg: oolong
+            # > refused, asyncpg: oolong
+            # > refused, psycopg: oolong
+            # > silent, asyncpg: TimeoutError
+            # > silent, psycopg: oolong
     listener.close()
 
 

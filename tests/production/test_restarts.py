@@ -1,0 +1,255 @@
+"""Restarts and failovers beyond what the snippets print, with a real standby that is promoted."""
+
+import ast
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine, engine_for
+from tests.waiting import eventually
+from tools.measure.outages import OUTAGES, SETTINGS, USERS, suffer
+from tools.paths import OUTAGES_TABLE, SNIPPETS
+from tools.postgres import EmbeddedPostgres, Proxy, Standby
+
+both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+CREATE = "CREATE TABLE orders (drink text)"
+INSERT = "INSERT INTO orders VALUES ('oolong')"
+COUNT = "SELECT count(*) FROM orders"
+XID = "SELECT CAST(pg_current_xact_id() AS text)"
+STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
+
+
+async def ask(url: str | URL, *statements: str) -> object:
+    """Run statements on a connection of their own; what the last one returned."""
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            result = await connection.execute(text(statement))
+        return result.scalar() if result.returns_rows else None
+
+
+async def write(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(INSERT))
+
+
+async def write_until_served(engine: AsyncEngine) -> list[Exception]:
+    """The errors on the way, all of them worth another attempt."""
+    errors = list[Exception]()
+
+    async def served() -> bool:
+        try:
+            await write(engine)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            errors.append(error)
+            return False
+        return True
+
+    await eventually("the order is placed", served)
+    return errors
+
+
+def is_transient(error: Exception) -> bool:
+    """What the page's snippet says of it."""
+    names: dict[str, Any] = {}
+    source = (SNIPPETS / "production/restarts/outage.py").read_text("utf-8")
+    kept = [
+        node
+        for node in ast.parse(source).body
+        if getattr(node, "name", "") == "is_transient"
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRANSIENT")
+    ]
+    exec(compile(ast.Module(kept, []), "outage.py", "exec"), names)
+    return bool(names["is_transient"](error))
+
+
+def has(standby: EmbeddedPostgres, table: str = "orders") -> Callable[[], Awaitable[object]]:
+    return lambda: ask(standby.url(), f"SELECT to_regclass('{table}') IS NOT NULL")
+
+
+# The table
+
+
+@pytest.mark.parametrize(
+    ("outage", "settings", "errors"),
+    [
+        ("ended", "defaults", 1),
+        ("ended", "pool_pre_ping", 0),
+        ("silent", "limits of 1 s", USERS),
+        ("silent", "both", USERS),
+        ("read-only", "both, read-write", 0),
+    ],
+)
+async def test_what_helps_and_what_it_costs(outage: str, settings: str, errors: int) -> None:
+    outcome = await suffer(outage, settings, patience=60)
+    assert (outcome.served, len(outcome.errors)) == (USERS, errors)
+
+
+@pytest.mark.parametrize(
+    ("outage", "settings"),
+    [("silent", "defaults"), ("silent", "pool_pre_ping"), ("read-only", "both")],
+)
+async def test_what_does_not_help(outage: str, settings: str) -> None:
+    assert (await suffer(outage, settings, patience=3)).served == 0
+
+
+async def test_no_setting_spares_the_errors_while_the_server_is_away() -> None:
+    outcome = await suffer("away", "both", patience=60)
+    assert outcome.served == USERS
+    assert "ConnectionRefusedError" in outcome.errors
+
+
+async def test_the_listener_costs_an_error_for_each_user_who_was_there() -> None:
+    outcome = await suffer("read-only", "both, 25006", patience=60)
+    assert outcome.served == USERS
+    assert 1 <= len(outcome.errors) <= USERS
+
+
+async def test_limits_make_errors_of_a_slow_line() -> None:
+    assert (await suffer("slow", "defaults", patience=60)).errors == []
+    assert "TimeoutError" in (await suffer("slow", "limits of 1 s", patience=60)).errors
+
+
+def test_the_record_has_a_cell_for_each_outage_and_setting() -> None:
+    rows = OUTAGES_TABLE.read_text("utf-8").split("\n\n")[1].splitlines()
+    assert rows[0].split() == list(OUTAGES)
+    assert [row[:16].strip() for row in rows[1:]] == list(SETTINGS)
+    assert all(len(re.findall(r"\d+, (?:never|[\d.]+ s)", row)) == len(OUTAGES) for row in rows[1:])
+
+
+# Failover: a real standby is promoted
+
+
+@both_drivers
+async def test_with_two_hosts_the_pool_finds_the_promoted_standby(
+    make_engine: MakeEngine, driver: str
+) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        await ask(primary.url(), CREATE)
+        await eventually("the standby has the table", has(standby))
+        hosts = [f"127.0.0.1:{server.port}" for server in (primary, standby)]
+        url = make_url(primary.url()).set(host="", port=None, query={"host": hosts})
+        wanted = {"target_session_attrs": "read-write"}
+        engine = engine_for(make_engine, url, driver, pool_pre_ping=True, connect_args=wanted)
+        await write(engine)
+        primary.kill()
+        with pytest.raises(Exception, match=r"Connect call failed|read-only|refused"):
+            await write(engine)  # nobody takes writes yet
+        standby.promote()
+        assert await write_until_served(engine) == []
+        assert await ask(standby.url(), "SELECT NOT pg_is_in_recovery()")
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+async def test_where_all_hosts_are_standbys_asyncpg_says_so_and_it_is_worth_a_retry(
+    make_engine: MakeEngine, hosts: int
+) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        url = make_url(standby.url())
+        two = [f"127.0.0.1:{standby.port}"] * hosts
+        engine = make_engine(
+            url.set(host="", port=None, query={"host": two}),
+            connect_args={"target_session_attrs": "read-write"},
+        )
+        with pytest.raises(Exception, match="None of the hosts match") as caught:
+            await write(engine)
+        assert is_transient(caught.value)
+        await engine.dispose()
+
+
+async def test_connections_made_before_the_promotion_write_after_it(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        await ask(primary.url(), CREATE)
+        await eventually("the standby has the table", has(standby))
+        engine = make_engine(standby.url(), pool_size=1)
+        with pytest.raises(DBAPIError, match="cannot execute INSERT in a read-only transaction"):
+            await write(engine)
+        standby.promote()
+        made = list[object]()
+        event.listen(engine.sync_engine, "connect", lambda *args: made.append(args))
+        await write(engine)
+        assert made == []
+        await engine.dispose()
+
+
+async def test_the_address_moves_while_the_pool_follows_the_listener(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        await ask(primary.url(), CREATE)
+        await eventually("the standby has the table", has(standby))
+        async with Proxy(primary.url()) as line:
+            engine = make_engine(line.url, pool_pre_ping=True)
+            await write(engine)
+            line.server = make_url(standby.url())
+            primary.kill()
+            with pytest.raises(DBAPIError) as caught:
+                await write(engine)
+            assert is_transient(caught.value)
+            standby.promote()
+            assert await write_until_served(engine) == []
+            await engine.dispose()
+
+
+# Was it committed?
+
+
+async def test_after_an_asynchronous_failover_the_status_of_a_transaction_may_lie() -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        await ask(primary.url(), CREATE)
+        await eventually("the standby has the table", has(standby))
+        follow = "SELECT count(*) FROM pg_stat_wal_receiver"
+
+        async def deaf() -> bool:
+            return await ask(standby.url(), follow) == 0
+
+        await ask(
+            standby.url(), "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"
+        )
+        await eventually("the standby hears nothing", deaf)
+        engine = create_async_engine(primary.url(), poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.execute(text(INSERT))
+            xid = await connection.scalar(text(XID))
+        primary.kill()
+        standby.promote()
+        engine = create_async_engine(standby.url(), poolclass=NullPool)
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError, match="is in the future"):
+                await connection.scalar(STATUS, {"xid": xid})
+        while int(str(await ask(standby.url(), XID))) < int(str(xid)):
+            pass  # others work, and their numbers reach ours
+        async with engine.connect() as connection:
+            assert await connection.scalar(STATUS, {"xid": xid}) == "committed"
+            assert await connection.scalar(text(COUNT)) == 0  # and the order is not there
+
+
+async def test_after_a_crash_the_number_of_a_lost_transaction_is_given_again(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres(synchronous_commit="on") as server:
+        await ask(server.url(), CREATE)
+        engine = make_engine(server.url())
+        async with engine.connect() as connection:
+            await connection.execute(text(INSERT))
+            lost = await connection.scalar(text(XID))
+            server.restart("immediate")
+            with pytest.raises(DBAPIError):
+                await connection.execute(text(COUNT))
+        while int(str(await ask(server.url(), XID))) < int(str(lost)):
+            pass
+        async with create_async_engine(server.url(), poolclass=NullPool).connect() as connection:
+            assert await connection.scalar(STATUS, {"xid": lost}) == "committed"
+            assert await connection.scalar(text(COUNT)) == 0
+        await engine.dispose()
