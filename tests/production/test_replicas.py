@@ -1,0 +1,197 @@
+"""Read replicas: what the page says beyond its snippets, with a real standby."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Select, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import NullPool
+
+from tests.pools import MakeEngine, checked_out
+from tests.waiting import eventually
+from tools.postgres import EmbeddedPostgres, Standby
+
+Pair = tuple[EmbeddedPostgres, Standby]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    """A primary, and a standby that gives way to it at once."""
+    with EmbeddedPostgres() as primary, Standby(primary, max_standby_streaming_delay="0") as other:
+        asyncio.run(ask(primary, "CREATE TABLE orders (id serial PRIMARY KEY)"))
+        yield primary, other
+
+
+async def ask(server: EmbeddedPostgres, statement: str) -> Any:
+    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        result = await connection.execute(text(statement))
+        return result.scalar() if result.returns_rows else None
+
+
+async def caught_up(pair: Pair) -> None:
+    """The standby has replayed all that was written so far."""
+    lsn = await ask(pair[0], "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+    replayed = f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"
+    await eventually("the standby has caught up", lambda: ask(pair[1], replayed))
+
+
+def sticky(primary: Engine, replica: Engine) -> type[Session]:
+    """The page's session, for two engines of a test."""
+
+    class Sticky(Session):
+        def get_bind(self, mapper: Any = None, **given: Any) -> Engine:
+            if not isinstance(given.get("clause"), Select):
+                self.info["wrote"] = True
+            return primary if self.info.get("wrote") else replica
+
+    return Sticky
+
+
+async def test_a_committed_row_is_not_on_the_replica_until_it_is_replayed(pair: Pair) -> None:
+    primary, standby = pair
+    await caught_up(pair)
+    before = await ask(standby, "SELECT count(*) FROM orders")
+    await ask(standby, "SELECT pg_wal_replay_pause()")
+    paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
+    await eventually("the standby pauses", lambda: ask(standby, paused))
+    await ask(primary, "INSERT INTO orders DEFAULT VALUES")
+    lsn = await ask(primary, "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+    replayed = f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"
+    assert await ask(standby, "SELECT count(*) FROM orders") == before
+    assert await ask(standby, replayed) is False
+    await ask(standby, "SELECT pg_wal_replay_resume()")
+    await eventually("the row's place is reached", lambda: ask(standby, replayed))
+    assert await ask(standby, "SELECT count(*) FROM orders") == before + 1
+
+
+async def test_a_read_on_a_replica_is_cancelled_by_what_it_stands_in_the_way_of(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    primary, standby = pair
+    await ask(primary, "INSERT INTO orders DEFAULT VALUES")
+    await caught_up(pair)
+    engine = make_engine(standby.url(), isolation_level="REPEATABLE READ")
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT count(*) FROM orders"))
+        await ask(primary, "DELETE FROM orders")
+        await ask(primary, "VACUUM orders")
+        await ask(primary, "INSERT INTO orders DEFAULT VALUES")
+        with pytest.raises(DBAPIError, match="conflict with recovery") as caught:
+            await read_on(connection)
+        assert getattr(caught.value.orig, "sqlstate", None) in ("40001", "08003")
+
+
+async def read_on(connection: AsyncConnection) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            await connection.execute(text("SELECT count(*) FROM orders"))
+
+
+async def test_select_for_update_is_a_write(pair: Pair, make_engine: MakeEngine) -> None:
+    primary, replica = (make_engine(server.url()) for server in pair)
+    routed = sticky(primary.sync_engine, replica.sync_engine)
+    async with AsyncSession(sync_session_class=routed) as session:
+        with pytest.raises(
+            DBAPIError, match="cannot execute SELECT FOR UPDATE in a read-only transaction"
+        ):
+            await session.scalar(select(Order).with_for_update())
+    async with AsyncSession(sync_session_class=routed) as session:
+        here = {"bind": primary.sync_engine}
+        with pytest.raises(DBAPIError, match="read-only transaction"):
+            await session.scalars(select(Order).with_for_update(), bind_arguments=here)
+    async with AsyncSession(sync_session_class=routed) as session:
+        session.info["wrote"] = True
+        await session.scalars(select(Order).with_for_update())
+
+
+async def test_a_session_that_reads_and_then_writes_holds_two_connections(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    primary, replica = (make_engine(server.url()) for server in pair)
+    routed = sticky(primary.sync_engine, replica.sync_engine)
+    async with AsyncSession(sync_session_class=routed) as session:
+        await session.scalar(select(func.count(Order.id)))
+        assert (checked_out(primary), checked_out(replica)) == (0, 1)
+        await session.execute(insert(Order))
+        assert (checked_out(primary), checked_out(replica)) == (1, 1)
+        inside = await session.scalar(select(func.count(Order.id)))
+        assert inside == 1 + await ask(pair[0], "SELECT count(*) FROM orders")
+        await session.commit()
+    assert (checked_out(primary), checked_out(replica)) == (0, 0)
+
+
+async def test_text_goes_to_the_primary_in_the_sticky_session(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    primary, replica = (make_engine(server.url()) for server in pair)
+    routed = sticky(primary.sync_engine, replica.sync_engine)
+    async with AsyncSession(sync_session_class=routed) as session:
+        assert await session.scalar(text("SELECT pg_is_in_recovery()")) is False
+        assert await session.scalar(select(func.pg_is_in_recovery())) is False
+    async with AsyncSession(sync_session_class=routed) as session:
+        assert await session.scalar(select(func.pg_is_in_recovery())) is True
+
+
+async def test_with_two_databases_one_may_commit_and_the_other_not(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engines = [make_engine(database_url) for _ in range(2)]
+
+    class First(DeclarativeBase):
+        pass
+
+    class Second(DeclarativeBase):
+        pass
+
+    class Left(First):
+        __tablename__ = "lefts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Right(Second):
+        __tablename__ = "rights"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    outcomes = set()
+    for base, engine in zip((First, Second), engines, strict=True):
+        async with engine.begin() as connection:
+            await connection.run_sync(base.metadata.create_all)
+    end = text("SELECT pg_terminate_backend(:pid, 10000)")
+    pid = text("SELECT pg_backend_pid()")
+    watcher = make_engine(database_url, poolclass=NullPool)
+    async with asyncio.timeout(60):
+        while (1, 0) not in outcomes and (0, 1) not in outcomes:
+            for fails in (Left, Right):
+                session = AsyncSession(binds=dict(zip((First, Second), engines, strict=True)))
+                session.add_all([Left(), Right()])
+                await session.flush()
+                victim = await session.scalar(pid, bind_arguments={"mapper": fails})
+                async with watcher.connect() as connection:
+                    await connection.execute(end, {"pid": victim})
+                    before = await counts(connection)
+                with pytest.raises(DBAPIError):
+                    async with session:
+                        await session.commit()
+                async with watcher.connect() as connection:
+                    after = await counts(connection)
+                outcomes.add((after[0] - before[0], after[1] - before[1]))
+    assert (1, 1) not in outcomes
+
+
+async def counts(connection: Any) -> tuple[int, int]:
+    query = text("SELECT (SELECT count(*) FROM lefts), (SELECT count(*) FROM rights)")
+    left, right = (await connection.execute(query)).one()
+    return left, right
