@@ -10,7 +10,7 @@ import pytest
 
 from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
-from tools.paths import PROGRAMS, ROOT, SETTINGS_TABLE, SNIPPETS
+from tools.paths import OUTAGES_TABLE, PROGRAMS, ROOT, SETTINGS_TABLE, SNIPPETS
 from tools.proof.snippets import list_files, list_snippets, location, snippet_name
 
 WORK = {
@@ -20,6 +20,7 @@ WORK = {
     "pool/stale/lifo.py": "a quiet hour, in short",
     "pool/timeout/deadline.py": "a query of a length that the caller chooses",
     "production/loops/taskiq_limit.py": "tasks longer than pool_timeout",
+    "production/restarts/outage.py": "pauses between attempts",
     "sessions/tasks/per_task.py": "queries that take a while and run at the same time",
     "sessions/tasks/poisoned.py": "a query that still runs when the commit comes",
     "sizing/measure/one_run.py": "a query that waits is measured",
@@ -194,7 +195,7 @@ def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
 
 def test_every_file_below_snippets_is_a_snippet_or_a_record() -> None:
     files = {file for snippet in list_snippets() for file in list_files(snippet)}
-    known = {*files, *PROGRAMS, SETTINGS_TABLE}
+    known = {*files, *PROGRAMS, SETTINGS_TABLE, OUTAGES_TABLE}
     report(
         f"{path.relative_to(ROOT)}: is neither a snippet nor the record of one; move it away"
         for path in sorted(SNIPPETS.rglob("*"))

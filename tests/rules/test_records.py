@@ -1,23 +1,27 @@
 """A record is of the program beside it as that stands, and charts are of their record."""
 
 import json
+from pathlib import Path
 
 from tests.report import report
-from tools.measure import charts
-from tools.paths import ROOT, SETTINGS_TABLE, SNIPPETS
+from tools.measure import charts, outages
+from tools.paths import OUTAGES_TABLE, ROOT, SETTINGS_TABLE, SNIPPETS
 from tools.proof.poolers import GUESTS
 from tools.proof.seals import find_broken_seals
 from tools.proof.snippets import digest, location
+
+PROGRAMS = {SETTINGS_TABLE: GUESTS, OUTAGES_TABLE: Path(outages.__file__)}
+"""What wrote a record that has no program beside it."""
 
 
 def test_a_record_is_of_the_snippet_as_it_stands() -> None:
     report(
         f"{location(record, 1)}: is of another text of {snippet.name}; `make older` or "
         "`make bench` runs that again; `python -m tools examine` for the doctor, `emptying` for "
-        "costs.py, `poolers` for guests.py"
+        "costs.py, `poolers` for guests.py, `outages` for outages.py"
         for record in sorted(SNIPPETS.rglob("*.txt"))
         if ".uvloop" not in record.suffixes  # each run checks those
-        and (snippet := GUESTS if record == SETTINGS_TABLE else record.with_suffix(".py"))
+        and (snippet := PROGRAMS.get(record, record.with_suffix(".py")))
         and not record.read_text("utf-8").startswith(f"{snippet.name} {digest(snippet)[:12]}, ")
     )
 

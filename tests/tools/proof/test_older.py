@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.paths import PROGRAMS, SETTINGS_TABLE, SNIPPETS
+from tools.paths import OUTAGES_TABLE, PROGRAMS, SETTINGS_TABLE, SNIPPETS
 from tools.postgres import Server
 from tools.proof import older
 
@@ -40,6 +40,7 @@ def test_releases_with_the_same_outcome_stand_together(snippet: Path) -> None:
 def test_every_recorded_snippet_exists_and_has_its_record() -> None:
     records = [file for file in SNIPPETS.rglob("*.txt") if ".uvloop" not in file.suffixes]
     records.remove(SETTINGS_TABLE)
+    records.remove(OUTAGES_TABLE)
     recorded = {file.with_suffix(".py") for file in records} - set(PROGRAMS)
     assert recorded == {SNIPPETS / name for name in older.RUNS}
     assert all(file.is_file() for file in recorded)
