@@ -8,7 +8,7 @@ from playwright.sync_api import ViewportSize
 from tests.site.conftest import OpenPage
 from tools.site.pages import pages
 
-BYTES, REQUESTS, NODES, SHIFT = 80 * 1024, 9, 1500, 0.01
+BYTES, REQUESTS, NODES, SHIFT = 80 * 1024, 9, 1800, 0.01
 """What a first visit may cost; a tenth of the layout shift that counts as good."""
 NARROW = ViewportSize(width=390, height=844)
 WIDTHS = (320, 344, 360, 375, 393, 412, 430, 540, 600, 719, 768, 912, 960, 1024, 1219, 1280, 1600)
