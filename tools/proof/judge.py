@@ -39,6 +39,7 @@ LEAVES_CONNECTIONS = frozenset(
         "pool/dispose/late.py",
         "pool/drivers/loops.py",
         "pool/drivers/threads.py",
+        "production/deploys/given_back.py",
         "production/loops/flask_views.py",
         "sessions/tasks/drained.py",
     )

@@ -37,12 +37,11 @@ def is_project(snippet: Path) -> bool:
 def find_folder(file: Path) -> Path | None:
     """The folder of a pytest project; none for a program.
 
-    It holds a `pyproject.toml`, or where pytest needs no settings, a `test_*.py` beside the file.
+    It holds `pyproject.toml`, or if there is none, a `test_*.py` beside the file.
     """
     above = (folder for folder in file.parents if folder != ROOT)
-    if folder := next((folder for folder in above if (folder / SETTINGS).is_file()), None):
-        return folder
-    return file.parent if any(file.parent.glob("test_*.py")) else None
+    beside = file.parent if any(file.parent.glob("test_*.py")) else None
+    return next((folder for folder in above if (folder / SETTINGS).is_file()), beside)
 
 
 def find_lead(file: Path) -> Path:
