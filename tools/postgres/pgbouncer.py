@@ -132,6 +132,7 @@ def _write_files(server: URL, port: int, settings: dict[str, str]) -> Path:
         "auth_file": folder / "users",
         "admin_users": server.username,
         "pool_mode": "transaction",
+        "server_login_retry": 1,  # not 15 s, where a busy server refused once
         **({"user": "nobody"} if os.geteuid() == 0 else {}),  # it refuses root
         **settings,
     }
