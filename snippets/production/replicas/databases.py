@@ -35,12 +35,12 @@ class Stamp(Loyalty):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-async_session = async_sessionmaker(binds={Shop: shop, Loyalty: loyalty})
+BINDS = {Shop: shop, Loyalty: loyalty}
+async_session = async_sessionmaker(binds=BINDS)
 
 
 async def main() -> None:
-    bases = ((Shop, shop), (Loyalty, loyalty))
-    for base, engine in bases:
+    for base, engine in BINDS.items():
         async with engine.begin() as connection:
             await connection.run_sync(base.metadata.create_all)
     async with async_session.begin() as session:
@@ -51,8 +51,8 @@ async def main() -> None:
             for one in (Order, Stamp)
         }
         print("backends of one session:", len(backends))
-        # > backends of one session: 2
-    for base, engine in bases:
+        #> backends of one session: 2
+    for base, engine in BINDS.items():
         async with engine.begin() as connection:
             await connection.run_sync(base.metadata.drop_all)
         await engine.dispose()

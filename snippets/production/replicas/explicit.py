@@ -37,13 +37,13 @@ async def main() -> None:
         session.add(Order(drink="longjing"))
     async with async_reader() as session:
         print("read:", await session.scalar(select(Order.drink)))
-        # > read: longjing
+        #> read: longjing
     try:
         async with async_reader.begin() as session:
             session.add(Order(drink="oolong"))
     except DBAPIError as error:
         print("written:", error.orig)
-        # > written: cannot execute INSERT in a read-only transaction
+        #> written: cannot execute INSERT in a read-only transaction
     async with primary.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
     await primary.dispose()

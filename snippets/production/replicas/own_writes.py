@@ -1,4 +1,4 @@
-"""A routed session does not see what it wrote, unless it stays with the primary.
+"""A routed session misses what it wrote, unless it stays with the primary.
 
 自动路由的会话看不到自己刚写的行；写过之后一直用主库，就看得到。
 """
@@ -50,8 +50,8 @@ async def main() -> None:
             seen = await session.scalar(select(func.count(Order.id)))
             lent = [engine.pool.status()[-1] for engine in (primary, replica)]
             print(f"{way.__name__} sees {seen}, holds {' + '.join(lent)}")
-            # > Routed sees 0, holds 1 + 1
-            # > Sticky sees 1, holds 1 + 0
+            #> Routed sees 0, holds 1 + 1
+            #> Sticky sees 1, holds 1 + 0
     async with primary.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
     await primary.dispose()

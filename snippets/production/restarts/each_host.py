@@ -1,4 +1,4 @@
-"""A limit for each host: a silent first host costs a second, and the next is asked.
+"""A limit for each host: a silent one costs a second, and the next is asked.
 
 每个主机各有时限：第一个没有回音，一秒之后就问下一个。
 """
@@ -49,7 +49,7 @@ async def main() -> None:
     hosts.insert(0, silent)
     async with engine.connect() as connection:
         print(await connection.scalar(text("SELECT 'oolong'")))
-        # > oolong
+        #> oolong
     await engine.dispose()
     listener.close()
 

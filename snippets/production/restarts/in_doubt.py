@@ -1,4 +1,4 @@
-"""The first attempt may still commit: SELECT does not see it, INSERT with a key waits for it.
+"""An attempt may still commit: SELECT misses it, INSERT with a key waits.
 
 第一次可能还在提交：SELECT 看不到它，带编号的 INSERT 会等它结束。
 """
@@ -29,18 +29,18 @@ async def main() -> None:
     ):
         await first.execute(text(INSERT))  # its COMMIT is on the way
         print("rows that SELECT sees:", await second.scalar(COUNT))
-        # > rows that SELECT sees: 0
+        #> rows that SELECT sees: 0
         pid = await second.scalar(PID)
         again = asyncio.create_task(second.execute(text(INSERT)))
         while not await watcher.scalar(BLOCKED, {"pid": pid}):
             await asyncio.sleep(0.01)
         print("second attempt waits:", not again.done())
-        # > second attempt waits: True
+        #> second attempt waits: True
         await first.commit()  # and arrives
         print("rows it inserts then:", (await again).rowcount)
-        # > rows it inserts then: 0
+        #> rows it inserts then: 0
         print("orders:", await second.scalar(COUNT))
-        # > orders: 1
+        #> orders: 1
     async with engine.begin() as connection:
         await connection.execute(text(f"DROP TABLE {ORDERS}"))
     await engine.dispose()

@@ -1,4 +1,4 @@
-"""PostgreSQL is away for a while: the unit of work is tried again until it is back.
+"""PostgreSQL is away: the unit of work is tried again until it is back.
 
 PostgreSQL 离开了一阵子：整件事隔一会儿从头再做一遍，直到它回来。
 """
@@ -54,7 +54,6 @@ async def order(session: AsyncSession) -> str:
 
 async def main() -> None:
     print(await run(order), "after", errors)
-    #> oolong after ['DBAPIError', 'ConnectionRefusedError', 'ConnectionRefusedError']
     #> oolong after ['DBAPIError', 'ConnectionRefusedError', 'ConnectionRefusedError']
     await engine.dispose()
 

@@ -1,4 +1,4 @@
-"""After a failover pooled connections refuse to write, until a listener renews them.
+"""After a failover pooled connections only read; a listener renews them.
 
 主备切换之后，池里的连接写不了；加一个监听函数，报一次错就全换新。
 """
@@ -51,12 +51,12 @@ async def main() -> None:
             leads_to_standby = False
         for said in [await update(engine) for _ in range(3)]:
             print(f"listens {listens}: {said}")
-            # > listens False: cannot execute UPDATE in a read-only transaction
-            # > listens False: cannot execute UPDATE in a read-only transaction
-            # > listens False: cannot execute UPDATE in a read-only transaction
-            # > listens True: cannot execute UPDATE in a read-only transaction
-            # > listens True: updated
-            # > listens True: updated
+            #> listens False: cannot execute UPDATE in a read-only transaction
+            #> listens False: cannot execute UPDATE in a read-only transaction
+            #> listens False: cannot execute UPDATE in a read-only transaction
+            #> listens True: cannot execute UPDATE in a read-only transaction
+            #> listens True: updated
+            #> listens True: updated
         await engine.dispose()
     async with primary.begin() as connection:
         await connection.execute(text(f"DROP TABLE {ORDERS}"))

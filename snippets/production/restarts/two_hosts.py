@@ -1,4 +1,4 @@
-"""Two hosts in the URL: asyncpg has one time limit for all, psycopg one for each.
+"""Two hosts in the URL: asyncpg has one limit for all, psycopg one for each.
 
 URL 里写两个主机：asyncpg 的时限是全部合计，psycopg 是每个主机各算。
 """
@@ -47,10 +47,10 @@ async def main() -> None:
     for first, port in {"refused": REFUSED, "silent": silent}.items():
         for driver in ("asyncpg", "psycopg"):
             print(f"{first}, {driver}:", await order(port, driver))
-            # > refused, asyncpg: oolong
-            # > refused, psycopg: oolong
-            # > silent, asyncpg: TimeoutError
-            # > silent, psycopg: oolong
+            #> refused, asyncpg: oolong
+            #> refused, psycopg: oolong
+            #> silent, asyncpg: TimeoutError
+            #> silent, psycopg: oolong
     listener.close()
 
 
