@@ -132,19 +132,23 @@ async def suffer(outage: str, settings: str, patience: float = PATIENCE) -> Outc
             event.listen(engine.sync_engine, "handle_error", _renew)
         try:
             await _fill(engine)
-            start, errors = monotonic(), list[str]()
-            await OUTAGES[outage](stage)
-            users = [asyncio.create_task(_order(engine, errors)) for _ in range(USERS)]
-            done, waiting = await asyncio.wait(users, timeout=patience)
-            outcome = Outcome(list(errors), len(done), monotonic() - start)
-            for user in waiting:
-                user.cancel()
-            stage.line.cut()  # or what waits on a silent line would not end
-            await asyncio.gather(*users, return_exceptions=True)
-            return outcome
+            return await _try_to_order(stage, outage, engine, patience)
         finally:
             stage.line.cut()
             await engine.dispose()
+
+
+async def _try_to_order(stage: Stage, outage: str, engine: AsyncEngine, patience: float) -> Outcome:
+    start, errors = monotonic(), list[str]()
+    await OUTAGES[outage](stage)
+    users = [asyncio.create_task(_order(engine, errors)) for _ in range(USERS)]
+    done, waiting = await asyncio.wait(users, timeout=patience)
+    outcome = Outcome(list(errors), len(done), monotonic() - start)
+    for user in waiting:
+        user.cancel()
+    stage.line.cut()  # or what waits on a silent line would not end
+    await asyncio.gather(*users, return_exceptions=True)
+    return outcome
 
 
 def write_table() -> None:

@@ -74,9 +74,8 @@ class EmbeddedPostgres:
         Raises:
             PostgresError: There are no binaries for this platform or of this major.
         """
-        self.major = major
         self._binaries = find_binaries(major)
-        self._settings = settings
+        self.major, self._settings = major, settings
         self._password = secrets.token_hex(16)
         self._account = account()
         self._folder = find_temporary_folder()
