@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -102,14 +102,13 @@ def served(
         env={**os.environ, "DATABASE_URL": database_url, **environment}, process_group=0,
     ) as server:  # fmt: skip
         assert server.stdout
-        try:
+        # Its stdin closes at the end, and also if we are killed.
+        guard = ["sh", "-c", f"read _; kill -KILL -{server.pid} 2>&-"]
+        with subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0):
             yield server, server.stdout
             if program != "uwsgi":  # which does not hear it while it starts
                 server.terminate()
                 server.wait(60)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
