@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import PdfMargins, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.test_pages import addresses
@@ -175,7 +175,7 @@ def test_no_text_of_a_picture_is_cut_and_no_name_in_a_table_is_in_two(
 @pytest.mark.parametrize("path", ["production/checklist/", "en/production/checklist/"])
 def test_the_checklist_is_one_sheet_of_paper(open_page: OpenPage, path: str) -> None:
     page = open_page(path)
-    margin = dict.fromkeys(("top", "right", "bottom", "left"), "1cm")
+    margin = PdfMargins(top="1cm", right="1cm", bottom="1cm", left="1cm")
     for paper in ("A4", "Letter"):
         sheet = page.pdf(format=paper, margin=margin)
         assert len(re.findall(rb"/Type\s*/Page\b", sheet)) == 1, paper

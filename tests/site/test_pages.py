@@ -8,8 +8,10 @@ from playwright.sync_api import ViewportSize
 from tests.site.conftest import OpenPage
 from tools.site.pages import pages
 
-BYTES, REQUESTS, NODES, SHIFT = 80 * 1024, 9, 1800, 0.01
+BYTES, REQUESTS, NODES, SHIFT = 84 * 1024, 9, 1800, 0.01
 """What a first visit may cost; a tenth of the layout shift that counts as good."""
+INDEX_BYTES = 96 * 1024
+"""The same for the index of snippets, which grows with each of them."""
 NARROW = ViewportSize(width=390, height=844)
 WIDTHS = (320, 344, 360, 375, 393, 412, 430, 540, 600, 719, 768, 912, 960, 1024, 1219, 1280, 1600)
 """Phones, tablets, desktops, and both sides of the widths at which Material's layout changes."""
@@ -83,7 +85,7 @@ def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     too_wide = page.evaluate(TOO_WIDE)
     unseen["phone"] = page.evaluate(UNSEEN)
 
-    assert cost["bytes"] <= BYTES
+    assert cost["bytes"] <= (INDEX_BYTES if "reference/snippets" in path else BYTES)
     assert cost["requests"] <= REQUESTS
     assert cost["nodes"] < NODES
     assert cost["shift"] < SHIFT
