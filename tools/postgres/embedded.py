@@ -286,8 +286,7 @@ def _has_room(ram_disk: str) -> bool:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 

@@ -48,7 +48,7 @@ def run_snippet(snippet: Path) -> int:
 def _run(snippet: Path, database_url: str) -> int:
     # In a group of its own it does not hear Ctrl-C: we do, and end it without a traceback.
     with (
-        _prepare(find_lead(snippet), database_url) as (command, folder, environment),
+        _prepare(find_lead(snippet.resolve()), database_url) as (command, folder, environment),
         subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
