@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Select, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
@@ -78,27 +78,45 @@ async def test_a_committed_row_is_not_on_the_replica_until_it_is_replayed(pair: 
     assert await ask(standby, "SELECT count(*) FROM orders") == before + 1
 
 
-async def test_a_read_on_a_replica_is_cancelled_by_what_it_stands_in_the_way_of(
+async def remove_what_is_being_read(pair: Pair) -> None:
+    await ask(pair[0], "DELETE FROM orders")
+    await ask(pair[0], "VACUUM orders")
+    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+
+
+async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_replay(
     pair: Pair, make_engine: MakeEngine
 ) -> None:
-    primary, standby = pair
-    await ask(primary, "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
-    engine = make_engine(standby.url(), isolation_level="REPEATABLE READ")
+    engine = make_engine(pair[1].url())
     async with engine.connect() as connection:
-        await connection.execute(text("SELECT count(*) FROM orders"))
-        await ask(primary, "DELETE FROM orders")
-        await ask(primary, "VACUUM orders")
-        await ask(primary, "INSERT INTO orders DEFAULT VALUES")
-        with pytest.raises(DBAPIError, match="conflict with recovery") as caught:
-            await read_on(connection)
-        assert getattr(caught.value.orig, "sqlstate", None) in ("40001", "08003")
+        reading = asyncio.create_task(
+            connection.execute(text("SELECT id, pg_sleep(600) FROM orders"))
+        )
+        asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        await eventually("the query runs", lambda: ask(pair[1], asleep))
+        await remove_what_is_being_read(pair)
+        with pytest.raises(DBAPIError, match="canceling statement due to conflict") as caught:
+            await reading
+        assert getattr(caught.value.orig, "sqlstate", None) == "40001"
+        assert not caught.value.connection_invalidated
 
 
-async def read_on(connection: AsyncConnection) -> None:
-    async with asyncio.timeout(60):
-        while True:
+async def test_a_transaction_that_is_idle_there_loses_its_connection(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await caught_up(pair)
+    engine = make_engine(pair[1].url(), isolation_level="REPEATABLE READ")
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid() FROM orders LIMIT 1"))
+        await remove_what_is_being_read(pair)
+        gone = f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}"
+        await eventually("the backend has left", lambda: ask(pair[1], gone))
+        with pytest.raises(DBAPIError) as caught:
             await connection.execute(text("SELECT count(*) FROM orders"))
+        assert caught.value.connection_invalidated
 
 
 async def test_select_for_update_is_a_write(pair: Pair, make_engine: MakeEngine) -> None:
