@@ -104,7 +104,7 @@ async def test_what_does_not_help(outage: str, settings: str) -> None:
 async def test_no_setting_spares_the_errors_while_the_server_is_away() -> None:
     outcome = await suffer("away", "both", patience=60)
     assert outcome.served == USERS
-    assert "ConnectionRefusedError" in outcome.errors
+    assert len(outcome.errors) >= USERS
 
 
 async def test_the_listener_costs_an_error_for_each_user_who_was_there() -> None:
