@@ -173,9 +173,9 @@ def format_table(found: dict[str, dict[str, Outcome]]) -> Iterator[str]:
     Args:
         found: Outcomes by settings, then by outage.
     """
-    yield " " * 16 + "".join(f"{outage:>14}" for outage in OUTAGES)
+    yield " " * 16 + "".join(f"{outage:>11}" for outage in OUTAGES)
     for settings, outcomes in found.items():
-        yield f"{settings:16}" + "".join(f"{outcomes[outage]!s:>14}" for outage in OUTAGES)
+        yield f"{settings:16}" + "".join(f"{outcomes[outage]!s:>11}" for outage in OUTAGES)
 
 
 @asynccontextmanager
