@@ -13,7 +13,7 @@ from tools.paths import ROOT
 
 SETTINGS: dict[str, Any] = {
     "pytest.ini_options.testpaths": ["tests"],
-    "pytest.ini_options.addopts": "-q -rs -n 4 --dist loadscope --strict-config "
+    "pytest.ini_options.addopts": "-q -rs -n 6 --dist loadscope --strict-config "
     "--strict-markers --tb=short --import-mode=importlib",
     "mypy.strict": True,
     "mypy.files": ["snippets", "tests", "tools"],
