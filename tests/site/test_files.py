@@ -142,6 +142,8 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
                 assert f"```python\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
             elif fence := {".txt": "text", ".toml": "toml", ".yml": "yaml"}.get(Path(name).suffix):
                 assert f"```{fence}\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
+            elif not name.endswith(".svg"):
+                assert f"\n{(SNIPPETS / name).read_text('utf-8')}```" in full, name
             else:
                 picture = (DOCS / language / name).read_text("utf-8")
                 assert unescape(re.findall(r"<desc[^>]*>(.*?)</desc>", picture)[0]) in full, name
@@ -153,7 +155,7 @@ def test_language_models_get_every_page_with_the_code_as_it_is(site: Path, langu
 
 
 def test_the_site_has_no_file_that_no_page_asks_for(site: Path) -> None:
-    for leftover in ("**/*.map", "**/lunr", "**/workers", "**/*.jinja", "**/*palette*"):
+    for leftover in ("**/*.map", "**/lunr", "**/javascripts/workers", "**/*.jinja", "**/*palette*"):
         assert list(site.glob(leftover)) == []
 
 

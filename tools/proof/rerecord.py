@@ -56,6 +56,7 @@ UNFOLLOWED = {
     "start/quickstart/mend_url.py": _NO_CONNECTION,
     "start/quickstart/parts.py": _NO_CONNECTION,
     "start/quickstart/wrong_scheme.py": _NO_CONNECTION,
+    "testing/frameworks/combinations.py": _ELSEWHERE,
     "testing/loops/combinations.py": _ELSEWHERE,
 }
 """Snippets whose runs nobody can watch, and why."""
