@@ -4,6 +4,7 @@ import ast
 import difflib
 import hashlib
 import re
+from itertools import takewhile
 from pathlib import Path
 
 from tools.paths import PROGRAMS, ROOT, SNIPPETS
@@ -17,7 +18,7 @@ CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 def list_snippets() -> list[Path]:
     """All snippet files, in the order of their names; of a pytest project its `test_*.py`."""
-    return sorted(_list_programs() - set(list_parts()))
+    return sorted(file for file in _list_programs() if find_lead(file) == file)
 
 
 def list_parts() -> list[Path]:
@@ -39,9 +40,10 @@ def find_folder(file: Path) -> Path | None:
 
     It holds `pyproject.toml`, or if there is none, a `test_*.py` beside the file.
     """
-    above = (folder for folder in file.parents if folder != ROOT)
-    beside = file.parent if any(file.parent.glob("test_*.py")) else None
-    return next((folder for folder in above if (folder / SETTINGS).is_file()), beside)
+    above = takewhile(lambda folder: folder not in (SNIPPETS, ROOT), file.parents)
+    if found := next((folder for folder in above if (folder / SETTINGS).is_file()), None):
+        return found
+    return file.parent if any(file.parent.glob("test_*.py")) else None
 
 
 def find_lead(file: Path) -> Path:

@@ -43,14 +43,12 @@ def add_sizes(html: str, language: str) -> str:
         html: The page as Markdown left it.
         language: `zh` or `en`.
     """
-    sizes = {
-        Path(name).name: len(build_archive(folder)) for name, folder in list_archives().items()
-    }
 
     def with_size(link: re.Match[str]) -> str:
-        if link[1] not in sizes:
+        folders = {Path(name).name: folder for name, folder in list_archives().items()}
+        if link[1] not in folders:
             return link[0]
-        size = ARCHIVE[language]["size"].format(kib=-(-sizes[link[1]] // KIB))
-        return link[0].replace("<a ", "<a download ") + size
+        kib = -(-len(build_archive(folders[link[1]])) // KIB)
+        return link[0].replace("<a ", "<a download ") + ARCHIVE[language]["size"].format(kib=kib)
 
     return _LINK.sub(with_size, html)
