@@ -69,9 +69,8 @@ def prove_all(server: Server, wanted: Sequence[Path] | None = None) -> list[str]
 
 
 def _say_what_lacks(snippet: Path) -> str:
-    if lack := find_lack(
-        snippet
-    ):  # its page says "not proved", and the guide is built all the same
+    lack = find_lack(snippet)
+    if lack:  # its page says "not proved", and the guide is built all the same
         click.echo(lack, err=True)
     return lack
 

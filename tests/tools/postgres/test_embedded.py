@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.processes import list_processes
 from tests.waiting import free_port, wait_until
 from tools.paths import ROOT
 from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded
@@ -66,22 +67,9 @@ def ask(url: str, query: str) -> Any:
     return asyncio.run(answer())
 
 
-def processes(folder: Path) -> list[str]:
-    """The processes that work in a folder or are told of it; where there is no /proc, none."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if str(folder) in command or os.readlink(process / "cwd").startswith(str(folder)):
-                found.append(f"{process.name} {command}")
-        except OSError:
-            continue  # ended meanwhile, or another user's
-    return found
-
-
 def nothing_left(folder: Path) -> bool:
     """Whether no file of a server is in its temporary folder and no process knows of it."""
-    return not os.listdir(folder) and not processes(folder)
+    return not os.listdir(folder) and not list_processes(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +154,7 @@ def test_the_password_is_in_no_file_and_no_command_line(own: EmbeddedPostgres) -
     files = [path for path in own.home.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if password.encode() in path.read_bytes()]
-    assert not [command for command in processes(own.home) if password in command]
+    assert not [command for command in list_processes(own.home) if password in command]
 
 
 @as_root
@@ -313,7 +301,7 @@ def test_closing_leaves_nothing(folder: Path) -> None:
     with EmbeddedPostgres() as server:
         assert server.home.parent == folder
         assert "ready to accept connections" in server.log()[-1]
-        assert processes(folder)
+        assert list_processes(folder)
     assert nothing_left(folder)
     server.close()
 
@@ -337,7 +325,7 @@ def test_nothing_is_left_when_its_owner_dies(folder: Path, name: str) -> None:
     with python(OWNER) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-        assert processes(folder)
+        assert list_processes(folder)
         os.killpg(program.pid, signal.Signals[name])  # as a terminal sends Ctrl-C to all
         assert program.wait() != 0
     wait_until(f"nothing is left in {folder}", lambda: nothing_left(folder))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.poolers import PROGRAMS, need_old_pgbouncer, need_pgbouncer
+from tests.processes import list_processes
 from tests.waiting import free_port, wait_until
 from tools.paths import ROOT
 from tools.postgres import PostgresError, pgbouncer
@@ -33,20 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield tmp_path
-    wait_until(f"nothing is left in {tmp_path}", lambda: not processes(tmp_path))
+    wait_until(f"nothing is left in {tmp_path}", lambda: not list_processes(tmp_path))
     assert not list(tmp_path.iterdir())
-
-
-def processes(folder: Path) -> list[Path]:
-    """The processes that are told of a folder; where there is no /proc, none."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if bytes(folder) in (process / "cmdline").read_bytes():
-                found.append(process)
-        except OSError:
-            continue  # ended meanwhile
-    return found
 
 
 def ask(url: str, query: str, database: str | None = None) -> list[tuple[object, ...]]:
@@ -70,7 +59,7 @@ def test_it_runs_with_its_settings_and_leaves_nothing(
             row[:2] for row in ask(url, "SHOW CONFIG", "pgbouncer")
         ]
         assert ask(url, "SHOW VERSION", "pgbouncer") == [(f"PgBouncer {program.version}",)]
-        assert processes(folder)
+        assert list_processes(folder)
 
 
 def test_it_asks_for_the_password(database_url: str) -> None:
@@ -91,7 +80,7 @@ def test_nothing_is_left_when_its_owner_dies(name: str, database_url: str, folde
     ) as program:  # fmt: skip
         assert program.stdout
         assert program.stdout.readline() == "ready\n"
-        assert processes(folder)
+        assert list_processes(folder)
         os.killpg(program.pid, signal.Signals[name])
         program.communicate()
     wait_until("its files are gone", lambda: not list(folder.iterdir()))
