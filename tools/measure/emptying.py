@@ -5,7 +5,6 @@ Runs the script for readers on three servers, one after another, and writes the 
 """
 
 import contextlib
-import datetime
 import os
 import re
 import statistics
@@ -17,8 +16,7 @@ from collections.abc import Iterator
 
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import describe_run, write_sealed
 
 SCRIPT = SNIPPETS / "testing/rollback/costs.py"
 MAJOR = 18
@@ -51,10 +49,9 @@ def measure_emptying() -> None:
             printed = _run_script(settings)
         heads.append(printed.splitlines()[0])
         columns[name] = {"initdb and start": f"{started:.1f}", **dict(_ROW.findall(printed))}
-    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {datetime.date.today()}"
     about = re.sub(r", fsync \w+", "", heads[0])
     table = "\n".join(format_table(columns))
-    write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n{about}\n\n{table}\n")
+    write_sealed(SCRIPT.with_suffix(".txt"), f"{describe_run(SCRIPT)}\n{about}\n\n{table}\n")
 
 
 def format_table(columns: dict[str, dict[str, str]]) -> Iterator[str]:

@@ -5,7 +5,6 @@ The record stands beside its snippet, `after_yield.txt`, and a page includes it.
 when such a snippet has changed: a test compares the record's digest with the file.
 """
 
-import datetime
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,7 @@ from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
 from tools.proof.record import current_versions
 from tools.proof.rerun import DEADLINE
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import describe_run, write_sealed
 
 RUNS = {
     "sessions/request/after_yield.py": ("0.105.0", "0.106.0", "0.117.1", "0.118.0"),
@@ -86,8 +84,7 @@ def format_record(snippet: Path, outcomes: Mapping[str, str], versions: Mapping[
         versions: Those of all the rest.
     """
     rest = ", ".join(f"{what} {which}" for what, which in versions.items())
-    today = datetime.date.today().isoformat()
-    parts = [f"{snippet.name} {digest(snippet)[:12]}, {today}\n{rest}"]
+    parts = [f"{describe_run(snippet)}\n{rest}"]
     for outcome in dict.fromkeys(outcomes.values()):
         releases = ", ".join(release for release in outcomes if outcomes[release] == outcome)
         parts.append(f"FastAPI {releases}\n{outcome}")

@@ -5,7 +5,6 @@ asyncpg, which get environments of their own; so this needs the network and is n
 tests. They try the rows again with the asyncpg of this environment.
 """
 
-import datetime
 import json
 import os
 import subprocess
@@ -22,8 +21,7 @@ from tools.postgres import Server, fresh_database
 from tools.postgres.pgbouncer import TRACKS, Program, find_programs, run_pgbouncer
 from tools.proof import guests
 from tools.proof.record import current_versions
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import describe_run, write_sealed
 
 GUESTS = Path(guests.__file__)
 OLDER = ("0.29.0", "0.30.0")
@@ -122,8 +120,7 @@ def format_table(found: dict[tuple[str, str], Outcomes], versions: dict[str, str
         versions: Those of all the rest.
     """
     rest = ", ".join(f"{what} {versions[what]}" for what in ("SQLAlchemy", "psycopg", "PostgreSQL"))
-    today = datetime.date.today().isoformat()
-    parts = [f"{GUESTS.name} {digest(GUESTS)[:12]}, {today}\n{rest}"]
+    parts = [f"{describe_run(GUESTS)}\n{rest}"]
     for table in dict.fromkeys(map(format_rows, reversed(found.values()))):
         places = [place for place in found if format_rows(found[place]) == table]
         drivers, poolers = (list(dict.fromkeys(each)) for each in zip(*places, strict=True))

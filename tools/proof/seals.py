@@ -31,8 +31,13 @@ def write_printed(script: Path, printed: str) -> None:
         script: `doctor.py`, whose record is `doctor.txt`.
         printed: What it printed when a reader's command ran it.
     """
-    head = f"{script.name} {digest(script)[:12]}, {datetime.date.today()}"
+    head = describe_run(script)
     write_sealed(script.with_suffix(".txt"), f"{head}\n\n$ python {script.name}\n{printed}")
+
+
+def describe_run(script: Path) -> str:
+    """`doctor.py 0123456789ab, 2026-11-27`: which text of a script ran, and that it was today."""
+    return f"{script.name} {digest(script)[:12]}, {datetime.date.today()}"
 
 
 def read_seals() -> dict[str, str]:
