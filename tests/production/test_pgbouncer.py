@@ -104,6 +104,28 @@ async def test_set_local_ends_with_its_transaction(
         assert await ask(engine, "SHOW statement_timeout") == "7s"
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "found_by_the_other"),
+    [
+        ("statement_timeout", "7s", True),
+        ("TimeZone", "Asia/Shanghai", False),
+        ("DateStyle", "German, DMY", False),
+    ],
+)
+async def test_pgbouncer_keeps_some_settings_for_each_client(
+    database_url: str, make_engine: MakeEngine, setting: str, value: str, found_by_the_other: bool
+) -> None:
+    with pooled(database_url, default_pool_size="1") as url:
+        engine = make_engine(url, connect_args=CURE)
+        async with engine.connect() as first, engine.connect() as second:
+            await first.execute(text(f"SET {setting} = '{value}'"))
+            await first.commit()
+            found = await second.scalar(text(f"SHOW {setting}"))
+            await second.commit()
+            assert (found == value) is found_by_the_other
+            assert await first.scalar(text(f"SHOW {setting}")) == value
+
+
 async def test_a_lock_cannot_be_released_by_its_owner(
     database_url: str, make_engine: MakeEngine
 ) -> None:
