@@ -14,8 +14,9 @@ import pytest
 import trustme
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
 
-from tests.pools import MakeEngine, with_psycopg
+from tests.pools import MakeEngine, engine_for, with_psycopg
 from tools.postgres import EmbeddedPostgres
 
 ASK = text("SELECT 'longjing'")
@@ -172,6 +173,24 @@ async def test_a_password_function_on_psycopg_is_no_password(
 
     with pytest.raises(Exception, match="password authentication failed"):
         await use(make_engine, with_psycopg(database_url).set(password=None), password=token)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_do_connect_listener_awaits_by_await_only(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    async def fetch() -> str:
+        await asyncio.sleep(0)
+        return str(make_url(database_url).password)
+
+    def give(dialect: object, record: object, args: object, words: dict[str, object]) -> None:
+        words["password"] = await_only(fetch())
+
+    bare = make_url(database_url).set(password=None)
+    engine = engine_for(make_engine, bare, driver)
+    event.listen(engine.sync_engine, "do_connect", give)
+    async with engine.connect() as connection:
+        assert await connection.scalar(ASK) == "longjing"
 
 
 async def test_an_engine_does_not_show_its_password() -> None:
