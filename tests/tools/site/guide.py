@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tools.paths import ROOT
+from tools.paths import CACHE, ROOT
 from tools.postgres import Server
 from tools.proof.record import Entry, Record, current_versions
 from tools.proof.recording import Recording
@@ -77,7 +77,12 @@ def write_guide(folder: Path, server: Server) -> Path:
 
 
 def count_as_recorded(folder: Path, server: Server) -> None:
-    """Let the snippets of a guide count as recorded; nobody can watch them."""
+    """Let the snippets of a guide count as recorded; nobody can watch them.
+
+    The guide finds the PgBouncers that are here: with others, none of its proofs would hold.
+    """
+    if (poolers := CACHE / "pgbouncer").is_dir():
+        (folder / ".cache/pgbouncer").symlink_to(poolers)
     versions = versions_of_recording(server)
     for snippet in (folder / "snippets").rglob("*.py"):
         place = folder / ".cache/recordings" / snippet.relative_to(folder / "snippets")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,14 +13,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.tools.site.guide import count_as_recorded
+from tests.tools.site.guide import write_guide
 from tests.waiting import free_port, wait_until
-from tools.paths import ROOT
 from tools.postgres import Server
-from tools.proof.record import Entry, Record, current_versions
-from tools.proof.snippets import digest, list_snippets, snippet_name
 
-SNIPPET = "index/four_moments.py"
+PAGE, SNIPPET = "pool/size", "pool/size/one.py"
 
 
 def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -45,19 +41,8 @@ def shown(url: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path, server: Server) -> Path:
-    """A copy of this repository whose snippets all count as proved."""
-    copy = tmp_path / "guide"
-    for part in ("docs", "snippets", "theme", "tools"):
-        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("mkdocs.yml", "mkdocs.en.yml"):
-        shutil.copy(ROOT / part, copy)
-    entries = {
-        snippet_name(snippet): Entry(digest(snippet), "2026-01-01", ok=True)
-        for snippet in list_snippets()
-    }
-    Record(current_versions(server), entries).save(copy / ".cache" / "proofs.json")
-    count_as_recorded(copy, server)
-    return copy
+    """A small guide whose snippets all count as proved."""
+    return write_guide(tmp_path / "guide", server)
 
 
 @pytest.fixture
@@ -81,16 +66,16 @@ def test_an_edit_is_shown_and_a_snippet_that_turned_false_is_shown_as_failing(
     preview: tuple[Path, str],
 ) -> None:
     folder, url = preview
-    assert "2026-01-01" in shown(f"{url}/en/")
+    assert "2026-01-01" in shown(f"{url}/en/{PAGE}/")
 
-    page = folder / "docs" / "en" / "index.md"
+    page = folder / "docs/en" / f"{PAGE}.md"
     page.write_text(page.read_text("utf-8") + "\nA new paragraph.\n", "utf-8")
-    wait_until("the new paragraph is shown", lambda: "A new paragraph." in shown(f"{url}/en/"))
+    wait_until("it is shown", lambda: "A new paragraph." in shown(f"{url}/en/{PAGE}/"))
 
     snippet = folder / "snippets" / SNIPPET
     snippet.write_text(re.sub(r"#> .*", "#> false", snippet.read_text("utf-8"), count=1), "utf-8")
-    wait_until("the problem is shown", lambda: "the file says" in shown(f"{url}/en/"))
-    assert "the file says" in shown(url)
+    wait_until("the problem is shown", lambda: "the file says" in shown(f"{url}/en/{PAGE}/"))
+    assert "the file says" in shown(f"{url}/{PAGE}/")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -114,12 +99,15 @@ def test_two_signals_leave_no_process_and_no_file(
     assert list(temporary.glob("guide-preview-*")) == []
 
 
-def test_a_preview_ends_at_once_though_a_snippet_does_not(preview: tuple[Path, str]) -> None:
+def test_a_preview_ends_at_once_though_a_snippet_does_not(
+    preview: tuple[Path, str], tmp_path: Path
+) -> None:
     folder, url = preview
-    snippet = folder / "snippets" / SNIPPET
-    snippet.write_text(f"{snippet.read_text('utf-8')}import time\ntime.sleep(1000)\n", "utf-8")
-    time.sleep(3)  # the run has begun; pages are served meanwhile, and the fixture waits for 30 s
-    assert "<html" in shown(f"{url}/en/")
+    snippet, begun = folder / "snippets" / SNIPPET, tmp_path / "begun"
+    endless = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(1000)\n"
+    snippet.write_text(snippet.read_text("utf-8") + endless, "utf-8")
+    wait_until("the snippet runs", begun.exists)
+    assert "<html" in shown(f"{url}/en/{PAGE}/")  # served meanwhile; the fixture waits for 30 s
 
 
 def test_a_port_that_is_taken_is_one_line(checkout: Path) -> None:
