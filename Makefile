@@ -7,6 +7,8 @@ PYTHON3 ?= python3
 VENV := .venv$(addprefix -,$(SQLALCHEMY))$(addprefix -,$(filter-out python3,$(notdir $(PYTHON3))))
 PYTHON := $(VENV)/bin/python
 export NO_MKDOCS_2_WARNING := 1
+# Where it is set, each of a thousand processes compiles all packages anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What `make help` says of a target stands behind its ##.
 .PHONY: help serve test build check prove update agree run older bench speed lock clean

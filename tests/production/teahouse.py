@@ -73,11 +73,10 @@ def _ends_with_us() -> None:
 
 def start(place: Path, words: list[str], url: str, **environment: str) -> "subprocess.Popen[str]":
     """Start a command of the project, with the packages of our environment."""
-    named = {"DATABASE_URL": url.replace("+asyncpg", ""), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
         [str(BIN / words[0]), *words[1:]],
         cwd=place,
-        env={**os.environ, **named, **environment},
+        env={**os.environ, "DATABASE_URL": url.replace("+asyncpg", ""), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

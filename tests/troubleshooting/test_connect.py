@@ -187,6 +187,30 @@ async def test_limits_of_a_role_and_a_database_do_not_hold_superusers_back() -> 
                 assert_on_both(words)
 
 
+async def test_without_a_line_in_pg_hba_the_server_names_what_it_saw() -> None:
+    with EmbeddedPostgres(18) as server:
+        url = make_url(server.url())
+        (server.home / "data" / "pg_hba.conf").write_text("host shop all all trust\n", "utf-8")
+        server.restart()
+        error = original(await refusal(url))
+        assert error.sqlstate == "28000"
+        names = f'host "127.0.0.1", user "{url.username}", database "{url.database}"'
+        assert str(error) == f"no pg_hba.conf entry for {names}, no encryption"
+        error = await refusal(url, connect_args={"ssl": "require"})
+        assert "rejected SSL upgrade" in str(error)
+        with_other = with_psycopg(url)
+        assert names in str(await refusal(with_other))
+        error = await refusal(with_other, connect_args={"sslmode": "require"})
+        assert "server does not support SSL, but SSL was required" in str(error)
+    assert_on_both(
+        "no pg_hba.conf entry for host",
+        "28000",
+        asyncpg.InvalidAuthorizationSpecificationError.__name__,
+        "rejected SSL upgrade",
+        "server does not support SSL, but SSL was required",
+    )
+
+
 async def test_the_listing_waits_out_a_server_that_is_on_its_way_down_and_up() -> None:
     """57P03 is said while a server starts and while it waits for its last client."""
     with EmbeddedPostgres(18) as server:

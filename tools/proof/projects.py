@@ -110,7 +110,6 @@ def make_environment(snippet: Path, database_url: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": ",".join(plugins),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
