@@ -65,7 +65,7 @@ CI_RUN = [
 POOLER = [".ci/pgbouncer", "export NEEDS_PGBOUNCER=1"]
 """What brings PgBouncer, and lets no test skip for lack of it."""
 ONLY = (
-    'ONLY="not owns_only and not stopped_before and not under_uvloop and not recordings '
+    'ONLY="not administrator and not stopped_before and not under_uvloop and not recordings '
     'and not production and not test_doctor.py and not test_measure.py"'
 )
 """What `.ci/run` runs."""
