@@ -24,7 +24,13 @@ SETTINGS: dict[str, Any] = {
             "ignore_missing_imports": True,
         },
         {
-            "module": ["apscheduler.*", "celery.*", "uvicorn_worker", "uwsgidecorators"],
+            "module": [
+                "apscheduler.*",
+                "celery.*",
+                "django.*",
+                "uvicorn_worker",
+                "uwsgidecorators",
+            ],
             "ignore_missing_imports": True,
         },
         {
