@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
-
-from litestar import Litestar, get
-from litestar.testing import AsyncTestClient
-from litestar.testing import TestClient as LitestarClient
+import warnings
 
 from tests.pools import MakeEngine, leaves_open
 from tests.testing.test_frameworks import ONE, through
+
+with warnings.catch_warnings(action="ignore"):  # it imports advanced-alchemy, written for 2.0
+    from litestar import Litestar, get
+    from litestar.testing import AsyncTestClient
+    from litestar.testing import TestClient as LitestarClient
 
 
 def where() -> tuple[int, int]:

@@ -1,0 +1,441 @@
+"""What the page on frameworks says beyond what its programs print."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import httpx
+import pytest
+import sqlalchemy
+import sqlmodel
+import strawberry
+from django.conf import settings
+from django.urls import clear_url_caches
+from fastapi import Depends, FastAPI
+from flask import Flask
+from quart import Quart, g
+from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
+from strawberry.dataloader import DataLoader
+from strawberry.fastapi import GraphQLRouter
+
+from tests.pools import MakeEngine, checked_out, record
+from tools.paths import SNIPPETS
+
+with warnings.catch_warnings(action="ignore"):  # its mixins are decorated as for 2.0
+    from advanced_alchemy.extensions import litestar as alchemy
+    from litestar import Litestar, get, post
+    from litestar.di import NamedDependency
+    from litestar.response import Stream
+
+ONE = text("SELECT 'longjing'")
+ZERO = text("SELECT 1 / 0")
+Session = NamedDependency[AsyncSession]
+
+
+class Urls:
+    """The URLs of Django, of which a process has one set of settings."""
+
+    urlpatterns: list[Any] = []  # noqa: RUF012
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Programs are quiet, Django is set up, and advanced-alchemy has seen no configuration."""
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["tea"])
+    keys = [name for name in dir(alchemy.SQLAlchemyAsyncConfig) if name.endswith("_REGISTRY")]
+    for name in keys:
+        monkeypatch.setattr(alchemy.SQLAlchemyAsyncConfig, name, set())
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def load(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a program of the page defines before its `main`."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    source = (SNIPPETS / f"production/frameworks/{name}.py").read_text("utf-8")
+    head, _, _ = source.partition("\n\nasync def main()")
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(head.replace("settings.configure(", "dict("), vars(module))
+    Urls.urlpatterns = vars(module).get("urlpatterns", [])
+    clear_url_caches()
+    return vars(module)
+
+
+def running(app: Any) -> AbstractAsyncContextManager[object]:
+    """An application between its startup and its shutdown."""
+    if isinstance(app, Litestar):
+        return app.lifespan()
+    if isinstance(app, Quart):
+        return app.test_app()
+    context: AbstractAsyncContextManager[object] = app.router.lifespan_context(app)
+    return context
+
+
+def through(app: Any, engine: AsyncEngine, lent: list[int]) -> httpx.AsyncClient:
+    """A client; what the pool lends is noted whenever the application sends."""
+
+    async def observed(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: Any) -> None:
+            lent.append(checked_out(engine))
+            await send(message)
+
+        await app(scope, receive, note)
+
+    transport = httpx.ASGITransport(observed, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://tea")
+
+
+@pytest.mark.parametrize("name", ["in_starlette", "in_litestar", "in_quart", "in_django"])
+async def test_the_connection_is_back_before_the_response_is_sent(
+    name: str, database_url: str, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = load(name, database_url, monkeypatch)
+    app, engine, lent = shop["app"], shop["engine"], list[int]()
+    loops = []
+    for event in ("connect", "close"):
+        sqlalchemy.event.listen(
+            engine.sync_engine, event, lambda *_: loops.append(asyncio.get_running_loop())
+        )
+    async with running(app):
+        client = through(app, engine, lent)
+        assert [(await client.get(path)).status_code for path in ("/4", "/0")] == [200, 500]
+        assert set(lent) == {0}
+        assert len(loops) == 1
+    here = asyncio.get_running_loop()
+    assert loops == [here, here], "the engine was disposed of in the loop of the requests"
+    backends = text(
+        f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{shop['NAME']}'"
+    )
+    assert await watcher.scalar(backends) == 0
+
+
+@pytest.mark.parametrize("path", ["/orders", "/graphql"])
+async def test_a_session_of_depends_is_closed_after_the_response(
+    path: str, make_engine: MakeEngine
+) -> None:
+    engine, lent = make_engine(), list[int]()
+    sessions = async_sessionmaker(engine, class_=SQLModelSession)
+
+    async def get_session() -> AsyncIterator[SQLModelSession]:
+        async with sessions() as session:
+            yield session
+
+    async def get_context(
+        session: Annotated[SQLModelSession, Depends(get_session)],
+    ) -> dict[str, object]:
+        return {"session": session}
+
+    app = FastAPI()
+    router = GraphQLRouter(strawberry.Schema(Query), "/graphql", context_getter=get_context)
+    app.include_router(router)
+
+    @app.post("/orders")
+    async def order(session: Annotated[SQLModelSession, Depends(get_session)]) -> str:
+        return (await session.exec(sqlmodel.select(sqlalchemy.literal("oolong")))).one()
+
+    client = through(app, engine, lent)
+    assert (await client.post(path, json={"query": "{ shared }"})).status_code == 200
+    assert set(lent) == {1}
+    assert checked_out(engine) == 0
+
+
+def shop(engine: AsyncEngine, *handlers: Any, **options: Any) -> Litestar:
+    """A Litestar application with the plugin of advanced-alchemy."""
+    config = alchemy.SQLAlchemyAsyncConfig(engine_instance=engine, **options)
+    plugins = [alchemy.SQLAlchemyPlugin(config)]
+    return Litestar([*handlers], plugins=plugins, logging_config=None)
+
+
+async def test_autocommit_answers_as_if_a_failed_commit_had_worked(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE teas (id int PRIMARY KEY)"))
+    await watcher.execute(
+        text("CREATE TABLE orders (tea int REFERENCES teas DEFERRABLE INITIALLY DEFERRED)")
+    )
+    order = text("INSERT INTO orders VALUES (1)")
+
+    @post("/by_itself")
+    async def by_itself(db_session: Session) -> None:
+        await db_session.execute(order)
+
+    @post("/in_the_handler")
+    async def in_the_handler(db_session: Session) -> None:
+        await db_session.execute(order)
+        await db_session.commit()
+
+    engine = make_engine()
+    app = shop(engine, by_itself, in_the_handler, before_send_handler="autocommit")
+    async with app.lifespan():
+        client = through(app, engine, [])
+        assert (await client.post("/by_itself")).status_code == 201
+        assert (await client.post("/in_the_handler")).status_code == 500
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
+async def test_without_autocommit_nobody_commits(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (tea int)"))
+
+    @post("/")
+    async def order(db_session: Session) -> None:
+        await db_session.execute(text("INSERT INTO orders VALUES (1)"))
+
+    engine = make_engine()
+    for way, rows in ((None, 0), ("autocommit", 1)):
+        app = shop(engine, order, before_send_handler=way)
+        async with app.lifespan():
+            assert (await through(app, engine, []).post("/")).status_code == 201
+        assert await watcher.scalar(text("SELECT count(*) FROM orders")) == rows
+
+
+async def test_a_stream_with_a_session_of_its_own_returns_the_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine, lent = make_engine(), list[int]()
+    config = alchemy.SQLAlchemyAsyncConfig(engine_instance=engine)
+
+    async def cups() -> AsyncGenerator[str, None]:
+        async with config.get_session() as session:
+            yield str(await session.scalar(ONE))
+
+    @get("/")
+    async def stream() -> Stream:
+        return Stream(cups())
+
+    app = Litestar([stream], plugins=[alchemy.SQLAlchemyPlugin(config)])
+    async with app.lifespan():
+        assert (await through(app, engine, lent).get("/")).text == "longjing"
+        assert max(lent) == 1
+        assert checked_out(engine) == 0
+
+
+async def test_a_second_configuration_is_disposed_of_if_its_two_keys_are_the_same(
+    make_engine: MakeEngine,
+) -> None:
+    own = {"engine_app_state_key": "own", "engine_dependency_key": "own"}
+    disposed = []
+    for keys in ({}, {}, own):
+        engine = make_engine()
+        pool, app = engine.pool, shop(engine, **keys)
+        async with app.lifespan():
+            pass
+        disposed.append(engine.pool is not pool)
+    assert disposed == [True, False, True]
+
+
+async def test_quart_tears_a_request_down_before_it_sends_the_response(
+    make_engine: MakeEngine,
+) -> None:
+    engine, lent, closed = make_engine(), list[int](), list[str]()
+    app = Quart(__name__)
+
+    @app.before_request
+    async def open_session() -> None:
+        g.session = AsyncSession(engine)
+
+    @app.teardown_request
+    async def close_session(error: BaseException | None) -> None:
+        await g.session.close()
+        closed.append(type(error).__name__)
+
+    @app.get("/<works>")
+    async def pour(works: str) -> str:
+        return str(await g.session.scalar(ONE if works == "yes" else ZERO))
+
+    logging.disable()
+    client = through(app, engine, lent)
+    assert [(await client.get(path)).status_code for path in ("/yes", "/no")] == [200, 500]
+    assert len(closed) == 2
+    assert set(lent) == {0}
+
+
+async def test_a_view_without_async_has_no_loop_in_quart_either() -> None:
+    app, loops = Quart(__name__), list[object]()
+
+    @app.get("/")
+    def pour() -> str:
+        loops.append(asyncio._get_running_loop())
+        return "longjing"
+
+    assert (await app.test_client().get("/")).status_code == 200
+    assert loops == [None]
+
+
+def test_flask_has_closed_the_connection_when_it_answers(
+    database_url: str,
+) -> None:
+    engine = sqlalchemy.ext.asyncio.create_async_engine(database_url, poolclass=NullPool)
+    happened, app = record(engine, "connect", "close"), Flask(__name__)
+
+    @app.get("/<works>")
+    async def pour(works: str) -> str:
+        async with AsyncSession(engine) as session:
+            return str(await session.scalar(ONE if works == "yes" else ZERO))
+
+    logging.disable()
+    client = app.test_client()
+    assert [client.get(path).status_code for path in ("/yes", "/no")] == [200, 500]
+    assert happened == ["connect", "close"] * 2
+
+
+async def ask(info: strawberry.Info) -> str:
+    """The session of the context."""
+    return str(await info.context["session"].scalar(ONE))
+
+
+async def own(info: strawberry.Info, fails: bool = False) -> str:
+    """A session for each resolver."""
+    async with AsyncSession(info.context["engine"]) as session:
+        return str(await session.scalar(ZERO if fails else ONE))
+
+
+async def loaded(info: strawberry.Info) -> str:
+    """One session for all resolvers that ask in the same moment."""
+    return str(await info.context["teas"].load("longjing"))
+
+
+@strawberry.type
+class Query:
+    """Three ways to a session."""
+
+    shared: str = strawberry.field(resolver=ask)
+    own: str = strawberry.field(resolver=own)
+    loaded: str = strawberry.field(resolver=loaded)
+
+
+@strawberry.type
+class Mutation:
+    """The same, of which GraphQL runs one after the other."""
+
+    shared: str = strawberry.mutation(resolver=ask)
+
+
+@pytest.mark.parametrize(("field", "most"), [("own", 15), ("loaded", 1)])
+async def test_resolvers_with_a_session_each_take_what_the_pool_lends(
+    field: str, most: int, make_engine: MakeEngine
+) -> None:
+    engine, lent = make_engine(), list[int]()
+    sqlalchemy.event.listen(
+        engine.sync_engine, "checkout", lambda *_: lent.append(checked_out(engine))
+    )
+
+    async def teas(names: list[str]) -> list[str]:
+        async with AsyncSession(engine) as session:
+            return [str(await session.scalar(ONE)) for _ in names]
+
+    context = {"engine": engine, "teas": DataLoader(teas, cache=False)}
+    query = " ".join(f"f{number}: {field}" for number in range(20))
+    answer = await strawberry.Schema(Query).execute(f"{{ {query} }}", context_value=context)
+    assert answer.errors is None
+    assert max(lent) == most
+
+
+async def test_a_resolver_that_failed_has_closed_its_session(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    logging.disable()
+    answer = await strawberry.Schema(Query).execute(
+        "{ own(fails: true) }", context_value={"engine": engine}
+    )
+    assert [error.path for error in answer.errors or ()] == [["own"]]
+    assert checked_out(engine) == 0
+
+
+async def test_mutations_run_in_turn_and_can_share_the_session(make_engine: MakeEngine) -> None:
+    async with AsyncSession(make_engine()) as session:
+        answer = await strawberry.Schema(Query, Mutation).execute(
+            "mutation { a: shared b: shared }", context_value={"session": session}
+        )
+    assert answer.errors is None
+    assert answer.data == {"a": "longjing", "b": "longjing"}
+
+
+async def test_exec_gives_models_for_the_select_of_sqlmodel_only(make_engine: MakeEngine) -> None:
+    tea = sqlalchemy.literal("oolong")
+    async with SQLModelSession(make_engine()) as session:
+        assert (await session.exec(sqlmodel.select(tea))).one() == "oolong"
+        statement: Any = sqlalchemy.select(tea)
+        assert tuple((await session.exec(statement)).one()) == ("oolong",)
+        with pytest.warns(DeprecationWarning, match="You probably want to use"):
+            await session.execute(statement)
+
+
+@pytest.mark.parametrize(("age", "kept"), [(0, False), (600, True)])
+def test_conn_max_age_is_for_the_connection_of_django_not_for_the_pool(
+    age: int, kept: bool, database_url: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "guide_django.py"
+    program.write_text(DJANGO, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, program.name, str(age)], cwd=tmp_path, capture_output=True,
+        encoding="utf-8", env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
+    )  # fmt: skip
+    assert ran.stdout.split("\n")[:2] == [f"django {kept}, pool 1", "loops 1"], ran.stderr
+
+
+DJANGO = """
+import asyncio, os, sys
+import httpx
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.db import connection
+from django.http import HttpResponse
+from django.urls import path
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+NAMES = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+URL = make_url(os.environ["DATABASE_URL"])
+DJANGOS = dict(
+    ENGINE="django.db.backends.postgresql", NAME=URL.database, USER=URL.username,
+    PASSWORD=URL.password, HOST=URL.host or URL.query.get("host"), PORT=URL.port or "",
+    CONN_MAX_AGE=int(sys.argv[1]), OPTIONS={"application_name": "django"},
+)
+engine = create_async_engine(URL, connect_args={"server_settings": {"application_name": "pool"}})
+loops = set()
+
+def with_django():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+async def pour(request):
+    loops.add(asyncio.get_running_loop())
+    await sync_to_async(with_django)()
+    async with engine.connect() as pooled:
+        return HttpResponse(await pooled.scalar(text("SELECT 'oolong'")))
+
+def in_a_thread(get_response):
+    return lambda request: get_response(request)
+
+urlpatterns = [path("", pour)]
+settings.configure(
+    ROOT_URLCONF=__name__, ALLOWED_HOSTS=["tea"], DATABASES={"default": DJANGOS},
+    MIDDLEWARE=["__main__.in_a_thread"],
+)
+
+async def main():
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(get_asgi_application()))
+    for _ in range(3):
+        assert (await client.get("http://tea/")).text == "oolong"
+    async with engine.connect() as pooled:
+        names = (await pooled.scalars(text(NAMES))).all()
+    print(f"django {'django' in names}, pool {names.count('pool')}")
+    print("loops", len({*loops, asyncio.get_running_loop()}))
+    await engine.dispose()
+
+asyncio.run(main())
+"""
