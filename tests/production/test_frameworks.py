@@ -7,29 +7,42 @@ import subprocess
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
-import httpx
 import pytest
 import sqlalchemy
 import sqlmodel
 import strawberry
 from django.conf import settings
-from django.urls import clear_url_caches
+from django.core.asgi import get_asgi_application
 from fastapi import Depends, FastAPI
 from flask import Flask
 from quart import Quart, g
 from sqlalchemy import NullPool, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
 from strawberry.dataloader import DataLoader
 from strawberry.fastapi import GraphQLRouter
 
 from tests.pools import MakeEngine, checked_out, record
-from tools.paths import SNIPPETS
+from tests.production.frameworks import (
+    DJANGO,
+    ONE,
+    ZERO,
+    Mutation,
+    Query,
+    Urls,
+    load,
+    running,
+    shop,
+    through,
+)
 
 with warnings.catch_warnings(action="ignore"):  # its mixins are decorated as for 2.0
     from advanced_alchemy.extensions import litestar as alchemy
@@ -37,15 +50,7 @@ with warnings.catch_warnings(action="ignore"):  # its mixins are decorated as fo
     from litestar.di import NamedDependency
     from litestar.response import Stream
 
-ONE = text("SELECT 'longjing'")
-ZERO = text("SELECT 1 / 0")
 Session = NamedDependency[AsyncSession]
-
-
-class Urls:
-    """The URLs of Django, of which a process has one set of settings."""
-
-    urlpatterns: list[Any] = []  # noqa: RUF012
 
 
 @pytest.fixture(autouse=True)
@@ -58,43 +63,6 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(alchemy.SQLAlchemyAsyncConfig, name, set())
     yield
     logging.disable(logging.NOTSET)
-
-
-def load(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a program of the page defines before its `main`."""
-    monkeypatch.setenv("DATABASE_URL", url)
-    source = (SNIPPETS / f"production/frameworks/{name}.py").read_text("utf-8")
-    head, _, _ = source.partition("\n\nasync def main()")
-    module = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, module)
-    exec(head.replace("settings.configure(", "dict("), vars(module))
-    Urls.urlpatterns = vars(module).get("urlpatterns", [])
-    clear_url_caches()
-    return vars(module)
-
-
-def running(app: Any) -> AbstractAsyncContextManager[object]:
-    """An application between its startup and its shutdown."""
-    if isinstance(app, Litestar):
-        return app.lifespan()
-    if isinstance(app, Quart):
-        return app.test_app()
-    context: AbstractAsyncContextManager[object] = app.router.lifespan_context(app)
-    return context
-
-
-def through(app: Any, engine: AsyncEngine, lent: list[int]) -> httpx.AsyncClient:
-    """A client; what the pool lends is noted whenever the application sends."""
-
-    async def observed(scope: Any, receive: Any, send: Any) -> None:
-        async def note(message: Any) -> None:
-            lent.append(checked_out(engine))
-            await send(message)
-
-        await app(scope, receive, note)
-
-    transport = httpx.ASGITransport(observed, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://tea")
 
 
 @pytest.mark.parametrize("name", ["in_starlette", "in_litestar", "in_quart", "in_django"])
@@ -149,13 +117,6 @@ async def test_a_session_of_depends_is_closed_after_the_response(
     assert (await client.post(path, json={"query": "{ shared }"})).status_code == 200
     assert set(lent) == {1}
     assert checked_out(engine) == 0
-
-
-def shop(engine: AsyncEngine, *handlers: Any, **options: Any) -> Litestar:
-    """A Litestar application with the plugin of advanced-alchemy."""
-    config = alchemy.SQLAlchemyAsyncConfig(engine_instance=engine, **options)
-    plugins = [alchemy.SQLAlchemyPlugin(config)]
-    return Litestar([*handlers], plugins=plugins, logging_config=None)
 
 
 async def test_autocommit_answers_as_if_a_failed_commit_had_worked(
@@ -278,7 +239,7 @@ async def test_a_view_without_async_has_no_loop_in_quart_either() -> None:
 def test_flask_has_closed_the_connection_when_it_answers(
     database_url: str,
 ) -> None:
-    engine = sqlalchemy.ext.asyncio.create_async_engine(database_url, poolclass=NullPool)
+    engine = create_async_engine(database_url, poolclass=NullPool)
     happened, app = record(engine, "connect", "close"), Flask(__name__)
 
     @app.get("/<works>")
@@ -290,38 +251,6 @@ def test_flask_has_closed_the_connection_when_it_answers(
     client = app.test_client()
     assert [client.get(path).status_code for path in ("/yes", "/no")] == [200, 500]
     assert happened == ["connect", "close"] * 2
-
-
-async def ask(info: strawberry.Info) -> str:
-    """The session of the context."""
-    return str(await info.context["session"].scalar(ONE))
-
-
-async def own(info: strawberry.Info, fails: bool = False) -> str:
-    """A session for each resolver."""
-    async with AsyncSession(info.context["engine"]) as session:
-        return str(await session.scalar(ZERO if fails else ONE))
-
-
-async def loaded(info: strawberry.Info) -> str:
-    """One session for all resolvers that ask in the same moment."""
-    return str(await info.context["teas"].load("longjing"))
-
-
-@strawberry.type
-class Query:
-    """Three ways to a session."""
-
-    shared: str = strawberry.field(resolver=ask)
-    own: str = strawberry.field(resolver=own)
-    loaded: str = strawberry.field(resolver=loaded)
-
-
-@strawberry.type
-class Mutation:
-    """The same, of which GraphQL runs one after the other."""
-
-    shared: str = strawberry.mutation(resolver=ask)
 
 
 @pytest.mark.parametrize(("field", "most"), [("own", 15), ("loaded", 1)])
@@ -373,6 +302,12 @@ async def test_exec_gives_models_for_the_select_of_sqlmodel_only(make_engine: Ma
             await session.execute(statement)
 
 
+async def test_django_refuses_lifespan() -> None:
+    refusal = "Django can only handle ASGI/HTTP connections, not lifespan."
+    with pytest.raises(ValueError, match=refusal):
+        await get_asgi_application()({"type": "lifespan"}, None, None)
+
+
 @pytest.mark.parametrize(("age", "kept"), [(0, False), (600, True)])
 def test_conn_max_age_is_for_the_connection_of_django_not_for_the_pool(
     age: int, kept: bool, database_url: str, tmp_path: Path
@@ -384,58 +319,3 @@ def test_conn_max_age_is_for_the_connection_of_django_not_for_the_pool(
         encoding="utf-8", env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
     )  # fmt: skip
     assert ran.stdout.split("\n")[:2] == [f"django {kept}, pool 1", "loops 1"], ran.stderr
-
-
-DJANGO = """
-import asyncio, os, sys
-import httpx
-from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.core.asgi import get_asgi_application
-from django.db import connection
-from django.http import HttpResponse
-from django.urls import path
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
-
-NAMES = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
-URL = make_url(os.environ["DATABASE_URL"])
-DJANGOS = dict(
-    ENGINE="django.db.backends.postgresql", NAME=URL.database, USER=URL.username,
-    PASSWORD=URL.password, HOST=URL.host or URL.query.get("host"), PORT=URL.port or "",
-    CONN_MAX_AGE=int(sys.argv[1]), OPTIONS={"application_name": "django"},
-)
-engine = create_async_engine(URL, connect_args={"server_settings": {"application_name": "pool"}})
-loops = set()
-
-def with_django():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-
-async def pour(request):
-    loops.add(asyncio.get_running_loop())
-    await sync_to_async(with_django)()
-    async with engine.connect() as pooled:
-        return HttpResponse(await pooled.scalar(text("SELECT 'oolong'")))
-
-def in_a_thread(get_response):
-    return lambda request: get_response(request)
-
-urlpatterns = [path("", pour)]
-settings.configure(
-    ROOT_URLCONF=__name__, ALLOWED_HOSTS=["tea"], DATABASES={"default": DJANGOS},
-    MIDDLEWARE=["__main__.in_a_thread"],
-)
-
-async def main():
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(get_asgi_application()))
-    for _ in range(3):
-        assert (await client.get("http://tea/")).text == "oolong"
-    async with engine.connect() as pooled:
-        names = (await pooled.scalars(text(NAMES))).all()
-    print(f"django {'django' in names}, pool {names.count('pool')}")
-    print("loops", len({*loops, asyncio.get_running_loop()}))
-    await engine.dispose()
-
-asyncio.run(main())
-"""

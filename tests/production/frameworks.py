@@ -1,0 +1,165 @@
+"""Applications of several frameworks, for the tests of the page on them."""
+
+import sys
+import warnings
+from contextlib import AbstractAsyncContextManager
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+import strawberry
+from django.urls import clear_url_caches
+from quart import Quart
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from tests.pools import checked_out
+from tools.paths import SNIPPETS
+
+with warnings.catch_warnings(action="ignore"):  # its mixins are decorated as for 2.0
+    from advanced_alchemy.extensions import litestar as alchemy
+    from litestar import Litestar
+
+ONE = text("SELECT 'longjing'")
+ZERO = text("SELECT 1 / 0")
+
+
+class Urls:
+    """The URLs of Django, of which a process has one set of settings."""
+
+    urlpatterns: list[Any] = []  # noqa: RUF012
+
+
+def load(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a program of the page defines before its `main`."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    source = (SNIPPETS / f"production/frameworks/{name}.py").read_text("utf-8")
+    head, _, _ = source.partition("\n\nasync def main()")
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(head.replace("settings.configure(", "dict("), vars(module))
+    Urls.urlpatterns = vars(module).get("urlpatterns", [])
+    clear_url_caches()
+    return vars(module)
+
+
+def running(app: Any) -> AbstractAsyncContextManager[object]:
+    """An application between its startup and its shutdown."""
+    enter: Any = (
+        app.lifespan
+        if isinstance(app, Litestar)
+        else app.test_app
+        if isinstance(app, Quart)
+        else lambda: app.router.lifespan_context(app)
+    )
+    context: AbstractAsyncContextManager[object] = enter()
+    return context
+
+
+def through(app: Any, engine: AsyncEngine, lent: list[int]) -> httpx.AsyncClient:
+    """A client; what the pool lends is noted whenever the application sends."""
+
+    async def observed(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: Any) -> None:
+            lent.append(checked_out(engine))
+            await send(message)
+
+        await app(scope, receive, note)
+
+    transport = httpx.ASGITransport(observed, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://tea")
+
+
+def shop(engine: AsyncEngine, *handlers: Any, **options: Any) -> Litestar:
+    """A Litestar application with the plugin of advanced-alchemy."""
+    config = alchemy.SQLAlchemyAsyncConfig(engine_instance=engine, **options)
+    plugins = [alchemy.SQLAlchemyPlugin(config)]
+    return Litestar([*handlers], plugins=plugins, logging_config=None)
+
+
+async def ask(info: strawberry.Info) -> str:
+    """The session of the context."""
+    return str(await info.context["session"].scalar(ONE))
+
+
+async def own(info: strawberry.Info, fails: bool = False) -> str:
+    """A session for each resolver."""
+    async with AsyncSession(info.context["engine"]) as session:
+        return str(await session.scalar(ZERO if fails else ONE))
+
+
+async def loaded(info: strawberry.Info) -> str:
+    """One session for all resolvers that ask in the same moment."""
+    return str(await info.context["teas"].load("longjing"))
+
+
+@strawberry.type
+class Query:
+    """Three ways to a session."""
+
+    shared: str = strawberry.field(resolver=ask)
+    own: str = strawberry.field(resolver=own)
+    loaded: str = strawberry.field(resolver=loaded)
+
+
+@strawberry.type
+class Mutation:
+    """The same, of which GraphQL runs one after the other."""
+
+    shared: str = strawberry.mutation(resolver=ask)
+
+
+DJANGO = """
+import asyncio, os, sys
+import httpx
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.db import connection
+from django.http import HttpResponse
+from django.urls import path
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+NAMES = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+URL = make_url(os.environ["DATABASE_URL"])
+DJANGOS = dict(
+    ENGINE="django.db.backends.postgresql", NAME=URL.database, USER=URL.username,
+    PASSWORD=URL.password, HOST=URL.host or URL.query.get("host"), PORT=URL.port or "",
+    CONN_MAX_AGE=int(sys.argv[1]), OPTIONS={"application_name": "django"},
+)
+engine = create_async_engine(URL, connect_args={"server_settings": {"application_name": "pool"}})
+loops = set()
+
+def with_django():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+async def pour(request):
+    loops.add(asyncio.get_running_loop())
+    await sync_to_async(with_django)()
+    async with engine.connect() as pooled:
+        return HttpResponse(await pooled.scalar(text("SELECT 'oolong'")))
+
+def in_a_thread(get_response):
+    return lambda request: get_response(request)
+
+urlpatterns = [path("", pour)]
+settings.configure(
+    ROOT_URLCONF=__name__, ALLOWED_HOSTS=["tea"], DATABASES={"default": DJANGOS},
+    MIDDLEWARE=["__main__.in_a_thread"],
+)
+
+async def main():
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(get_asgi_application()))
+    for _ in range(3):
+        assert (await client.get("http://tea/")).text == "oolong"
+    async with engine.connect() as pooled:
+        names = (await pooled.scalars(text(NAMES))).all()
+    print(f"django {'django' in names}, pool {names.count('pool')}")
+    print("loops", len({*loops, asyncio.get_running_loop()}))
+    await engine.dispose()
+
+asyncio.run(main())
+"""
