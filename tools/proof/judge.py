@@ -14,6 +14,7 @@ from tools.postgres import Server, fresh_database, leftovers
 from tools.proof.compare import find_difference, normalize_wording
 from tools.proof.occupied import Occupied
 from tools.proof.pooler import pooled
+from tools.proof.projects import NOT_A_READERS
 from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
 from tools.proof.snippets import (
     expected_lines,
@@ -40,6 +41,7 @@ LEAVES_CONNECTIONS = frozenset(
         "pool/drivers/loops.py",
         "pool/drivers/threads.py",
         "production/deploys/given_back.py",
+        "production/frameworks/django_wsgi.py",
         "production/loops/flask_views.py",
         "sessions/tasks/drained.py",
     )
@@ -144,7 +146,7 @@ def _run_as_reader(
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             # What is deprecated anywhere below the snippet, or in a child of it, is an error.
-            "PYTHONWARNINGS": "error::DeprecationWarning",
+            "PYTHONWARNINGS": f"error::DeprecationWarning,{NOT_A_READERS}",
         }
         if uvloop:
             Path(loop, "sitecustomize.py").write_text(UVLOOP, "utf-8")

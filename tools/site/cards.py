@@ -35,8 +35,10 @@ _CODE = re.compile(r"(?<=<code>).*?(?=</code></pre>)", re.DOTALL)
 _PLAIN = re.compile(r'<span class="(?:[npow]|n[abinvx]|bp|v[cgimc]|g[opr]|err|esc)">(.*?)</span>')
 
 BEYOND_THE_TWO = {
+    "advanced_alchemy": "advanced-alchemy",
     "anyio": "anyio",
     "click": "click",
+    "django": "django",
     "fastapi": "fastapi",
     "httpx": "httpx",
     "litestar": "litestar",
@@ -45,7 +47,10 @@ BEYOND_THE_TWO = {
     "psycopg": "psycopg[binary]",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",
+    "quart": "quart",
+    "sqlmodel": "sqlmodel",
     "starlette": "starlette",
+    "strawberry": "strawberry-graphql",
     "uvicorn": "uvicorn",
 }
 """Modules that `sqlalchemy[asyncio]` and `asyncpg` do not bring, and the package of each."""

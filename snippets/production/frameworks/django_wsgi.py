@@ -32,7 +32,7 @@ async def pour(request: HttpRequest, engine: str) -> HttpResponse:
                 await connection.scalar(text("SELECT 'oolong'"))
             )
     except Exception as error:
-        return HttpResponse(str(error).split("> ")[-1])
+        return HttpResponse(str(error).replace(";", "").split("> ")[-1])
 
 
 urlpatterns = [path("<engine>", pour)]

@@ -57,7 +57,7 @@ async def main() -> None:
                 #> /stream 200 lent: 1
         print("after shutdown:", await postgresql.scalar(BACKENDS))
         #> after shutdown: 1
-    await left[0].close()
+    await left[0].invalidate()
     await watcher.dispose()
 
 
