@@ -1,6 +1,6 @@
 """Starlette: the endpoint opens and closes its session, lifespan the engine.
 
-Starlette：会话由接口打开和关闭，dispose() 写在 lifespan 里。
+Starlette：会话由接口打开和关闭，lifespan 释放引擎。
 """
 
 import asyncio
