@@ -21,11 +21,11 @@ engines = {
     "unpooled": create_async_engine(URL, poolclass=NullPool),
 }
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["tea"])
-loops: set[asyncio.AbstractEventLoop] = set()
+loops: list[asyncio.AbstractEventLoop] = []
 
 
 async def pour(request: HttpRequest, engine: str) -> HttpResponse:
-    loops.add(asyncio.get_running_loop())
+    loops.append(asyncio.get_running_loop())
     try:
         async with engines[engine].connect() as connection:
             return HttpResponse(
@@ -35,24 +35,25 @@ async def pour(request: HttpRequest, engine: str) -> HttpResponse:
         return HttpResponse(str(error).replace(";", "").split("> ")[-1])
 
 
-urlpatterns = [path("<engine>", pour)]
-
-
-async def under_asgi() -> None:
+async def asgi(engine: str) -> list[str]:
     transport = httpx.ASGITransport(get_asgi_application())
     async with httpx.AsyncClient(transport=transport) as client:
-        answers = [await client.get("http://tea/pooled") for _ in range(2)]
-    print("ASGI pooled", [answer.text for answer in answers], len(loops))
-    #> ASGI pooled ['oolong', 'oolong'] 1
-    await engines["pooled"].dispose()
+        answers = [await client.get(f"http://tea/{engine}") for _ in range(2)]
+    await engines[engine].dispose()
+    return [answer.text for answer in answers]
 
 
-asyncio.run(under_asgi())
-transport = httpx.WSGITransport(get_wsgi_application())
-with httpx.Client(transport=transport) as client:
-    for engine in engines:
-        loops.clear()
-        answers = [client.get(f"http://tea/{engine}") for _ in range(2)]
-        print("WSGI", engine, [answer.text for answer in answers], len(loops))
-        #> WSGI pooled ['oolong', 'attached to a different loop'] 2
-        #> WSGI unpooled ['oolong', 'oolong'] 2
+def wsgi(engine: str) -> list[str]:
+    transport = httpx.WSGITransport(get_wsgi_application())
+    with httpx.Client(transport=transport) as client:
+        return [client.get(f"http://tea/{engine}").text for _ in range(2)]
+
+
+urlpatterns = [path("<engine>", pour)]
+print("ASGI, pooled:", asyncio.run(asgi("pooled")), "loops:", len(set(loops)))
+#> ASGI, pooled: ['oolong', 'oolong'] loops: 1
+for engine in engines:
+    loops.clear()
+    print(f"WSGI, {engine}:", wsgi(engine), "loops:", len(set(loops)))
+    #> WSGI, pooled: ['oolong', 'attached to a different loop'] loops: 2
+    #> WSGI, unpooled: ['oolong', 'oolong'] loops: 2

@@ -9,31 +9,28 @@ import os
 import httpx
 from advanced_alchemy.extensions import litestar as alchemy
 from litestar import Litestar, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency as Named
 from litestar.params import FromPath
 from litestar.response import Stream
-from sqlalchemy import QueuePool, text
+from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 URL, NAME = os.environ["DATABASE_URL"], f"guide_{os.urandom(4).hex()}"
 OPTIONS = {"server_settings": {"application_name": NAME}}
-BACKENDS = text(
-    f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{NAME}'"
-)
+BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE application_name"
 CUPS, FOUR = text("SELECT 12 / CAST(:guests AS integer)"), {"guests": 4}
 engine = create_async_engine(URL, connect_args=OPTIONS)
-watcher = create_async_engine(URL, isolation_level="AUTOCOMMIT")
-Session = NamedDependency[AsyncSession]
+watcher = create_async_engine(URL, poolclass=NullPool)
 left: list[AsyncSession] = []
 
 
 @get("/{guests:int}")
-async def pour(guests: FromPath[int], db_session: Session) -> str:
+async def pour(guests: FromPath[int], db_session: Named[AsyncSession]) -> str:
     return str(await db_session.scalar(CUPS, {"guests": guests}))
 
 
 @get("/stream")
-async def stream(db_session: Session) -> Stream:
+async def stream(db_session: Named[AsyncSession]) -> Stream:
     left.append(db_session)
     return Stream(str(await db_session.scalar(CUPS, FOUR)) for _ in range(3))
 
@@ -41,24 +38,27 @@ async def stream(db_session: Session) -> Stream:
 config = alchemy.SQLAlchemyAsyncConfig(engine_instance=engine)
 plugin = alchemy.SQLAlchemyPlugin(config)
 app = Litestar([pour, stream], plugins=[plugin], logging_config=None)
+transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+client = httpx.AsyncClient(transport=transport, base_url="http://tea")
+
+
+async def look() -> str:
+    async with watcher.connect() as connection:
+        backends = await connection.scalar(text(f"{BACKENDS} = '{NAME}'"))
+    return f"lent {engine.pool.status().split()[-1]}, backends {backends}"
 
 
 async def main() -> None:
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-    client = httpx.AsyncClient(transport=transport)
-    async with watcher.connect() as postgresql:
-        async with app.lifespan():
-            for path in ("/4", "/0", "/stream"):
-                status = (await client.get(f"http://tea{path}")).status_code
-                assert isinstance(engine.pool, QueuePool)
-                print(path, status, "lent:", engine.pool.checkedout())
-                #> /4 200 lent: 0
-                #> /0 500 lent: 0
-                #> /stream 200 lent: 1
-        print("after shutdown:", await postgresql.scalar(BACKENDS))
-        #> after shutdown: 1
+    async with app.lifespan():
+        for path in ("/4", "/0", "/stream"):
+            answer = await client.get(path)
+            print(path, answer.status_code, await look())
+            #> /4 200 lent 0, backends 1
+            #> /0 500 lent 0, backends 1
+            #> /stream 200 lent 1, backends 1
+    print("after shutdown:", await look())
+    #> after shutdown: lent 0, backends 1
     await left[0].invalidate()
-    await watcher.dispose()
 
 
 asyncio.run(main())

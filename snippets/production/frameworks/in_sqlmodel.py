@@ -19,7 +19,6 @@ URL, NAME = os.environ["DATABASE_URL"], f"guide_{os.urandom(4).hex()}"
 OPTIONS = {"server_settings": {"application_name": NAME}}
 engine = create_async_engine(URL, connect_args=OPTIONS)
 async_session = async_sessionmaker(engine, class_=AsyncSession)
-plain = async_sessionmaker(engine)
 app = FastAPI()
 
 
@@ -35,10 +34,11 @@ async def get_session() -> AsyncIterator[AsyncSession]:
         yield session
 
 
+Session = Annotated[AsyncSession, Depends(get_session)]
+
+
 @app.get("/")
-async def backends(
-    session: Annotated[AsyncSession, Depends(get_session)],
-) -> list[str]:
+async def backends(session: Session) -> list[str]:
     ours = select(Backend).where(Backend.application_name == NAME)
     return [backend.state for backend in await session.exec(ours)]
 
@@ -51,11 +51,6 @@ async def main() -> None:
         print("during:", states, "lent after:", engine.pool.checkedout())
         #> during: ['active'] lent after: 0
         #> during: ['active'] lent after: 0
-    try:
-        await plain().exec(select(Backend))  # type: ignore[attr-defined]
-    except AttributeError as error:
-        print(error)
-        #> 'AsyncSession' object has no attribute 'exec'
     await engine.dispose()
 
 
