@@ -120,8 +120,9 @@ async def test_a_session_of_depends_is_closed_after_the_response(
 
 
 async def test_autocommit_answers_as_if_a_failed_commit_had_worked(
-    make_engine: MakeEngine, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "advanced_alchemy")
     await watcher.execute(text("CREATE TABLE teas (id int PRIMARY KEY)"))
     await watcher.execute(
         text("CREATE TABLE orders (tea int REFERENCES teas DEFERRABLE INITIALLY DEFERRED)")
@@ -142,6 +143,8 @@ async def test_autocommit_answers_as_if_a_failed_commit_had_worked(
     async with app.lifespan():
         client = through(app, engine, [])
         assert (await client.post("/by_itself")).status_code == 201
+        logged = [(each.levelname, each.getMessage()) for each in caplog.records]
+        assert ("DEBUG", "Session commit/rollback failed during cleanup") in logged
         assert (await client.post("/in_the_handler")).status_code == 500
     assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
 
@@ -188,14 +191,16 @@ async def test_a_second_configuration_is_disposed_of_if_its_two_keys_are_the_sam
     make_engine: MakeEngine,
 ) -> None:
     own = {"engine_app_state_key": "own", "engine_dependency_key": "own"}
-    disposed = []
+    disposed, keys_in_state = [], []
     for keys in ({}, {}, own):
         engine = make_engine()
         pool, app = engine.pool, shop(engine, **keys)
         async with app.lifespan():
             pass
         disposed.append(engine.pool is not pool)
+        keys_in_state.append(next(key for key, value in app.state.items() if value is engine))
     assert disposed == [True, False, True]
+    assert keys_in_state == ["db_engine", "db_engine_1", "own"]
 
 
 async def test_quart_tears_a_request_down_before_it_sends_the_response(
