@@ -1,18 +1,26 @@
 """Applications of several frameworks, for the tests of the page on them."""
 
+import os
+import subprocess
 import sys
 import warnings
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
+import sqlmodel
 import strawberry
 from django.urls import clear_url_caches
+from fastapi import Depends, FastAPI
 from quart import Quart
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import literal, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
+from strawberry.fastapi import GraphQLRouter
 
 from tests.pools import checked_out
 from tools.paths import SNIPPETS
@@ -108,6 +116,40 @@ class Mutation:
     """The same, of which GraphQL runs one after the other."""
 
     shared: str = strawberry.mutation(resolver=ask)
+
+
+def make_fastapi(engine: AsyncEngine) -> FastAPI:
+    """SQLModel and Strawberry in FastAPI, with a session by `Depends`."""
+    sessions = async_sessionmaker(engine, class_=SQLModelSession)
+
+    async def get_session() -> AsyncIterator[SQLModelSession]:
+        async with sessions() as session:
+            yield session
+
+    async def get_context(
+        session: Annotated[SQLModelSession, Depends(get_session)],
+    ) -> dict[str, object]:
+        return {"session": session}
+
+    app = FastAPI()
+    router = GraphQLRouter(strawberry.Schema(Query), "/graphql", context_getter=get_context)
+    app.include_router(router)
+
+    @app.post("/orders")
+    async def order(session: Annotated[SQLModelSession, Depends(get_session)]) -> str:
+        return (await session.exec(sqlmodel.select(literal("oolong")))).one()
+
+    return app
+
+
+def run_django(age: int, url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Three requests to Django with this `CONN_MAX_AGE`, in a process with settings of its own."""
+    program = folder / "guide_django.py"
+    program.write_text(DJANGO, "utf-8")
+    return subprocess.run(
+        [sys.executable, program.name, str(age)], cwd=folder, capture_output=True,
+        encoding="utf-8", env={**os.environ, "DATABASE_URL": url}, timeout=120,
+    )  # fmt: skip
 
 
 DJANGO = """

@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-import os
-import subprocess
-import sys
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -16,29 +13,27 @@ import sqlmodel
 import strawberry
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from fastapi import Depends, FastAPI
 from flask import Flask
 from quart import Quart, g
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncSession,
-    async_sessionmaker,
     create_async_engine,
 )
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
 from strawberry.dataloader import DataLoader
-from strawberry.fastapi import GraphQLRouter
 
 from tests.pools import MakeEngine, checked_out, record
 from tests.production.frameworks import (
-    DJANGO,
     ONE,
     ZERO,
     Mutation,
     Query,
     Urls,
     load,
+    make_fastapi,
+    run_django,
     running,
     shop,
     through,
@@ -94,26 +89,7 @@ async def test_a_session_of_depends_is_closed_after_the_response(
     path: str, make_engine: MakeEngine
 ) -> None:
     engine, lent = make_engine(), list[int]()
-    sessions = async_sessionmaker(engine, class_=SQLModelSession)
-
-    async def get_session() -> AsyncIterator[SQLModelSession]:
-        async with sessions() as session:
-            yield session
-
-    async def get_context(
-        session: Annotated[SQLModelSession, Depends(get_session)],
-    ) -> dict[str, object]:
-        return {"session": session}
-
-    app = FastAPI()
-    router = GraphQLRouter(strawberry.Schema(Query), "/graphql", context_getter=get_context)
-    app.include_router(router)
-
-    @app.post("/orders")
-    async def order(session: Annotated[SQLModelSession, Depends(get_session)]) -> str:
-        return (await session.exec(sqlmodel.select(sqlalchemy.literal("oolong")))).one()
-
-    client = through(app, engine, lent)
+    client = through(make_fastapi(engine), engine, lent)
     assert (await client.post(path, json={"query": "{ shared }"})).status_code == 200
     assert set(lent) == {1}
     assert checked_out(engine) == 0
@@ -317,10 +293,5 @@ async def test_django_refuses_lifespan() -> None:
 def test_conn_max_age_is_for_the_connection_of_django_not_for_the_pool(
     age: int, kept: bool, database_url: str, tmp_path: Path
 ) -> None:
-    program = tmp_path / "guide_django.py"
-    program.write_text(DJANGO, "utf-8")
-    ran = subprocess.run(
-        [sys.executable, program.name, str(age)], cwd=tmp_path, capture_output=True,
-        encoding="utf-8", env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
-    )  # fmt: skip
+    ran = run_django(age, database_url, tmp_path)
     assert ran.stdout.split("\n")[:2] == [f"django {kept}, pool 1", "loops 1"], ran.stderr
