@@ -148,6 +148,20 @@ async def test_a_second_connection_waits_for_the_first_and_in_vain_if_both_are_n
             await order()
 
 
+async def test_null_pool_leaves_nothing_at_the_server_between_two_invocations(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine(poolclass=NullPool)
+
+    async def gone() -> object:
+        return await watcher.scalar(text(f"SELECT count(*) {OTHERS}")) == 0
+
+    async with engine.connect() as connection:
+        await connection.execute(PID)
+        assert not await gone()
+    await eventually("the backend has ended", gone)
+
+
 # Frozen instances
 
 INSTANCE = """
@@ -231,7 +245,8 @@ async def test_pool_recycle_reads_the_wall_clock(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(pool_recycle=300)
-    opened, now = record(engine, "connect"), time.time()
+    opened, now = record(engine, "connect"), 1_000_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
 
     async def order() -> int:
         await (await engine.connect()).close()

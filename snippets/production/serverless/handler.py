@@ -48,9 +48,9 @@ for handler in engine_in_the_module, engine_in_the_handler, null_pool:
     for _ in range(20):
         handler({}, None)
     print(f"{handler.__name__}: 20 invocations, opened", len(opened))
-    # > engine_in_the_module: 20 invocations, opened 1
-    # > engine_in_the_handler: 20 invocations, opened 20
-    # > null_pool: 20 invocations, opened 20
+    #> engine_in_the_module: 20 invocations, opened 1
+    #> engine_in_the_handler: 20 invocations, opened 20
+    #> null_pool: 20 invocations, opened 20
 
 runner.run(engine.dispose())
 runner.close()

@@ -41,12 +41,12 @@ async def main() -> None:
     first = asyncio.create_task(run_once(take_stock))
     await begun.wait()
     print("second run:", await run_once(take_stock))
-    # > second run: another run is at work
+    #> second run: another run is at work
     go_on.set()
     print("first run:", await first)
-    # > first run: done
+    #> first run: done
     print("third run:", await run_once(take_stock))
-    # > third run: done
+    #> third run: done
 
 
 asyncio.run(main())

@@ -13,6 +13,7 @@ URL = os.environ["DATABASE_URL"]
 NAME = f"teahouse_{os.urandom(4).hex()}"
 STATE = f"SELECT state FROM pg_stat_activity WHERE application_name = '{NAME}'"
 runner = asyncio.Runner()
+paid = asyncio.Event()  # another service takes its time
 left: list[asyncio.Task[None]] = []
 
 
@@ -25,13 +26,19 @@ async def write_down(engine: AsyncEngine, begun: asyncio.Event) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("SELECT 'oolong'"))
         begun.set()
-        await asyncio.sleep(0.5)  # here your program would call a service
+        await paid.wait()
 
 
-async def handle(engine: AsyncEngine, patient: bool) -> None:
+async def handle(engine: AsyncEngine) -> None:
     begun = asyncio.Event()
     left.append(asyncio.create_task(write_down(engine, begun)))
-    await (left[-1] if patient else begun.wait())
+    await begun.wait()
+
+
+async def handle_and_wait(engine: AsyncEngine) -> None:
+    await handle(engine)
+    paid.set()
+    await left[-1]
 
 
 async def look(until: str | None) -> str:
@@ -43,18 +50,20 @@ async def look(until: str | None) -> str:
 
 
 async def finish(engine: AsyncEngine) -> None:
+    paid.set()
     await asyncio.gather(*left, return_exceptions=True)
     await engine.dispose()
+    paid.clear()
 
 
 plain = make_engine()
 limited = make_engine(idle_in_transaction_session_timeout="500ms")
-for how, engine, until in (
-    ("awaited", plain, "idle"),
-    ("left behind", plain, "idle in transaction"),
-    ("left behind, with a limit", limited, None),
+for how, handler, engine, until in (
+    ("awaited", handle_and_wait, plain, "idle"),
+    ("left behind", handle, plain, "idle in transaction"),
+    ("left behind, with a limit", handle, limited, None),
 ):
-    runner.run(handle(engine, patient=how == "awaited"))
+    runner.run(handler(engine))
     print(f"{how}:", asyncio.run(look(until)))
     #> awaited: idle
     #> left behind: idle in transaction

@@ -49,7 +49,7 @@ for handler in Mangum(app), Mangum(app, lifespan="off"):
     for _ in range(20):
         handler(GET, context)
     print(f"lifespan={handler.lifespan}: 20 invocations, opened", len(opened))
-    # > lifespan=auto: 20 invocations, opened 20
-    # > lifespan=off: 20 invocations, opened 1
+    #> lifespan=auto: 20 invocations, opened 20
+    #> lifespan=off: 20 invocations, opened 1
 loop.run_until_complete(engine.dispose())
 loop.close()

@@ -26,5 +26,5 @@ def handler(payload: object, context: object) -> str:
 
 for invocation in "first", "second":
     print(f"{invocation}:", handler({}, None))
-    # > first: oolong
-    # > second: attached to a different loop
+    #> first: oolong
+    #> second: attached to a different loop

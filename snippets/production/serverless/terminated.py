@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from subprocess import DEVNULL, PIPE, Popen
+from threading import Thread
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,7 +19,6 @@ NAMED = {"server_settings": {"application_name": NAME}}
 OURS = f"application_name = '{NAME}' AND wait_event = 'PgSleep'"
 RUNNING = f"SELECT count(*) FROM pg_stat_activity WHERE {OURS}"
 STOP = RUNNING.replace("*", "pg_terminate_backend(pid)")
-GUARD = ["sh", "-c", '"$@" & exec >&-; read _; kill -9 $!; wait $!', "sh"]
 engine = create_async_engine(
     URL, poolclass=NullPool, connect_args=NAMED, isolation_level="AUTOCOMMIT"
 )
@@ -44,24 +44,21 @@ async def find(query: str, until: int) -> object:
 
 JOBS = {"plain": take_stock, "cancelling": take_stock_until_sigterm}
 if "JOB" in os.environ:
-    print(os.getpid(), flush=True)
+    ours = Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True)
+    ours.start()  # ends with the program that started it
     asyncio.run(JOBS[os.environ["JOB"]]())
 for job, number, left in (
     ("plain", signal.SIGTERM, 1),
     ("plain", signal.SIGKILL, 1),
     ("cancelling", signal.SIGTERM, 0),
 ):
-    os.environ["JOB"] = job
-    command = [*GUARD, sys.executable, __file__]
-    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
-        assert process.stdout
-        pid = int(process.stdout.readline())
+    os.environ["JOB"], python = job, [sys.executable, __file__]
+    with Popen(python, stdin=PIPE, stderr=DEVNULL) as process:
         asyncio.run(find(RUNNING, 1))
-        os.kill(pid, number)
-        process.stdout.read()  # until it has ended
-    queries = asyncio.run(find(RUNNING, left))
-    print(f"{job} job, {number.name}: queries that run on:", queries)
-    #> plain job, SIGTERM: queries that run on: 1
-    #> plain job, SIGKILL: queries that run on: 1
-    #> cancelling job, SIGTERM: queries that run on: 0
+        process.send_signal(number)
+        process.wait()
+    print(job, number.name, "queries:", asyncio.run(find(RUNNING, left)))
+    #> plain SIGTERM queries: 1
+    #> plain SIGKILL queries: 1
+    #> cancelling SIGTERM queries: 0
     asyncio.run(find(STOP, left))
