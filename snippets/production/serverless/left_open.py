@@ -11,15 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
 NAME = f"teahouse_{os.urandom(4).hex()}"
+named = {"application_name": NAME}
 STATE = f"SELECT state FROM pg_stat_activity WHERE application_name = '{NAME}'"
 runner = asyncio.Runner()
 paid = asyncio.Event()  # another service takes its time
 left: list[asyncio.Task[None]] = []
-
-
-def make_engine(**settings: str) -> AsyncEngine:
-    named = {"server_settings": {"application_name": NAME, **settings}}
-    return create_async_engine(URL, connect_args=named)
 
 
 async def write_down(engine: AsyncEngine, begun: asyncio.Event) -> None:
@@ -35,12 +31,6 @@ async def handle(engine: AsyncEngine) -> None:
     await begun.wait()
 
 
-async def handle_and_wait(engine: AsyncEngine) -> None:
-    await handle(engine)
-    paid.set()
-    await left[-1]
-
-
 async def look(until: str | None) -> str:
     watcher = create_async_engine(URL, poolclass=NullPool)
     async with watcher.connect() as connection:
@@ -49,24 +39,19 @@ async def look(until: str | None) -> str:
     return state or "connection ended"
 
 
-async def finish(engine: AsyncEngine) -> None:
+async def end(engine: AsyncEngine) -> None:
     paid.set()
     await asyncio.gather(*left, return_exceptions=True)
     await engine.dispose()
     paid.clear()
 
 
-plain = make_engine()
-limited = make_engine(idle_in_transaction_session_timeout="500ms")
-for how, handler, engine, until in (
-    ("awaited", handle_and_wait, plain, "idle"),
-    ("left behind", handle, plain, "idle in transaction"),
-    ("left behind, with a limit", handle, limited, None),
-):
-    runner.run(handler(engine))
-    print(f"{how}:", asyncio.run(look(until)))
-    #> awaited: idle
-    #> left behind: idle in transaction
-    #> left behind, with a limit: connection ended
-    runner.run(finish(engine))
+for limit, until in ("0", "idle in transaction"), ("500ms", None):
+    named["idle_in_transaction_session_timeout"] = limit
+    engine = create_async_engine(URL, connect_args={"server_settings": named})
+    runner.run(handle(engine))
+    print(f"limit {limit}:", asyncio.run(look(until)))
+    #> limit 0: idle in transaction
+    #> limit 500ms: connection ended
+    runner.run(end(engine))
 runner.close()

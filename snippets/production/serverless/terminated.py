@@ -44,8 +44,7 @@ async def find(query: str, until: int) -> object:
 
 JOBS = {"plain": take_stock, "cancelling": take_stock_until_sigterm}
 if "JOB" in os.environ:
-    ours = Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True)
-    ours.start()  # ends with the program that started it
+    Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
     asyncio.run(JOBS[os.environ["JOB"]]())
 for job, number, left in (
     ("plain", signal.SIGTERM, 1),
