@@ -14,9 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 URL = os.environ["DATABASE_URL"]
 NAME = os.environ.setdefault("TEAHOUSE", f"teahouse_{os.urandom(4).hex()}")
-COUNT = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name = :it"
-)
+COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name"
 ONE = {"pool_size": 1, "max_overflow": 0}
 POOLS: dict[str, dict[str, Any]] = {"5 + 10": {}, "1 + 0": ONE}
 HANDLERS = [(pool, at_once) for pool in POOLS for at_once in (1, 3)]
@@ -39,7 +37,8 @@ async def invoke(pool: str, at_once: int) -> AsyncEngine:
 async def count(pool: str, at_once: int) -> object:
     watcher = create_async_engine(URL, poolclass=NullPool)
     async with watcher.connect() as connection:
-        return await connection.scalar(SQL, {"it": f"{NAME} {pool} {at_once}"})
+        query = text(f"{COUNT} = '{NAME} {pool} {at_once}'")
+        return await connection.scalar(query)
 
 
 if "INSTANCE" in os.environ:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import os
 
 from sqlalchemy import text
@@ -28,3 +29,5 @@ for invocation in "first", "second":
     print(f"{invocation}:", handler({}, None))
     #> first: oolong
     #> second: attached to a different loop
+asyncio.run(engine.dispose(close=False))
+gc.collect()
