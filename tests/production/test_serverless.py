@@ -281,7 +281,7 @@ async def test_the_time_for_which_a_process_is_frozen_counts_for_pool_recycle(
 async def test_idle_session_timeout_ends_the_connection_of_a_frozen_process(
     pings: bool, database_url: str, watcher: AsyncConnection
 ) -> None:
-    with instance(database_url, {"idle_session_timeout": "1s"}, pool_pre_ping=pings) as frozen:
+    with instance(database_url, {"idle_session_timeout": "3s"}, pool_pre_ping=pings) as frozen:
         first = frozen.invoke()
         frozen.process.send_signal(signal.SIGSTOP)
         await eventually("the backend has ended", ended(watcher, first))
