@@ -34,35 +34,50 @@ _BLOCK = re.compile(
 _CODE = re.compile(r"(?<=<code>).*?(?=</code></pre>)", re.DOTALL)
 _PLAIN = re.compile(r'<span class="(?:[npow]|n[abinvx]|bp|v[cgimc]|g[opr]|err|esc)">(.*?)</span>')
 
-BEYOND_THE_TWO = {
+PACKAGES = {
     "advanced_alchemy": "advanced-alchemy",
+    "alembic": "alembic",
     "anyio": "anyio",
+    "apscheduler": "apscheduler",
+    "celery": "celery",
     "click": "click",
     "django": "django",
     "fastapi": "fastapi",
+    "flask": "flask[async]",
+    "gunicorn": "gunicorn",
     "httpx": "httpx",
+    "hypothesis": "hypothesis",
     "litestar": "litestar",
+    "mangum": "mangum",
     "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "psycopg": "psycopg[binary]",
+    "pydantic": "pydantic",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",
+    "pytest_postgresql": "pytest-postgresql",
     "quart": "quart",
     "sqlmodel": "sqlmodel",
     "starlette": "starlette",
     "strawberry": "strawberry-graphql",
+    "taskiq": "taskiq",
+    "trustme": "trustme",
     "uvicorn": "uvicorn",
+    "uvicorn_worker": "uvicorn-worker",
+    "uwsgidecorators": "pyuwsgi",
 }
 """Modules that `sqlalchemy[asyncio]` and `asyncpg` do not bring, and the package of each."""
 
 _BEHIND = {
+    "gunicorn {": "gunicorn",
     "testclient": "httpx",
     "mark.asyncio": "pytest_asyncio",
     ", pytest_asyncio": "pytest_asyncio",
+    "uvicorn_worker.": "uvicorn_worker",
 }
 """Words that stand for a module which is imported out of a reader's sight."""
 
-_IMPORTED = re.compile(r"^(?:from|import) (\w+)|postgresql\+(psycopg)\b", re.MULTILINE)
+_IMPORTED = re.compile(r"^ *(?:from|import) (\w+)|postgresql\+(psycopg)\b", re.MULTILINE)
 
 
 def list_packages(snippet: Path) -> list[str]:
@@ -73,7 +88,7 @@ def list_packages(snippet: Path) -> list[str]:
     modules |= {module for word, module in _BEHIND.items() if word in text}
     if is_project(lead):
         modules |= {"pytest"} if "anyio_backend" in text else {"pytest", "pytest_asyncio"}
-    return sorted(BEYOND_THE_TWO[module] for module in modules & BEYOND_THE_TWO.keys())
+    return sorted(PACKAGES[module] for module in modules & PACKAGES.keys())
 
 
 @dataclass(frozen=True)
