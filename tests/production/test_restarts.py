@@ -202,6 +202,51 @@ async def test_the_address_moves_while_the_pool_follows_the_listener(
             await engine.dispose()
 
 
+def each_host(server: EmbeddedPostgres) -> dict[str, Any]:
+    """The names of the page's snippet, made for this server, without its run."""
+    source = (SNIPPETS / "production/restarts/each_host.py").read_text("utf-8")
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", server.url())
+        exec(compile(source.partition("asyncio.run(")[0], "each_host.py", "exec"), names)
+    return names
+
+
+async def test_each_host_passes_over_a_host_that_only_reads() -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        names = each_host(primary)
+        names["hosts"].insert(0, ("127.0.0.1", standby.port))
+        async with names["engine"].connect() as connection:
+            assert await connection.scalar(text("SELECT NOT pg_is_in_recovery()"))
+        await names["engine"].dispose()
+
+
+async def test_with_async_creator_connect_args_and_the_query_of_the_url_are_ignored(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as server:
+        engine = make_engine(
+            make_url(server.url()).update_query_dict({"ssl": "require"}),
+            async_creator=each_host(server)["connect"],
+            connect_args={"server_settings": {"application_name": "teahouse"}},
+        )
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SHOW application_name")) == ""
+            encrypted = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            assert await connection.scalar(encrypted) is False
+        await engine.dispose()
+
+
+async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    place = make_url(database_url).set(port=1)
+    for driver, transient in {"asyncpg": True, "psycopg": False}.items():
+        with pytest.raises(Exception, match="Connect call failed|refused") as caught:
+            await write(engine_for(make_engine, place, driver))
+        assert is_transient(caught.value) is transient
+
+
 # Was it committed?
 
 

@@ -14,7 +14,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = make_url(os.environ["DATABASE_URL"])
 hosts = [(URL.host, URL.port or 5432)]
-NEXT = OSError, asyncpg.InterfaceError, asyncpg.PostgresError
+NEXT = (
+    OSError,  # refused, or no answer in time
+    asyncpg.InternalClientError,  # it only reads
+    asyncpg.InterfaceError,
+    asyncpg.PostgresError,
+)
 
 
 async def connect() -> Any:
@@ -29,6 +34,7 @@ async def connect() -> Any:
                 database=URL.database,
                 target_session_attrs="read-write",
                 timeout=1,
+                command_timeout=30,
             )
         except NEXT as error:
             failures.append(error)
