@@ -1,21 +1,25 @@
 """Read replicas: what the page says beyond its snippets, with a real standby."""
 
 import asyncio
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Select, func, insert, select, text
+from sqlalchemy import Delete, Engine, Select, Update, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, engine_for
 from tests.waiting import eventually
+from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Standby
 
 Pair = tuple[EmbeddedPostgres, Standby]
+Conflict = Callable[[Pair], Awaitable[None]]
 
 
 class Base(DeclarativeBase):
@@ -78,14 +82,43 @@ async def test_a_committed_row_is_not_on_the_replica_until_it_is_replayed(pair: 
     assert await ask(standby, "SELECT count(*) FROM orders") == before + 1
 
 
+ASKED = re.compile(r"`(SELECT [^`]*pg_last_wal_replay_lsn[^`]*)`")
+GIVEN = re.compile(r"`(SELECT [^`]*pg_current_wal_insert_lsn[^`]*)`")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
+    pair: Pair, make_engine: MakeEngine, driver: str, language: str
+) -> None:
+    page = (DOCS / language / "production/replicas.md").read_text("utf-8")
+    (given,), (asked,) = GIVEN.findall(page), ASKED.findall(page)
+    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await caught_up(pair)
+    primary, standby = (engine_for(make_engine, server.url(), driver) for server in pair)
+    async with primary.connect() as connection:
+        position = await connection.scalar(text(given))
+        assert isinstance(position, str)
+        assert await connection.scalar(text(asked), {"position": position}) is True
+    async with standby.connect() as connection:
+        assert await connection.scalar(text(asked), {"position": "0/1"}) is True
+        assert await connection.scalar(text(asked), {"position": "FFFF/0"}) is False
+
+
 async def remove_what_is_being_read(pair: Pair) -> None:
     await ask(pair[0], "DELETE FROM orders")
     await ask(pair[0], "VACUUM orders")
     await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
 
 
+async def lock_what_is_being_read(pair: Pair) -> None:
+    await ask(pair[0], "TRUNCATE orders")
+    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+
+
+@pytest.mark.parametrize("stand_against", [remove_what_is_being_read, lock_what_is_being_read])
 async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_replay(
-    pair: Pair, make_engine: MakeEngine
+    pair: Pair, make_engine: MakeEngine, stand_against: Conflict
 ) -> None:
     await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
@@ -96,22 +129,24 @@ async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_re
         )
         asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         await eventually("the query runs", lambda: ask(pair[1], asleep))
-        await remove_what_is_being_read(pair)
+        await stand_against(pair)
         with pytest.raises(DBAPIError, match="canceling statement due to conflict") as caught:
             await reading
         assert getattr(caught.value.orig, "sqlstate", None) == "40001"
         assert not caught.value.connection_invalidated
 
 
+@pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ"])
+@pytest.mark.parametrize("stand_against", [remove_what_is_being_read, lock_what_is_being_read])
 async def test_a_transaction_that_is_idle_there_loses_its_connection(
-    pair: Pair, make_engine: MakeEngine
+    pair: Pair, make_engine: MakeEngine, stand_against: Conflict, isolation_level: str
 ) -> None:
     await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
-    engine = make_engine(pair[1].url(), isolation_level="REPEATABLE READ")
+    engine = make_engine(pair[1].url(), isolation_level=isolation_level)
     async with engine.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid() FROM orders LIMIT 1"))
-        await remove_what_is_being_read(pair)
+        await stand_against(pair)
         gone = f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}"
         await eventually("the backend has left", lambda: ask(pair[1], gone))
         with pytest.raises(DBAPIError) as caught:
@@ -132,8 +167,30 @@ async def test_select_for_update_is_a_write(pair: Pair, make_engine: MakeEngine)
         with pytest.raises(DBAPIError, match="read-only transaction"):
             await session.scalars(select(Order).with_for_update(), bind_arguments=here)
     async with AsyncSession(sync_session_class=routed) as session:
+        with pytest.raises(DBAPIError, match=r"cannot execute nextval\(\) in a read-only"):
+            await session.scalar(select(func.nextval("orders_id_seq")))
+    async with AsyncSession(sync_session_class=routed) as session:
         session.info["wrote"] = True
         await session.scalars(select(Order).with_for_update())
+
+
+async def test_the_manuals_get_bind_sends_text_and_a_core_insert_to_the_replica(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    primary, replica = (make_engine(server.url()) for server in pair)
+    manual = inspect.getsource(AsyncSession)
+    assert "elif self._flushing or isinstance(clause, (Update, Delete)):" in manual
+
+    class Routing(Session):
+        def get_bind(self, mapper: Any = None, clause: Any = None, **given: Any) -> Engine:
+            writes = self._flushing or isinstance(clause, (Update, Delete))
+            return (primary if writes else replica).sync_engine
+
+    async with AsyncSession(sync_session_class=Routing) as session:
+        with pytest.raises(DBAPIError, match="cannot execute INSERT in a read-only transaction"):
+            await session.execute(insert(Order))
+    async with AsyncSession(sync_session_class=Routing) as session:
+        assert await session.scalar(text("SELECT pg_is_in_recovery()")) is True
 
 
 async def test_a_session_that_reads_and_then_writes_holds_two_connections(
