@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
+import httpx
 import pytest
+from asgiref.wsgi import WsgiToAsgi
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from taskiq import InMemoryBroker
@@ -88,6 +92,55 @@ if __name__ == "__main__":
 """
 
 
+def test_a_soft_time_limit_leaves_the_coroutine_and_its_connection_and_a_timeout_does_not(
+    database_url: str, tmp_path: Path
+) -> None:
+    snippet = (SNIPPETS / "production/loops/celery_prefork.py").read_text("utf-8")
+    program = tmp_path / "guide_limits.py"
+    head, _, _ = snippet.partition('if __name__ == "__main__":')
+    program.write_text(head + TWO_LIMITS, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, program.name], cwd=tmp_path, capture_output=True, encoding="utf-8",
+        env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
+    )  # fmt: skip
+    assert ran.stdout.splitlines() == ["TimeoutError 0", "SoftTimeLimitExceeded 1"], ran.stderr
+
+
+TWO_LIMITS = """
+async def wait(seconds: float | None) -> None:
+    async with asyncio.timeout(seconds), engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        await asyncio.Event().wait()
+
+
+@app.task(name="with a timeout")
+def timeout() -> None:
+    runner.run(wait(1))
+
+
+@app.task(name="with a soft limit", soft_time_limit=2)
+def limited() -> None:
+    runner.run(wait(None))
+
+
+@app.task(name="lent")
+def lent() -> int:
+    runner.run(order())
+    return engine.pool.checkedout()
+
+
+if __name__ == "__main__":
+    command = [sys.executable, "-m", "celery", "-A", "guide_limits", "worker", "-c", "1"]
+    with Popen(command, stdout=DEVNULL, stderr=DEVNULL) as worker:
+        for task in (timeout, limited):
+            failed = task.delay()
+            failed.get(timeout=60, propagate=False)
+            print(type(failed.result).__name__, lent.delay().get(timeout=60))
+        worker.terminate()
+    rmtree(FOLDER)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_celery_ends_with_the_program_that_started_it(
     number: signal.Signals, database_url: str, tmp_path: Path
@@ -105,8 +158,9 @@ def test_celery_ends_with_the_program_that_started_it(
         wait_until("all have ended", lambda: not list_members(program.pid))
 
 
-def test_a_worker_of_taskiq_runs_a_hundred_tasks_at_once_by_default() -> None:
-    assert WorkerArgs.from_cli(["shop:broker"]).max_async_tasks == 100
+def test_a_worker_of_taskiq_runs_a_hundred_tasks_at_once_in_two_processes_by_default() -> None:
+    arguments = WorkerArgs.from_cli(["shop:broker"])
+    assert (arguments.max_async_tasks, arguments.workers) == (100, 2)
 
 
 async def test_the_broker_in_memory_does_not_heed_the_limit() -> None:
@@ -145,3 +199,53 @@ async def test_whoever_waits_in_the_thread_of_the_loop_waits_for_itself() -> Non
     with pytest.raises(TimeoutError):
         waiting.result(0.2)
     await asyncio.wrap_future(waiting)
+
+
+def test_a_thread_that_waits_no_longer_gives_the_connection_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    source = (SNIPPETS / "production/loops/one_loop.py").read_text("utf-8")
+    source, _, _ = source.replace("result(timeout=30)", "result(timeout=patience)").partition(
+        "thread.start()"
+    )
+    names: dict[str, Any] = {"patience": 30}
+    exec(compile(source, "one_loop.py", "exec"), names)
+    lent = Event()
+
+    async def hold() -> None:
+        async with names["engine"].connect():
+            lent.set()
+            await asyncio.Event().wait()
+
+    names["thread"].start()
+    names["run"](names["order"]())
+    names["patience"] = 0.2
+    with pytest.raises(TimeoutError):
+        names["run"](hold())
+    assert lent.wait(30)
+    pool = names["engine"].pool
+    wait_until("the connection is back", lambda: pool.checkedout() == 0)
+    names["patience"] = 30
+    names["run"](names["engine"].dispose())
+    names["loop"].call_soon_threadsafe(names["loop"].stop)
+    names["thread"].join()
+    names["loop"].close()
+
+
+async def test_behind_wsgi_to_asgi_all_async_views_of_flask_share_the_loop_and_a_pool(
+    make_engine: MakeEngine,
+) -> None:
+    engine, app, loops = make_engine(pool_size=1, max_overflow=0), Flask("shop"), set[object]()
+
+    @app.get("/")
+    async def order() -> str:
+        loops.add(asyncio.get_running_loop())
+        await ask(engine)
+        return "oolong"
+
+    transport = httpx.ASGITransport(WsgiToAsgi(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://tea") as client:
+        answers = await asyncio.gather(*(client.get("/") for _ in range(5)))
+    assert [answer.text for answer in answers] == ["oolong"] * 5
+    assert loops == {asyncio.get_running_loop()}

@@ -34,6 +34,7 @@ def order(when: str, seconds: float) -> str:
     try:
         return drink.result(seconds)
     except TimeoutError:
+        drink.cancel()
         return "no answer"
 
 
