@@ -211,12 +211,13 @@ def test_a_thread_that_waits_no_longer_gives_the_connection_back(
     )
     names: dict[str, Any] = {"patience": 30}
     exec(compile(source, "one_loop.py", "exec"), names)
-    lent = Event()
+    lent, leave = Event(), Event()
 
     async def hold() -> None:
         async with names["engine"].connect():
             lent.set()
-            await asyncio.Event().wait()
+            while not leave.is_set():
+                await asyncio.sleep(0.01)
 
     names["thread"].start()
     names["run"](names["order"]())
@@ -224,13 +225,16 @@ def test_a_thread_that_waits_no_longer_gives_the_connection_back(
     with pytest.raises(TimeoutError):
         names["run"](hold())
     assert lent.wait(30)
-    pool = names["engine"].pool
-    wait_until("the connection is back", lambda: pool.checkedout() == 0)
-    names["patience"] = 30
-    names["run"](names["engine"].dispose())
-    names["loop"].call_soon_threadsafe(names["loop"].stop)
-    names["thread"].join()
-    names["loop"].close()
+    try:
+        pool = names["engine"].pool
+        wait_until("the connection is back", lambda: pool.checkedout() == 0)
+    finally:
+        leave.set()
+        names["patience"] = 30
+        names["run"](names["engine"].dispose())
+        names["loop"].call_soon_threadsafe(names["loop"].stop)
+        names["thread"].join()
+        names["loop"].close()
 
 
 async def test_behind_wsgi_to_asgi_all_async_views_of_flask_share_the_loop_and_a_pool(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import IO
 
 import pytest
 import uvicorn
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uvicorn_worker import UvicornWorker
 
@@ -173,6 +174,79 @@ async def test_a_background_task_is_not_cancelled_when_uvicorn_has_shut_down(
         await eventually("the query runs", so_many)
     assert await watcher.scalar(BREWING) == left
     await watcher.execute(STOP)
+
+
+REQUEST = """
+import asyncio, os
+from fastapi import BackgroundTasks, FastAPI
+
+app = FastAPI()
+
+async def work():
+    os.write(1, b"begins\\n")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        os.write(1, b"cancelled\\n")
+
+@app.get("/")
+async def order(tasks: BackgroundTasks):
+    tasks.add_task(work)
+"""
+
+
+def test_background_tasks_of_fastapi_are_cancelled_with_their_request(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(REQUEST, "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fd, address = listener.fileno(), listener.getsockname()
+        with subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "app:app", "--fd", str(fd), "--log-level",
+             "critical", "--timeout-graceful-shutdown", "1"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
+            pass_fds=[fd],
+        ) as server, socket.create_connection(address) as guest:  # fmt: skip
+            assert server.stdout
+            guest.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert server.stdout.readline() == "begins\n"
+            server.terminate()
+            assert server.stdout.read() == "cancelled\n"
+
+
+FORKED = """
+import asyncio, os, sys
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(sys.argv[1])
+
+async def ask():
+    try:
+        async with engine.connect() as connection:
+            return await connection.scalar(text("SELECT pg_backend_pid()"))
+    except RuntimeError as error:
+        return str(error).split("> ")[-1]
+
+print(asyncio.run(ask()), flush=True)
+for _ in range(2):
+    if not os.fork():
+        print(asyncio.run(ask()), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_on_psycopg_forked_children_use_the_connection_of_the_import_without_an_error(
+    driver: str, database_url: str
+) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    said = subprocess.run(
+        [sys.executable, "-c", FORKED, url.render_as_string(hide_password=False)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=True, timeout=60,
+    ).stdout.split("\n")  # fmt: skip
+    first, *others = said[:3]
+    expected = first if driver == "psycopg" else "attached to a different loop"
+    assert others == [expected] * 2
 
 
 def test_the_limits_that_the_page_names_are_the_defaults() -> None:
