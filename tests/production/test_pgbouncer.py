@@ -167,11 +167,35 @@ async def ask_nothing(engine: AsyncEngine, statement: str) -> None:
 # Logins
 
 
-async def test_psycopgs_options_are_refused(database_url: str, make_engine: MakeEngine) -> None:
+async def test_psycopgs_options_are_judged_setting_by_setting(
+    database_url: str, make_engine: MakeEngine
+) -> None:
     with pooled(database_url) as url:
         place = make_url(url).set(drivername="postgresql+psycopg")
         engine = make_engine(place, connect_args={"options": "-c statement_timeout=5s"})
-        with pytest.raises(OperationalError, match="unsupported startup parameter"):
+        with pytest.raises(OperationalError, match="unsupported startup parameter in options: st"):
+            await ask(engine, "SELECT 1")
+        engine = make_engine(place, connect_args={"options": "-c timezone=Asia/Shanghai"})
+        assert await ask(engine, "SHOW timezone") == "Asia/Shanghai"
+
+
+async def test_an_old_release_refuses_psycopgs_options_altogether(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with run_pgbouncer(database_url, need_old_pgbouncer()) as url:
+        place = make_url(url).set(drivername="postgresql+psycopg")
+        engine = make_engine(place, connect_args={"options": "-c timezone=Asia/Shanghai"})
+        with pytest.raises(OperationalError, match="unsupported startup parameter: options"):
+            await ask(engine, "SELECT 1")
+
+
+async def test_the_setting_of_a_read_only_engine_is_refused(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url) as url:
+        read_only = {"server_settings": {"default_transaction_read_only": "on"}}
+        engine = make_engine(url, connect_args=read_only)
+        with pytest.raises(Exception, match="parameter: default_transaction_read_only"):
             await ask(engine, "SELECT 1")
 
 

@@ -7,7 +7,6 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = os.environ["DATABASE_URL"]
@@ -23,8 +22,8 @@ async def main() -> None:
                 #> connected: 1
                 #> connected: 2
                 #> connected: 3
-        except DBAPIError as error:
-            print(error.orig)
+        except Exception as error:  # 2.0 does not wrap it
+            print(getattr(error, "orig", error))
             #> no more connections allowed (max_client_conn)
     await engine.dispose()
 

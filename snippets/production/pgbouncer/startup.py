@@ -7,7 +7,6 @@ import asyncio
 import os
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = os.environ["DATABASE_URL"]
@@ -26,8 +25,8 @@ async def main() -> None:
         try:
             async with engine.connect() as connection:
                 said = await connection.scalar(text(f"SHOW {name}"))
-        except DBAPIError as error:
-            said = error.orig
+        except Exception as error:  # 2.0 does not wrap it
+            said = getattr(error, "orig", error)
         print(f"{name}={value}: {said}")
         #> application_name=teahouse: teahouse
         #> timezone=Asia/Shanghai: Asia/Shanghai
