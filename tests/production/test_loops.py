@@ -211,13 +211,12 @@ def test_a_thread_that_waits_no_longer_gives_the_connection_back(
     )
     names: dict[str, Any] = {"patience": 30}
     exec(compile(source, "one_loop.py", "exec"), names)
-    lent, leave = Event(), Event()
+    lent, leave = Event(), asyncio.Event()
 
     async def hold() -> None:
         async with names["engine"].connect():
             lent.set()
-            while not leave.is_set():
-                await asyncio.sleep(0.01)
+            await leave.wait()
 
     names["thread"].start()
     names["run"](names["order"]())
@@ -229,7 +228,7 @@ def test_a_thread_that_waits_no_longer_gives_the_connection_back(
         pool = names["engine"].pool
         wait_until("the connection is back", lambda: pool.checkedout() == 0)
     finally:
-        leave.set()
+        names["loop"].call_soon_threadsafe(leave.set)
         names["patience"] = 30
         names["run"](names["engine"].dispose())
         names["loop"].call_soon_threadsafe(names["loop"].stop)
@@ -248,7 +247,7 @@ async def test_behind_wsgi_to_asgi_all_async_views_of_flask_share_the_loop_and_a
         await ask(engine)
         return "oolong"
 
-    transport = httpx.ASGITransport(WsgiToAsgi(app))
+    transport = httpx.ASGITransport(WsgiToAsgi(app))  # type: ignore[no-untyped-call]
     async with httpx.AsyncClient(transport=transport, base_url="http://tea") as client:
         answers = await asyncio.gather(*(client.get("/") for _ in range(5)))
     assert [answer.text for answer in answers] == ["oolong"] * 5

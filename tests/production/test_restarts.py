@@ -242,7 +242,7 @@ async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
 ) -> None:
     place = make_url(database_url).set(port=1)
     for driver, transient in {"asyncpg": True, "psycopg": False}.items():
-        with pytest.raises(Exception, match="Connect call failed|refused") as caught:
+        with pytest.raises(Exception, match=r"Connect call failed|refused") as caught:
             await write(engine_for(make_engine, place, driver))
         assert is_transient(caught.value) is transient
 

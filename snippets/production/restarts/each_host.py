@@ -15,10 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 URL = make_url(os.environ["DATABASE_URL"])
 hosts = [(URL.host, URL.port or 5432)]
 NEXT = (
-    OSError,  # refused, or no answer in time
+    *(OSError, asyncpg.InterfaceError, asyncpg.PostgresError),
     asyncpg.InternalClientError,  # it only reads
-    asyncpg.InterfaceError,
-    asyncpg.PostgresError,
 )
 
 

@@ -34,8 +34,7 @@ def order(when: str, seconds: float) -> str:
     try:
         return drink.result(seconds)
     except TimeoutError:
-        drink.cancel()
-        return "no answer"
+        return "no answer" if drink.cancel() else drink.result()
 
 
 def application(environ: object, start: Callable[..., None]) -> list[bytes]:
