@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -156,6 +157,22 @@ def test_celery_ends_with_the_program_that_started_it(
         program.send_signal(number)
         program.wait(60)
         wait_until("all have ended", lambda: not list_members(program.pid))
+
+
+def test_runs_of_one_runner_share_their_context_variables() -> None:
+    tea = ContextVar("tea", default="none")
+
+    async def order(drink: str) -> str:
+        before = tea.get()
+        tea.set(drink)
+        return before
+
+    with asyncio.Runner() as runner:
+        runner.run(order("oolong"))
+        assert runner.run(order("longjing")) == "oolong"
+    with asyncio.Runner() as runner:
+        runner.run(order("oolong"), context=copy_context())
+        assert runner.run(order("longjing"), context=copy_context()) == "none"
 
 
 def test_a_worker_of_taskiq_runs_a_hundred_tasks_at_once_in_two_processes_by_default() -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -248,6 +249,30 @@ async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
 
 
 # Was it committed?
+
+
+async def test_where_the_commit_was_lost_the_key_is_held_until_the_server_gives_up(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    insert = text("INSERT INTO orders VALUES (7) ON CONFLICT DO NOTHING")
+    await ask(database_url, "CREATE TABLE orders (id int PRIMARY KEY)")
+    for limit, patience in {"0": "200ms", "1s": "60s"}.items():
+        settings = {"idle_in_transaction_session_timeout": limit}
+        again = make_engine(connect_args={"server_settings": {"lock_timeout": patience}})
+        async with Proxy(database_url) as line, again.begin() as second:
+            engine = make_engine(line.url, connect_args={"server_settings": settings})
+            first = await engine.connect()
+            assert (await first.execute(insert)).rowcount == 1
+            line.swallow()
+            if limit == "0":
+                with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+                    await second.execute(insert)
+            else:
+                assert (await second.execute(insert)).rowcount == 1
+            line.cut()
+            with suppress(DBAPIError):  # the line is gone
+                await first.close()
+            await engine.dispose()
 
 
 async def test_after_an_asynchronous_failover_the_status_of_a_transaction_may_lie() -> None:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import os
 from multiprocessing import get_context
 
@@ -23,13 +24,14 @@ os.register_at_fork(after_in_child=forget_connections)
 
 
 async def backend() -> int:
-    async with engine.connect() as connection:
+    async with asyncio.timeout(20), engine.connect() as connection:
         query = text("SELECT pg_backend_pid()")
         return int(await connection.scalar(query) or 0)
 
 
 def child() -> None:
     os.write(writer, b"%d " % asyncio.run(backend()))
+    gc.collect()  # as it happens sooner or later
 
 
 reader, writer = os.pipe()
