@@ -1,6 +1,7 @@
 """Restarts and failovers beyond what the snippets print, with a real standby that is promoted."""
 
 import ast
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,11 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.measure.outages import OUTAGES, SETTINGS, USERS, suffer
 from tools.paths import OUTAGES_TABLE, SNIPPETS
 from tools.postgres import EmbeddedPostgres, Proxy, Standby
+from tools.postgres.pgbouncer import Program, run_pgbouncer
 
 both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 CREATE = "CREATE TABLE orders (drink text)"
@@ -246,6 +249,52 @@ async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
         with pytest.raises(Exception, match=r"Connect call failed|refused") as caught:
             await write(engine_for(make_engine, place, driver))
         assert is_transient(caught.value) is transient
+
+
+# Behind PgBouncer
+
+
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+async def test_behind_pgbouncer_idle_connections_outlive_a_restart_and_errors_are_transient(
+    make_engine: MakeEngine, need_program: Callable[[], Program]
+) -> None:
+    with (
+        EmbeddedPostgres() as server,
+        run_pgbouncer(server.url(), need_program(), default_pool_size="2") as url,
+    ):
+        await ask(server.url(), CREATE)
+        caches = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        engine = make_engine(url, connect_args=caches)
+        async with engine.connect() as first, engine.connect():
+            await first.execute(text(COUNT))
+            server.restart()
+            with pytest.raises(DBAPIError) as lost:
+                await first.execute(text(COUNT))
+            assert is_transient(lost.value)
+        await write(engine)
+        server.restart()
+        await write(engine)  # without an error
+        async with engine.connect(), engine.connect(), engine.connect():
+            pass  # three that need no login to PgBouncer any more
+        server.stop()
+        errors, waiting = list[Exception](), asyncio.create_task(write(engine))
+
+        async def refused() -> bool:
+            try:
+                async with asyncio.timeout(1):
+                    await write(engine)
+            except DBAPIError as error:
+                errors.append(error)
+            except TimeoutError:  # it was the one that waits
+                return False
+            return bool(errors)
+
+        await eventually("a later one is refused at once", refused)
+        assert "server login has been failing" in str(errors[-1])
+        assert is_transient(errors[-1])
+        await asyncio.to_thread(server.start)
+        await waiting
+        await engine.dispose()
 
 
 # Was it committed?
