@@ -212,6 +212,36 @@ def test_background_tasks_of_fastapi_are_cancelled_with_their_request(tmp_path: 
             assert server.stdout.read() == "cancelled\n"
 
 
+KEEPS_THE_GIL = """
+import ctypes, os, pathlib
+
+os.write(1, b"imported\\n")
+try:
+    pathlib.Path("first").touch(exist_ok=False)
+except FileExistsError:
+    pass
+else:
+    ctypes.PyDLL(None).sleep(600)
+
+async def app(scope, receive, send):
+    raise NotImplementedError("no lifespan")
+"""
+
+
+def test_uvicorn_kills_a_worker_that_keeps_the_gil(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(KEEPS_THE_GIL, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "app:app", "--port", "0", "--workers", "2",
+         "--log-level", "critical"],
+        cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", process_group=0,
+    ) as server:  # fmt: skip
+        assert server.stdout
+        try:
+            assert [server.stdout.readline() for _ in range(3)] == ["imported\n"] * 3
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
 FORKED = """
 import asyncio, os, sys
 from sqlalchemy import text
