@@ -1,6 +1,6 @@
 """PostgreSQL is away: the unit of work is tried again until it is back.
 
-PostgreSQL 离开了一阵子：整件事隔一会儿从头再做一遍，直到它回来。
+PostgreSQL 停了一阵子：隔一会儿把整个事务从头重做一遍，直到它恢复。
 """
 
 import asyncio
