@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import InterpolationSyntaxError
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, Integer, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,9 +104,15 @@ async def version(watcher: AsyncConnection) -> object:
 # The template
 
 
-def test_a_percent_sign_in_the_url_is_doubled() -> None:
+def test_a_percent_sign_in_the_url_is_doubled(tmp_path: Path) -> None:
+    file = tmp_path / "alembic.ini"
+    file.write_text("[alembic]\nsqlalchemy.url = postgresql+asyncpg://tea:a%40b@db/tea\n", "utf-8")
+    with pytest.raises(
+        InterpolationSyntaxError, match=r"'%' must be followed by '%' or '\(', found"
+    ):
+        Config(str(file)).get_main_option("sqlalchemy.url")
     config = Config()
-    with pytest.raises(ValueError, match=r"invalid interpolation syntax in '.*' at position 26"):
+    with pytest.raises(ValueError, match=r"invalid interpolation syntax in '.*'"):
         config.set_main_option("sqlalchemy.url", "postgresql+asyncpg://tea:a%40b@db/tea")
     config.set_main_option("sqlalchemy.url", "postgresql+asyncpg://tea:a%%40b@db/tea")
     assert config.get_main_option("sqlalchemy.url") == "postgresql+asyncpg://tea:a%40b@db/tea"
@@ -216,27 +224,38 @@ def answers(port: int) -> bool:
     return False
 
 
-def test_while_lifespan_has_not_yielded_the_port_refuses(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("server", "listens"),
+    [
+        ("uvicorn shop:app --port {}", False),
+        ("uvicorn shop:app --workers 2 --port {}", False),
+        ("gunicorn shop:app --worker-class uvicorn_worker.UvicornWorker --bind 127.0.0.1:{}", True),
+    ],
+)
+def test_while_lifespan_has_not_yielded_the_port_refuses_but_not_that_of_gunicorn(
+    server: str, listens: bool, tmp_path: Path
+) -> None:
     (tmp_path / "shop.py").write_text(WAITING, "utf-8")
     port = free_port()
-    words = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port)]
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+    words = [sys.executable, "-m", *server.format(port).split()]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as started:
         try:
             wait_until("lifespan has begun", (tmp_path / "begun").exists)
-            assert not answers(port)
+            assert answers(port) == listens
             (tmp_path / "go_on").touch()
             wait_until("the server listens", lambda: answers(port))
         finally:
-            server.terminate()
+            started.terminate()
 
 
-async def test_the_template_disables_the_loggers_of_uvicorn_too(
+async def test_the_template_disables_the_loggers_of_uvicorn_too_but_not_those_it_names(
     project: Project, watcher: AsyncConnection
 ) -> None:
-    logger = logging.getLogger("uvicorn.error")
-    logger.disabled = False
+    logger, named = logging.getLogger("uvicorn.error"), logging.getLogger("sqlalchemy.engine")
+    logger.disabled = named.disabled = False
     await project.upgrade()
     assert logger.disabled
+    assert not named.disabled
 
 
 # Locks
@@ -261,6 +280,65 @@ async def test_our_env_gives_up_after_its_lock_timeout_and_keeps_earlier_revisio
     assert await version(watcher) == "0001"
     await project.upgrade()  # the lock of the first attempt is gone with its connection
     assert await version(watcher) == "0002"
+
+
+SHOW = "op.execute(\"CREATE TABLE {} AS SELECT current_setting('{}') AS value\")"
+
+
+async def test_our_env_lifts_the_other_limits_of_the_application(
+    project: Project, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    use_our_env(project, monkeypatch, database_url)
+    limits = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+    shop = project.folder.parent / "shop.py"
+    settings = f"{shop.read_text('utf-8')}\nSETTINGS |= dict.fromkeys({limits}, '60s')\n"
+    shop.write_text(settings, "utf-8")
+    for name in limits:
+        project.revise(SHOW.format(f"seen_{name}", name))
+    await project.upgrade()
+    for name in limits:
+        assert await watcher.scalar(text(f"SELECT value FROM seen_{name}")) == "0", name
+
+
+async def test_the_lock_timeout_of_our_env_cuts_off_an_index_made_concurrently(
+    project: Project,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+) -> None:
+    use_our_env(project, monkeypatch, database_url)
+    await watcher.execute(text("CREATE TABLE orders (id serial primary key, tea text)"))
+    make = "    op.create_index('teas', 'orders', ['tea'], postgresql_concurrently=True)"
+    project.revise("with op.get_context().autocommit_block():", make)
+    async with make_engine().connect() as reader:
+        await reader.execute(text("SELECT * FROM orders"))
+        with pytest.raises(DBAPIError, match="due to lock timeout"):
+            await project.upgrade()
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'teas'::regclass")
+    assert await watcher.scalar(valid) is False
+
+
+@pytest.mark.parametrize(("last", "afterwards"), [("RESET lock_timeout", "2s"), ("SELECT 1", "0")])
+async def test_a_limit_that_a_block_lifted_is_back_after_reset(
+    last: str,
+    afterwards: str,
+    project: Project,
+    watcher: AsyncConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+) -> None:
+    use_our_env(project, monkeypatch, database_url)
+    project.revise("op.execute('CREATE TABLE orders (id serial primary key, tea text)')")
+    project.revise(
+        "with op.get_context().autocommit_block():",
+        "    op.execute('SET lock_timeout = 0')",
+        "    op.create_index('teas', 'orders', ['tea'], postgresql_concurrently=True)",
+        f"    op.execute('{last}')",
+    )
+    project.revise(SHOW.format("seen", "lock_timeout"))
+    await project.upgrade()
+    assert await watcher.scalar(text("SELECT value FROM seen")) == afterwards
 
 
 async def test_with_the_lock_on_the_migrating_connection_postgresql_finds_a_deadlock(
@@ -303,6 +381,32 @@ async def test_an_autocommit_block_commits_what_came_before_it(
     assert await version(watcher) is None
     valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one'::regclass")
     assert await watcher.scalar(valid) is False
+
+
+async def test_an_autocommit_block_commits_earlier_revisions_too_by_default(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise("op.execute('CREATE TABLE orders (drink text)')")
+    project.revise(
+        "with op.get_context().autocommit_block():",
+        "    op.execute('SELECT 1')",
+        "op.execute('SELECT 1 / 0')",
+    )
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await project.upgrade()
+    assert await version(watcher) == "0001"
+
+
+async def test_an_autocommit_block_in_a_transaction_from_outside_is_an_assertion(
+    project: Project, make_engine: MakeEngine
+) -> None:
+    def block(connection: Connection) -> None:
+        with MigrationContext.configure(connection).autocommit_block():
+            pass
+
+    async with make_engine().begin() as connection:
+        with pytest.raises(AssertionError, match=r"^$"):
+            await connection.run_sync(block)
 
 
 async def test_an_index_that_failed_is_dropped_by_the_next_attempt(

@@ -14,7 +14,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shop import SCHEMA, SETTINGS, URL, Base
 
-LIMITS = {"lock_timeout": "2s", "application_name": "migrations"}
+LIMITS = {
+    "application_name": "migrations",
+    "lock_timeout": "2s",
+    "statement_timeout": "0",  # an index takes as long as it takes
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",  # the connection with the lock is idle
+}
 KEY = crc32(f"migrations of {SCHEMA}".encode())
 TRY = text(f"SELECT pg_try_advisory_lock({KEY})")
 
