@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine
 from tests.serving import running
+from tools.postgres import Proxy
 
 ASK = text("SELECT 1")
 
@@ -74,6 +75,41 @@ async def test_a_silent_server_is_not_ready_after_the_limit(
         url = make_url(database_url).set(host="127.0.0.1", port=silent.getsockname()[1])
         monkeypatch.setattr(app, "probing", make_engine(url, poolclass=NullPool))
         assert await probe(app, "/ready") == 503
+
+
+@pytest.mark.parametrize(
+    ("word", "status"), [(b"SELECT 1", 503), (b"X\0\0\0\4", 200)], ids=["query", "close"]
+)
+async def test_a_server_that_falls_silent_after_the_login_holds_no_probe_for_ever(
+    app: ModuleType,
+    word: bytes,
+    status: int,
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bytes] = []
+
+    def fall_silent(side: str, data: bytes) -> bytes:
+        heard.append(data)
+        if side == "client" and word in data:
+            proxy.swallow()
+            return b""
+        return data
+
+    assert app.OPTIONS["connect_args"] == {"command_timeout": app.LIMIT}
+    monkeypatch.setattr(app, "LIMIT", 60)
+    async with Proxy(database_url) as proxy:
+        options = app.OPTIONS | {"connect_args": {"command_timeout": 1}}
+        engine = make_engine(proxy.url, **options)
+        async with engine.connect():  # the first connection asks for more
+            pass
+        monkeypatch.setattr(app, "probing", engine)
+        proxy.edit = fall_silent
+        async with asyncio.timeout(60):
+            assert await probe(app, "/ready") == status
+    assert word in b"".join(heard)
+    assert b"BEGIN" not in b"".join(heard)  # else ROLLBACK has to be waited for
 
 
 async def test_on_sigterm_the_port_is_closed_while_a_request_still_runs() -> None:

@@ -14,10 +14,14 @@ from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 URL = make_url(os.environ["DATABASE_URL"])
-LIMIT = 3  # seconds, less than the timeout of the probe
+LIMIT = 2  # seconds; twice as much is less than the timeout of the probe
+OPTIONS = {
+    "poolclass": NullPool,
+    "isolation_level": "AUTOCOMMIT",  # so no ROLLBACK
+    "connect_args": {"command_timeout": LIMIT},  # of closing too
+}
 app = FastAPI()
-probing = create_async_engine(URL, poolclass=NullPool)
-log = logging.getLogger("probes")
+probing = create_async_engine(URL, **OPTIONS)
 
 
 @app.get("/live")
@@ -31,7 +35,7 @@ async def ready(response: Response) -> str:
         async with asyncio.timeout(LIMIT), probing.connect() as connection:
             await connection.execute(text("SELECT 1"))
     except Exception as error:  # the driver's, SQLAlchemy's, OSError
-        log.warning("not ready: %r", error)
+        logging.warning("not ready: %r", error)
         response.status_code = 503
         return "not ready"
     return "ready"
@@ -39,16 +43,13 @@ async def ready(response: Response) -> str:
 
 async def main() -> None:
     global probing
-    transport = httpx.ASGITransport(app)
+    probe = httpx.AsyncClient(transport=httpx.ASGITransport(app))
     with socket.create_server(("127.0.0.1", 0)) as dead:  # and nobody accepts
         nowhere = URL.set(host="127.0.0.1", port=dead.getsockname()[1])
         for database, url in ("answers", URL), ("says nothing", nowhere):
-            probing = create_async_engine(url, poolclass=NullPool)
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://shop"
-            ) as probe:
-                live = (await probe.get("/live")).status_code
-                ready = (await probe.get("/ready")).status_code
+            probing = create_async_engine(url, **OPTIONS)
+            live = (await probe.get("http://shop/live")).status_code
+            ready = (await probe.get("http://shop/ready")).status_code
             print(f"the database {database}: /live {live}, /ready {ready}")
             #> the database answers: /live 200, /ready 200
             #> the database says nothing: /live 200, /ready 503
