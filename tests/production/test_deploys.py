@@ -1,14 +1,18 @@
 """Two generations of the real application side by side, their connections counted."""
 
+import asyncio
 import re
+import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from tests.production.teahouse import Running, backends, run, running, unpack_patient
 from tests.report import require_on
@@ -18,6 +22,12 @@ from tools.postgres import EmbeddedPostgres
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
+GIVEN_BACK = SNIPPETS / "production/deploys/given_back.py"
+IMPORTS = """\
+import signal
+from threading import current_thread, main_thread
+from typing import Any
+"""
 
 
 @pytest.fixture
@@ -96,14 +106,82 @@ def test_without_a_slot_it_is_alive_and_becomes_ready_when_one_is_free(
     assert "sorry, too many clients already" in new.said
 
 
+ROLE = """
+    CREATE ROLE shop LOGIN PASSWORD 'longjing' CONNECTION LIMIT 3;
+    GRANT ALL ON ALL TABLES IN SCHEMA public TO shop;
+    GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO shop;
+"""
+
+
+def test_one_slot_makes_it_ready_and_a_limit_of_the_role_refuses_the_rest(
+    place: Path, url: str
+) -> None:
+    with psycopg.connect(url.replace("+asyncpg", "")) as connection:
+        connection.execute(ROLE)
+    limited = make_url(url).set(username="shop", password="longjing").render_as_string(False)
+    with ThreadPoolExecutor(20) as guests, running(place, limited, **OLD) as old:
+        with table_locked(url):
+            answers = orders(guests, old, 2)
+            wait_until("both wait", lambda: counted(url) == (2, 0))
+        assert Counter(each.result() for each in answers) == {201: 2}
+        with running(place, limited, **NEW) as new:  # which is ready: one slot was enough
+            with table_locked(url):
+                answers = orders(guests, new, 2)
+                wait_until("one is refused", lambda: any(each.done() for each in answers))
+                assert counted(url) == (2, 1)
+            assert Counter(each.result() for each in answers) == {201: 1, 503: 1}
+            assert new.status("/ready") == 503  # no slot is left for it either
+            assert old.order().status_code == 201
+        assert 'too many connections for role "shop"' in new.said
+
+
+def run_lifespan(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """What enters the snippet's `lifespan` and leaves it, in a loop of its own."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    source, _, _ = GIVEN_BACK.read_text("utf-8").rpartition("asyncio.run(")
+    names: dict[str, Any] = {}
+    exec(compile(source, GIVEN_BACK, "exec"), names)
+
+    async def live() -> None:
+        async with names["lifespan"](None):
+            pass
+
+    return lambda: asyncio.run(live())
+
+
+def test_given_back_leaves_the_handler_of_the_server_as_it_was(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = run_lifespan(database_url, monkeypatch)
+    for handler in signal.SIG_DFL, lambda *_: None:
+        was = signal.signal(signal.SIGTERM, handler)
+        try:
+            live()
+            assert signal.getsignal(signal.SIGTERM) == handler
+        finally:
+            signal.signal(signal.SIGTERM, was)
+
+
+def test_given_back_runs_in_a_thread_as_a_test_client_runs_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = run_lifespan(database_url, monkeypatch)
+    was = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(live).result()
+    finally:
+        signal.signal(signal.SIGTERM, was)
+
+
 def test_uvicorn_hears_sigterm_too_and_the_idle_connections_are_gone(place: Path, url: str) -> None:
-    snippet = (SNIPPETS / "production/deploys/given_back.py").read_text("utf-8")
-    [hears] = re.findall(r"^    loop, .*?(?=^    yield)", snippet, re.MULTILINE | re.DOTALL)
+    snippet = GIVEN_BACK.read_text("utf-8")
+    [hears] = re.findall(r"^    loop = .*?(?=^    yield)", snippet, re.MULTILINE | re.DOTALL)
     app = place / "teahouse" / "app.py"
     text = app.read_text("utf-8").replace(
         "    try:\n        yield", f"{hears}    try:\n        yield"
     )
-    app.write_text(f"import signal\nfrom typing import Any\n{text}", "utf-8")
+    app.write_text(f"{IMPORTS}{text}", "utf-8")
     with ThreadPoolExecutor(20) as guests, running(place, url, **OLD) as old:
         with table_locked(url):
             first = orders(guests, old, 2)
