@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import ssl
+import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
@@ -20,13 +25,18 @@ from tests.pools import MakeEngine, engine_for, with_psycopg
 from tools.postgres import EmbeddedPostgres
 
 ASK = text("SELECT 'longjing'")
+COMMON_NAME = x509.NameOID.COMMON_NAME
+STRICT = "Basic Constraints of CA cert not marked critical|Missing Authority Key Identifier"
 
 
 @contextlib.asynccontextmanager
-async def tls(url: URL, authority: trustme.CA) -> AsyncIterator[int]:
+async def tls(url: URL, authority: trustme.CA | None = None, *files: Path) -> AsyncIterator[int]:
     """A port where TLS ends in front of PostgreSQL, with a certificate for `localhost`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
+    if authority:
+        authority.issue_cert("localhost").configure_cert(context)
+    else:
+        context.load_cert_chain(files[0], files[1])
 
     async def forward(source: StreamReader, target: StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -73,6 +83,109 @@ async def test_these_accept_any_certificate(
         near = url.set(host="127.0.0.1", port=port)  # for which the certificate is not
         found = await use(make_engine, near, **({"ssl": word} if word else {}))
     assert found == "longjing"
+
+
+@pytest.mark.parametrize("place", ["PGSSLROOTCERT", "HOME"])
+async def test_require_checks_the_signature_where_it_finds_a_file(
+    place: str,
+    make_engine: MakeEngine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / ".postgresql" / "root.crt"
+    file.parent.mkdir()
+    trustme.CA().cert_pem.write_to_path(str(file))
+    monkeypatch.setenv(place, str(file if place == "PGSSLROOTCERT" else tmp_path))
+    url = make_url(database_url)
+    async with tls(url, trustme.CA()) as port:
+        with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+            await use(make_engine, url.set(host="localhost", port=port), ssl="require")
+
+
+async def test_left_out_it_is_what_the_environment_says(
+    make_engine: MakeEngine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, authority, file = make_url(database_url), trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(file))
+    async with tls(url, authority) as port:
+        assert await use(make_engine, url.set(host="localhost", port=port)) == "longjing"
+        with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
+            await use(make_engine, url.set(host="127.0.0.1", port=port))
+
+
+async def test_a_chain_with_its_root_and_a_lone_certificate_are_called_self_signed(
+    make_engine: MakeEngine, database_url: str, tmp_path: Path
+) -> None:
+    url, authority = make_url(database_url), trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    chain = [*leaf.cert_chain_pems, authority.cert_pem]
+    (tmp_path / "chain.pem").write_bytes(b"".join(each.bytes() for each in chain))
+    leaf.private_key_pem.write_to_path(str(tmp_path / "chain.key"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    own = certify(key, key, x509.BasicConstraints(ca=True, path_length=None))
+    (tmp_path / "own.pem").write_bytes(own)
+    (tmp_path / "own.key").write_bytes(pem_of(key))
+    for name, message in ("chain", "self-signed certificate in"), ("own", "self-signed cert"):
+        files = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+        async with tls(url, None, *files) as port:
+            near = url.set(host="localhost", port=port)
+            with pytest.raises(ssl.SSLCertVerificationError, match=message):
+                await use(make_engine, near, ssl=True)
+            trusting = ssl.create_default_context(cafile=tmp_path / f"{name}.pem")
+            authority.configure_trust(trusting)
+            assert await use(make_engine, near, ssl=trusting) == "longjing"
+
+
+async def test_a_strict_context_refuses_an_authority_that_others_accept(
+    make_engine: MakeEngine, database_url: str, tmp_path: Path
+) -> None:
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    issuer = certify(authority, authority, x509.BasicConstraints(ca=True, path_length=None))
+    leaf = certify(key, authority, x509.BasicConstraints(ca=False, path_length=None))
+    file, served, secret = (tmp_path / name for name in ("ca.pem", "own.pem", "own.key"))
+    for path, content in (file, issuer), (served, leaf), (secret, pem_of(key)):
+        path.write_bytes(content)
+    url, context = make_url(database_url), ssl.create_default_context(cafile=file)
+    assert bool(context.verify_flags & ssl.VERIFY_X509_STRICT) == (sys.version_info >= (3, 13))
+    async with tls(url, None, served, secret) as port:
+        near = url.set(host="localhost", port=port)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        with pytest.raises(ssl.SSLCertVerificationError, match=STRICT):
+            await use(make_engine, near, ssl=context)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        assert await use(make_engine, near, ssl=context) == "longjing"
+
+
+def certify(
+    key: ec.EllipticCurvePrivateKey,
+    by: ec.EllipticCurvePrivateKey,
+    constraints: x509.BasicConstraints,
+) -> bytes:
+    """A certificate for `localhost`, as an authority makes it that leaves out `critical`."""
+    names = ("authority" if each is by else "localhost" for each in (key, by))
+    subject, issuer = (x509.Name([x509.NameAttribute(COMMON_NAME, name)]) for name in names)
+    now, hosts = datetime.now(UTC), x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    return (
+        x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(hosts, critical=False)
+        .add_extension(constraints, critical=False)
+        .sign(by, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A key, as a server's file has it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 async def test_true_checks_certificate_and_host(make_engine: MakeEngine, database_url: str) -> None:
@@ -197,3 +310,4 @@ async def test_an_engine_does_not_show_its_password() -> None:
     engine = create_engine("postgresql+psycopg://tea:secret@db.example/tea")
     event.listen(engine, "do_connect", lambda *_: None)
     assert "secret" not in f"{engine!r} {engine.url} {engine.url!r}"
+    assert "secret" in str(make_url("postgresql+asyncpg://tea@db.example/tea?password=secret"))
