@@ -15,7 +15,8 @@ from teahouse.models import Base
 from teahouse.settings import read_settings
 
 ONE_AT_A_TIME = text("SELECT pg_try_advisory_lock(hashtext('teahouse'))")
-SERVER = {"application_name": "teahouse-migrations", "lock_timeout": "2s"}
+NAME = {"application_name": "teahouse-migrations", "lock_timeout": "2s"}
+SERVER = {**NAME, "statement_timeout": "0", "idle_session_timeout": "0"}
 
 
 def run_migrations(connection: Connection) -> None:

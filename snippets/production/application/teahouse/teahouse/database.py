@@ -45,7 +45,12 @@ def make_engine(settings: Settings) -> AsyncEngine:
 def make_probing_engine(settings: Settings) -> AsyncEngine:
     url, name = settings.url, f"{settings.application_name}-probe"
     named = {"server_settings": {"application_name": name}}
-    return create_async_engine(url, poolclass=NullPool, connect_args=named)
+    return create_async_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",  # so no ROLLBACK
+        connect_args={"command_timeout": 2, **named},  # of closing too
+    )
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:

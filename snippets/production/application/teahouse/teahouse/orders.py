@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from teahouse.database import Session
 from teahouse.models import Order
 
-Number = Annotated[int, Path(lt=2**31)]
+Number = Annotated[int, Path(gt=0, lt=2**31)]
 router = APIRouter(prefix="/orders")
 
 

@@ -5,22 +5,28 @@
 
 import os
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import URL, make_url
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(hide_input_in_errors=True)  # it has the password
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,  # URL
+        hide_input_in_errors=True,  # it has the password
+    )
 
-    database_url: str
+    url: URL = Field(validation_alias="database_url")
     application_name: str = "teahouse"
     pool_size: int = 5
     max_overflow: int = 5
 
-    @property
-    def url(self) -> URL:
-        url = make_url(self.database_url)
-        return url.set(drivername="postgresql+asyncpg")
+    @field_validator("url", mode="before")
+    @classmethod
+    def parse(cls, value: str) -> URL:
+        try:
+            return make_url(value).set(drivername="postgresql+asyncpg")
+        except Exception:  # whose words have parts of it
+            raise ValueError("not a URL of a database") from None
 
 
 def read_settings() -> Settings:
