@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from ruamel.yaml import YAML
 from sqlalchemy import text
@@ -250,6 +251,28 @@ async def test_a_migration_that_is_killed_leaves_no_lock(place: Path, url: str) 
     assert await asyncio.to_thread(ask, url, MIGRATION_LOCKS) == 0
 
 
+SEEN = """
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS value")
+"""
+
+
+def test_a_limit_that_alter_role_or_database_sets_does_not_end_a_migration(
+    place: Path, url: str
+) -> None:
+    with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '60s'".encode())
+    (place / "migrations" / "versions" / "0002.py").write_text(SEEN, "utf-8")
+    run(place, UPGRADE, url)
+    assert ask(url, "SELECT count(*) FROM seen WHERE value = '0'") == 1
+
+
 CONCURRENTLY = """
 from contextlib import nullcontext
 
@@ -336,6 +359,16 @@ def test_each_wait_of_it_is_shorter_than_the_next() -> None:
     found = [re.findall(rf'{name}(?:: "?| ?= ?)(\d+)', settings) for name in names]
     values = [int(value) for [value] in found]
     assert values == sorted(set(values))
+
+
+def test_its_probes_have_the_options_of_the_page_on_probes() -> None:
+    _, _, probing = read("teahouse/database.py").partition("def make_probing_engine")
+    page = (SNIPPETS / "production/probes/app.py").read_text("utf-8")
+    assert 'isolation_level": "AUTOCOMMIT"' in page
+    assert 'isolation_level="AUTOCOMMIT"' in probing
+    assert '"command_timeout": LIMIT' in page
+    assert '"command_timeout": 2' in probing
+    assert "timeout(2)" in read("teahouse/probes.py")
 
 
 def test_its_container_copies_what_it_installs_and_runs_as_no_root() -> None:
