@@ -209,6 +209,17 @@ def test_two_migrations_at_once_both_succeed(place: Path, url: str) -> None:
     assert ask(url, MIGRATION_LOCKS) == 0
 
 
+def test_a_migration_waits_for_the_lock_of_another(place: Path, url: str) -> None:
+    with psycopg.connect(url.replace("+asyncpg", "")) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('teahouse'))")
+        migration = start(place, UPGRADE, url)
+        assert migration.stdout
+        said = next((line for line in migration.stdout if "Running" in line or "lock" in line), "")
+        assert "somebody holds a lock" in said
+        assert ask(url, "SELECT count(to_regclass('orders'))") == 0
+    assert "Running upgrade  -> 0001" in finish(migration)
+
+
 def add_price(place: Path, url: str) -> str:
     """What a developer does: a column, and the migration for it as the README says."""
     models = place / "teahouse" / "models.py"

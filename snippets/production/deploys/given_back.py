@@ -7,11 +7,10 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from threading import current_thread, main_thread
 from typing import Any
 
-from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -24,7 +23,7 @@ watcher = create_async_engine(URL, isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: object) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     servers: Any = signal.getsignal(signal.SIGTERM)
 
@@ -32,7 +31,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(loop.create_task, engine.dispose())
         servers(*received)
 
-    # Not in a test, which has no server, or runs this in a thread.
     if heard := callable(servers) and current_thread() is main_thread():
         signal.signal(signal.SIGTERM, hear)
     yield
@@ -42,12 +40,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: print("the server hears it too"))
-    #> the server hears it too
-    async with lifespan(FastAPI()), watcher.connect() as connection:
-        async with AsyncExitStack() as busy_hour:
-            for _ in range(5):
-                await busy_hour.enter_async_context(engine.connect())
+    def servers_own(*received: Any) -> None:
+        print("the server hears it too")
+        #> the server hears it too
+
+    signal.signal(signal.SIGTERM, servers_own)
+    async with lifespan(None), watcher.connect() as connection:
+        guests = [await engine.connect() for _ in range(5)]
+        await asyncio.gather(*(guest.close() for guest in guests))
         async with engine.connect():  # the last request
             os.kill(os.getpid(), signal.SIGTERM)
             while (left := await connection.scalar(BACKENDS)) > 1:

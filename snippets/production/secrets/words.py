@@ -23,8 +23,10 @@ async def connect(word: str, value: str) -> str:
     try:
         async with engine.connect():
             return "connected"
-    except Exception as error:
-        return f"{type(error).__name__}: {getattr(error, 'orig', error)}"
+    except TypeError as error:
+        return f"TypeError: {error}"
+    except Exception as error:  # asyncpg's own, or since 2.1 SQLAlchemy's
+        return str(getattr(error, "orig", error))
 
 
 async def main() -> None:
@@ -33,7 +35,7 @@ async def main() -> None:
         #> sslmode=require TypeError: connect() got an unexpected keyword argument 'sslmode'
         #> sslrootcert=ca.pem TypeError: connect() got an unexpected keyword argument 'sslrootcert'
         #> channel_binding=require TypeError: connect() got an unexpected keyword argument 'channel_binding'
-        #> ssl=true InterfaceError: `sslmode` parameter must be one of: disable, allow, prefer, require, verify-ca, verify-full
+        #> ssl=true `sslmode` parameter must be one of: disable, allow, prefer, require, verify-ca, verify-full
 
 
 asyncio.run(main())
