@@ -17,14 +17,13 @@ from teahouse import orders, probes
 from teahouse.database import make_engine, make_probing_engine
 from teahouse.settings import read_settings
 
-LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 LOG = logging.getLogger(__name__)
 BUSY = {"53300", "57014", "57P03"}  # no slot, too slow, starting up
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    logging.basicConfig(level=logging.INFO, format=LINE)
+    logging.basicConfig(level=logging.INFO)
     settings = read_settings()
     engine = make_engine(settings)
     app.state.probing = make_probing_engine(settings)
@@ -48,10 +47,9 @@ async def unavailable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "Try again."}, 503, {"Retry-After": "2"})
 
 
+app = FastAPI(lifespan=lifespan)
 # OSError: refused, and the TimeoutError of asyncio and asyncpg.
-ERRORS = (OSError, exc.TimeoutError, exc.DBAPIError)
-app = FastAPI(
-    lifespan=lifespan, exception_handlers=dict.fromkeys(ERRORS, unavailable)
-)
+for kind in (OSError, exc.TimeoutError, exc.DBAPIError):
+    app.add_exception_handler(kind, unavailable)
 app.include_router(orders.router)
 app.include_router(probes.router)

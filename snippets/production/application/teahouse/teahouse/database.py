@@ -44,12 +44,10 @@ def make_engine(settings: Settings) -> AsyncEngine:
 
 def make_probing_engine(settings: Settings) -> AsyncEngine:
     url, name = settings.url, f"{settings.application_name}-probe"
-    named = {"server_settings": {"application_name": name}}
+    args = {"server_settings": {"application_name": name}, "command_timeout": 2}
+    # No ROLLBACK, and a limit for closing: the server may fall silent there.
     return create_async_engine(
-        url,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",  # so no ROLLBACK
-        connect_args={"command_timeout": 2, **named},  # of closing too
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=args
     )
 
 

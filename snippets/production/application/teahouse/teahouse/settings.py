@@ -4,29 +4,26 @@
 """
 
 import os
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import URL, make_url
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True,  # URL
-        hide_input_in_errors=True,  # it has the password
-    )
+def parse(value: str) -> URL:
+    try:
+        return make_url(value).set(drivername="postgresql+asyncpg")
+    except Exception:  # whose words have parts of it
+        raise ValueError("not a URL of a database") from None
 
-    url: URL = Field(validation_alias="database_url")
+
+class Settings(
+    BaseModel, arbitrary_types_allowed=True, hide_input_in_errors=True
+):
+    url: Annotated[URL, BeforeValidator(parse)] = Field(alias="database_url")
     application_name: str = "teahouse"
     pool_size: int = 5
     max_overflow: int = 5
-
-    @field_validator("url", mode="before")
-    @classmethod
-    def parse(cls, value: str) -> URL:
-        try:
-            return make_url(value).set(drivername="postgresql+asyncpg")
-        except Exception:  # whose words have parts of it
-            raise ValueError("not a URL of a database") from None
 
 
 def read_settings() -> Settings:

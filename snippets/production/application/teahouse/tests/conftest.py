@@ -5,7 +5,6 @@
 
 from collections.abc import AsyncIterator
 from secrets import token_hex
-from typing import Any
 
 import httpx
 import pytest_asyncio
@@ -43,8 +42,8 @@ async def database() -> AsyncIterator[AsyncConnection]:
 
 @pytest_asyncio.fixture
 async def client(database: AsyncConnection) -> AsyncIterator[httpx.AsyncClient]:
-    inside: Any = {"transport": httpx.ASGITransport(app), "base_url": URL}
-    async with lifespan(app), httpx.AsyncClient(**inside) as client:
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
+    async with lifespan(app), http as client:
         sessions = app.state.sessions
         sessions.configure(bind=database, join_transaction_mode=MODE)
         outer = await database.begin_nested()
