@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from line import SERVER, Line
+from line import Line
 
 
 @pytest_asyncio.fixture
@@ -16,7 +16,7 @@ async def line() -> AsyncIterator[Line]:
     line = Line()
     listener = await asyncio.start_server(line.admit, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
-    line.url = SERVER.set(host=host, port=port)
+    line.url = line.server.set(host=host, port=port, query={})
     yield line
     for end in line.ends:
         end.close()

@@ -9,20 +9,17 @@ from asyncio import StreamReader, StreamWriter
 
 from sqlalchemy import URL, make_url
 
-SERVER = make_url(os.environ["DATABASE_URL"])
-
 
 class Line:
     url: URL
 
     def __init__(self) -> None:
+        self.server = make_url(os.environ["DATABASE_URL"])
         self.intact: set[StreamWriter] = set()
         self.ends: set[StreamWriter] = set()
 
     async def admit(self, client: StreamReader, back: StreamWriter) -> None:
-        server, there = await asyncio.open_connection(
-            SERVER.host, SERVER.port or 5432
-        )
+        server, there = await reach(self.server)
         self.intact |= {back, there}
         self.ends |= {back, there}
 
@@ -36,3 +33,11 @@ class Line:
 
     def swallow(self) -> None:
         self.intact.clear()
+
+
+async def reach(url: URL) -> tuple[StreamReader, StreamWriter]:
+    host = url.host or str(url.query.get("host", "localhost"))
+    port = url.port or 5432
+    if host.startswith("/"):  # the folder of a Unix socket
+        return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+    return await asyncio.open_connection(host, port)

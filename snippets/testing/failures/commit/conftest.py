@@ -5,12 +5,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from secrets import token_hex
 
 import pytest_asyncio
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from line import URL, Line
+from line import Line
 from shop import Base, async_session
+
+SCHEMA = f"guide_tests_{token_hex(4)}"
 
 
 @pytest_asyncio.fixture
@@ -18,14 +22,18 @@ async def line() -> AsyncIterator[Line]:
     line = Line()
     listener = await asyncio.start_server(line.admit, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
+    url = line.server.set(host=host, port=port, query={})
     engine = create_async_engine(
-        URL.set(host=host, port=port), connect_args={"ssl": False}
+        url,
+        connect_args={"ssl": False},
+        execution_options={"schema_translate_map": {None: SCHEMA}},
     )
     async_session.configure(bind=engine)
     async with engine.begin() as connection:
+        await connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
         await connection.run_sync(Base.metadata.create_all)
     yield line
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
+        await connection.execute(text(f"DROP SCHEMA {SCHEMA} CASCADE"))
     await engine.dispose()
     listener.close()

@@ -7,18 +7,17 @@ import asyncio
 import os
 from asyncio import StreamReader, StreamWriter
 
-from sqlalchemy import make_url
-
-URL = make_url(os.environ["DATABASE_URL"])
+from sqlalchemy import URL, make_url
 
 
 class Line:
     word, loses_answer, cuts = b"", False, 0
 
+    def __init__(self) -> None:
+        self.server = make_url(os.environ["DATABASE_URL"])
+
     async def admit(self, client: StreamReader, back: StreamWriter) -> None:
-        server, there = await asyncio.open_connection(
-            URL.host, URL.port or 5432
-        )
+        server, there = await reach(self.server)
         cut = False
 
         async def answer() -> None:
@@ -35,3 +34,11 @@ class Line:
             there.write(data)
         there.close()
         await answering
+
+
+async def reach(url: URL) -> tuple[StreamReader, StreamWriter]:
+    host = url.host or str(url.query.get("host", "localhost"))
+    port = url.port or 5432
+    if host.startswith("/"):  # the folder of a Unix socket
+        return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+    return await asyncio.open_connection(host, port)

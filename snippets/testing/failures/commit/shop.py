@@ -3,8 +3,6 @@
 重试有两种：一种凭唯一的键认出自己的订单，一种不认。
 """
 
-from secrets import token_hex
-
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
@@ -18,7 +16,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = f"guide_orders_{token_hex(4)}"
+    __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str | None] = mapped_column(unique=True)
     tea: Mapped[str]
@@ -29,7 +27,9 @@ async def order(tea: str, key: str | None = None, times: int = 3) -> None:
     for left in reversed(range(times)):
         try:
             async with async_session.begin() as session:
-                await session.execute(statement.on_conflict_do_nothing())
+                await session.execute(
+                    statement.on_conflict_do_nothing(index_elements=["key"])
+                )
                 return
         except DBAPIError as error:
             if not (left and error.connection_invalidated):

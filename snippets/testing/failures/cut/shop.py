@@ -3,8 +3,6 @@
 一个工作单元：断线了就整个重做。
 """
 
-from secrets import token_hex
-
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -17,7 +15,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    __tablename__ = f"guide_orders_{token_hex(4)}"
+    __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
     tea: Mapped[str]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from httpx import ASGITransport, AsyncClient
 
-from line import URL, Line
+from line import Line
 from shop import app, async_session, make_engine
 
 
@@ -18,7 +18,7 @@ async def line() -> AsyncIterator[Line]:
     line = Line()
     listener = await asyncio.start_server(line.admit, "127.0.0.1", 0)
     host, port = listener.sockets[0].getsockname()
-    engine = make_engine(URL.set(host=host, port=port))
+    engine = make_engine(line.server.set(host=host, port=port, query={}))
     async_session.configure(bind=engine)
     yield line
     line.delay = 0
