@@ -181,6 +181,26 @@ def test_with_the_scope_session_each_worker_has_a_database(tmp_path: Path) -> No
     assert len({database for _, database in read_urls(tmp_path)}) == 2
 
 
+def test_an_engine_that_was_made_too_early_stops_the_tests(tmp_path: Path) -> None:
+    copy_project(TEMPLATE, tmp_path)
+    make, at_the_top = "return create_async", "return engine\n\nengine = create_async"
+    change(tmp_path / "shop.py", f"    {make}", f"    {at_the_top}")
+    daily = "postgresql+asyncpg://no.server/daily_work"
+    with start(tmp_path, TEMPLATE, "-n", "0", url=daily) as program:
+        said = program.communicate()[0]
+    assert "tests would write to daily_work" in said, "no assertion keeps tests from that database"
+    assert "4 errors" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user reads what is his")
+def test_programs_that_nobody_may_read_are_named(telling: Path) -> None:
+    (closed := telling / "closed").mkdir(mode=0o700)
+    (closed / "initdb").touch(mode=0o755)
+    change(telling / "conftest.py", "PROGRAMS = ", f"PROGRAMS = {str(closed)!r} or ")
+    with start(telling, SERVER) as program:
+        assert f"{closed}/initdb: Permission denied" in program.communicate()[0]
+
+
 def list_databases(server: Server, beginning: str) -> list[str]:
     """The databases whose names begin so, but those of other processes' tests."""
 
@@ -222,6 +242,29 @@ async def test_create_database_waits_a_while_for_the_template_to_be_left(
         await eventually("the copy has been asked for", begun)
         assert not copying.done()
     await copying
+
+
+async def test_connections_that_are_there_outlive_allow_connections_false(
+    template: str, server: Server, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    inside = make_engine(make_url(server.url).set(database=template))
+    async with inside.connect():
+        pass
+    await watcher.execute(text(f"ALTER DATABASE {template} ALLOW_CONNECTIONS false"))
+    copy = text(f"CREATE DATABASE {template}_copy TEMPLATE {template}")
+    with pytest.raises(DBAPIError, match="is being accessed by other users"):
+        await watcher.execute(copy)
+    end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
+    assert (await watcher.scalars(text(end), {"name": template})).all() == [True]
+    await watcher.execute(copy)
+
+
+async def test_who_is_connected_may_copy_the_database_himself(
+    template: str, server: Server, make_engine: MakeEngine
+) -> None:
+    inside = make_engine(make_url(server.url).set(database=template), isolation_level="AUTOCOMMIT")
+    async with inside.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {template}_copy TEMPLATE {template}"))
 
 
 async def test_drop_database_refuses_while_somebody_is_connected_and_force_does_not(
@@ -328,6 +371,22 @@ def test_pytest_postgresql_refuses_root(tmp_path: Path) -> None:
     copy_project(PLUGIN, tmp_path)
     with start(tmp_path, PLUGIN) as program:
         assert "cannot be run as root" in program.communicate()[0]
+
+
+def test_the_plugin_takes_a_server_that_runs_and_asks_for_a_password(
+    tmp_path: Path, server: Server
+) -> None:
+    copy_project(PLUGIN, tmp_path)
+    at = make_url(server.url)
+    where = {"host": at.host, "port": at.port, "user": at.username, "password": at.password}
+    given = [f"{name}={value!r}" for name, value in where.items()]
+    name = f"guide_plugin_{token_hex(4)}"
+    change(tmp_path / "conftest.py", "postgresql_proc = factories.postgresql_proc(str(PG_CTL), ",
+           "postgresql = factories.postgresql('running')\nrunning = factories.postgresql_noproc("
+           f"{', '.join(given)}, dbname={name!r}, ")  # fmt: skip
+    with start(tmp_path, PLUGIN) as program:
+        assert "2 passed" in program.communicate()[0]
+    assert not {*list_databases(server, name)}
 
 
 def test_in_memory_sqlite_has_one_connection_and_takes_no_pool_size(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ async def engine(
     url = URL.create(
         "postgresql+asyncpg",
         username=info.user,
+        password=info.password or None,
         host=info.host,
         port=info.port,
         database=info.dbname,

@@ -98,9 +98,11 @@ async def template() -> AsyncIterator[str]:
 @pytest_asyncio.fixture(autouse=True)
 async def database(template: str) -> AsyncIterator[None]:
     name = f"guide_test_{token_hex(4)}"
-    await administer(f"CREATE DATABASE {name} TEMPLATE {template}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", locate(name))
+        connects_to = get_engine().url.database
+        assert connects_to == name, f"tests would write to {connects_to}"
+        await administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield
     await get_engine().dispose()
     get_engine.cache_clear()
