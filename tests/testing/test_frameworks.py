@@ -13,13 +13,14 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import text
+from sqlalchemy import Column, MetaData, Table, Text, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
 from tests.serving import serving
-from tools.proof.projects import make_environment
+from tools.paths import SNIPPETS
+from tools.proof.projects import copy_project, make_environment
 
 with warnings.catch_warnings(action="ignore"):  # Starlette asks for httpx2
     from fastapi.testclient import TestClient
@@ -44,6 +45,15 @@ app = FastAPI(lifespan=lifespan)
 
 @pytest.fixture(scope="session")
 def anyio_backend(): return "asyncio"
+"""
+ANOTHER_OVERRIDE = """
+from shop import app
+
+def signed_in(): pass
+app.dependency_overrides[signed_in] = signed_in
+
+def test_one(client): pass
+def test_two(client): assert signed_in in app.dependency_overrides
 """
 LITESTAR = "\nfrom litestar import Litestar\napp = Litestar([])\n"
 ENTERED = """
@@ -217,6 +227,28 @@ async def test_a_connection_that_a_fixture_leaves_in_the_pool_fails_in_test_clie
         client.get("/")
 
 
+@pytest.mark.parametrize("project", ["async_client", "sync_client"])
+def test_overrides_of_others_outlive_a_test(
+    project: str, tmp_path: Path, database_url: str
+) -> None:
+    copy_project(SNIPPETS / "testing/frameworks" / project / "test_orders.py", tmp_path)
+    (tmp_path / "test_orders.py").unlink()
+    said = run(tmp_path, database_url, ANOTHER_OVERRIDE)
+    assert "2 passed" in said, "the fixture took away an override that is not its own"
+
+
+async def test_a_translated_schema_does_not_reach_sql_in_text(make_engine: MakeEngine) -> None:
+    translate = {"schema_translate_map": {None: "of_the_tests"}}
+    orders = Table("orders", MetaData(), Column("tea", Text))
+    async with make_engine(execution_options=translate).begin() as connection:
+        await connection.execute(text("CREATE SCHEMA of_the_tests"))
+        await connection.run_sync(orders.metadata.create_all)
+        await connection.execute(insert(orders).values(tea="longjing"))
+        await connection.execute(text("CREATE TABLE orders (tea text)"))
+        assert await connection.scalar(select(func.count()).select_from(orders)) == 1
+        assert await connection.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
 @pytest.mark.parametrize("scope", ["function", "request"])
 async def test_an_override_holds_for_both_scopes_until_it_is_removed(
     scope: Literal["function", "request"],
@@ -255,7 +287,11 @@ async def test_with_both_clients_a_response_comes_after_background_tasks(
         background: BackgroundTasks, session: Annotated[AsyncSession, Depends(get_session)]
     ) -> None:
         await session.execute(ONE)
-        background.add_task(done.append, "washed up")
+        background.add_task(wash_up)
+
+    async def wash_up() -> None:
+        await asyncio.sleep(0.1)  # long enough for a response to overtake it
+        done.append("washed up")
 
     async with through(app) as client:
         await client.get("/")

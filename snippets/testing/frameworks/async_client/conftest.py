@@ -51,5 +51,5 @@ async def client(tables: AsyncEngine) -> AsyncIterator[AsyncClient]:
             transport=ASGITransport(app), base_url="http://shop"
         ) as client:
             yield client
-        app.dependency_overrides.clear()
+        app.dependency_overrides.pop(get_session, None)
         await outer.rollback()

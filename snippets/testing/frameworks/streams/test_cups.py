@@ -12,7 +12,8 @@ from shop import app, engine, lifespan
 def test_while_the_stream_is_read_its_connection_is_out() -> None:
     with TestClient(app) as client:
         with client.stream("GET", "/cups/1000000") as response:
-            assert next(response.iter_lines()) == "cup 0"
+            lines = response.iter_lines()
+            assert next(lines) == "cup 0"
             assert engine.pool.checkedout() == 1
         assert engine.pool.checkedout() == 0
 

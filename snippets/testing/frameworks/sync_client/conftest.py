@@ -44,7 +44,7 @@ async def rolled_back() -> AsyncIterator[None]:
 
         app.dependency_overrides[get_session] = get_test_session
         yield
-        app.dependency_overrides.clear()
+        app.dependency_overrides.pop(get_session, None)
         await outer.rollback()
 
 
