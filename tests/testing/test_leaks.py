@@ -9,7 +9,7 @@ from tools.proof.projects import make_environment, read_outcome
 
 PROJECTS = SNIPPETS / "testing/leaks"
 ALARMS = """
-import asyncio, os
+import asyncio, gc, os
 from concurrent.futures import ThreadPoolExecutor
 import pytest, pytest_asyncio
 from sqlalchemy import StaticPool, make_url, text
@@ -37,6 +37,10 @@ async def test_wide_comes_back(): await kept.pop().close()
 
 async def test_outer_transaction(session): await session.scalar(SELECT)
 
+async def test_forgotten_on_the_connection_of_the_test(session):
+    kept.append(other := AsyncSession(session.bind, join_transaction_mode="create_savepoint"))
+    await other.scalar(SELECT)
+
 async def test_half_read(): await anext(half_read())
 
 async def half_read():
@@ -58,6 +62,10 @@ async def test_goes_on():
 async def test_detached():
     async with engine.connect() as connection:
         kept.append((await connection.get_raw_connection()).detach())
+
+async def test_collected():
+    await (await psycopg.connect()).execute(SELECT)
+    gc.collect()
 
 async def test_psycopg(): kept.append(await psycopg.connect())
 
@@ -112,9 +120,10 @@ def test_what_is_an_alarm_and_what_is_none(tmp_path: Path, database_url: str) ->
     assert run("no_leaks", tmp_path, database_url, ALARMS) == [
         f"ERROR test_it.py::test_goes_on - {said}:{in_background}",
         f"ERROR test_it.py::test_detached - {said}:{detached}",
+        f"ERROR test_it.py::test_collected - {said}:{line_of('(await psycopg.connect()).')}",
         f"ERROR test_it.py::test_psycopg - {said}:{line_of('def test_psycopg')}",
         f"ERROR test_it.py::test_in_a_thread - {said}:{line_of('def leak') + 1}",
-        "8 passed, 4 errors",
+        "10 passed, 5 errors",
     ]
 
 
