@@ -61,6 +61,7 @@ _COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 _SCRIPT_MARGIN = re.compile(r"^(?:\s*(?://|/\*\*).*\n|\s+)", re.MULTILINE)
 _BETWEEN = re.compile(r" ?([{};,]) ?")
+_TITLE = re.compile(r'(class="md-nav__link[^>]*>\s*)<span class="md-ellipsis">\s*([^<]*)</span>')
 _INDENT = re.compile(r"(<pre\b.*?</pre>)|\n\s+", re.DOTALL)
 _PALETTE = re.compile(r'\s*<link rel="stylesheet" href="[^"]*/palette\.\w+\.min\.css">')
 
@@ -189,12 +190,12 @@ def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Leave out Material's palette: extra.css has the two schemes in use. Name its dialog.
 
-    The indentation of Material's templates goes too: it is a sixth of a page's HTML. All of this
-    may go with Material, which is mended no more: https://github.com/squidfunk/mkdocs-material.
+    So do its indentation, a sixth of a page, and what would cut off the menu's titles: ninety
+    elements. All may go with Material: https://github.com/squidfunk/mkdocs-material.
     """
     name = SITE[find_language(config).code]["search"]
     output = _PALETTE.sub("", output).replace('role="dialog"', f'role="dialog" aria-label="{name}"')
-    return _INDENT.sub(lambda found: found[1] or "\n", output)
+    return _INDENT.sub(lambda found: found[1] or "\n", _TITLE.sub(r"\1\2", output))
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

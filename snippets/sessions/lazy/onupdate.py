@@ -28,7 +28,7 @@ class Order(Base):
 
 class EagerOrder(Base):
     __tablename__ = f"guide_orders_{token_hex(4)}"
-    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012
+    __mapper_args__ = {"eager_defaults": True}
 
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
