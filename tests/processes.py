@@ -1,7 +1,12 @@
 """Processes that are there: whether a program that started others left one behind."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+
+from tests.waiting import wait_until
 
 
 def list_members(group: int) -> list[int]:
@@ -42,3 +47,28 @@ def list_processes(folder: Path) -> list[str]:
         except OSError:
             continue  # ended meanwhile, or another user's
     return found
+
+
+def stop_program(
+    snippet: Path, number: signal.Signals, others: int, database_url: str, folder: Path
+) -> None:
+    """Stop a program that has started others, and wait until nothing of it is left.
+
+    Args:
+        snippet: The program.
+        number: The signal that it is sent.
+        others: How many processes it has started by then.
+        database_url: Its database.
+        folder: An empty one, in which it runs under a name that no other program has.
+    """
+    (folder / "guide_stopped.py").write_bytes(snippet.read_bytes())
+    with subprocess.Popen(
+        [sys.executable, "guide_stopped.py"], cwd=folder, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, process_group=0,
+        env={**os.environ, "DATABASE_URL": database_url},
+    ) as program:  # fmt: skip
+        started = f"{snippet.stem} has started {others} others"
+        wait_until(started, lambda: len(list_members(program.pid)) > others)
+        program.send_signal(number)
+        program.wait(60)
+        wait_until("all processes have ended", lambda: not list_members(program.pid))

@@ -27,7 +27,7 @@ every_program = pytest.mark.parametrize(
     "snippet", [each for each in list_snippets() if not is_project(each)], ids=snippet_name
 )
 """Those that a server on uvloop may run: pytest's plugins choose their loop themselves."""
-UNRECORDED = [each for each in list_snippets() if each not in set(list_followed())]
+UNRECORDED = sorted({*list_snippets()} - {*list_followed()})
 """Those that tests/test_recordings.py does not run for an administrator."""
 
 MAKES = ("CREATE TABLE", "create_all", "CREATE SCHEMA", "CREATE TYPE", "CREATE SEQUENCE")

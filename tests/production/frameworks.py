@@ -5,7 +5,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -52,17 +51,13 @@ def load(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     return vars(module)
 
 
-def running(app: Any) -> AbstractAsyncContextManager[object]:
-    """An application between its startup and its shutdown."""
-    enter: Any = (
-        app.lifespan
-        if isinstance(app, Litestar)
-        else app.test_app
-        if isinstance(app, Quart)
-        else lambda: app.router.lifespan_context(app)
-    )
-    context: AbstractAsyncContextManager[object] = enter()
-    return context
+def running(app: Any) -> Any:
+    """A context in which an application is between its startup and its shutdown."""
+    if isinstance(app, Litestar):
+        return app.lifespan()
+    if isinstance(app, Quart):
+        return app.test_app()
+    return app.router.lifespan_context(app)
 
 
 def through(app: Any, engine: AsyncEngine, lent: list[int]) -> httpx.AsyncClient:

@@ -54,17 +54,23 @@ def test_until_a_loop_disposes_its_connections_are_lent_to_other_loops(
     gc.collect()
 
 
+def run_celery(
+    name: str, tasks: str, database_url: str, folder: Path
+) -> "subprocess.CompletedProcess[str]":
+    """Run the snippet for Celery under this name, with other tasks and another end."""
+    snippet = (SNIPPETS / "production/loops/celery_prefork.py").read_text("utf-8")
+    head, _, _ = snippet.partition('if __name__ == "__main__":')
+    (folder / f"{name}.py").write_text(head + tasks, "utf-8")
+    return subprocess.run(
+        [sys.executable, f"{name}.py"], cwd=folder, capture_output=True, encoding="utf-8",
+        env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
+    )  # fmt: skip
+
+
 def test_celery_runs_a_process_and_a_connection_for_each_of_its_concurrency(
     database_url: str, tmp_path: Path
 ) -> None:
-    snippet = (SNIPPETS / "production/loops/celery_prefork.py").read_text("utf-8")
-    program = tmp_path / "guide_two.py"
-    head, _, _ = snippet.partition('if __name__ == "__main__":')
-    program.write_text(head + TWO_AT_ONCE, "utf-8")
-    ran = subprocess.run(
-        [sys.executable, program.name], cwd=tmp_path, capture_output=True, encoding="utf-8",
-        env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
-    )  # fmt: skip
+    ran = run_celery("guide_two", TWO_AT_ONCE, database_url, tmp_path)
     assert ran.stdout.split() == ["2", "2"], ran.stderr
 
 
@@ -96,14 +102,7 @@ if __name__ == "__main__":
 def test_a_soft_time_limit_leaves_the_coroutine_and_its_connection_and_a_timeout_does_not(
     database_url: str, tmp_path: Path
 ) -> None:
-    snippet = (SNIPPETS / "production/loops/celery_prefork.py").read_text("utf-8")
-    program = tmp_path / "guide_limits.py"
-    head, _, _ = snippet.partition('if __name__ == "__main__":')
-    program.write_text(head + TWO_LIMITS, "utf-8")
-    ran = subprocess.run(
-        [sys.executable, program.name], cwd=tmp_path, capture_output=True, encoding="utf-8",
-        env={**os.environ, "DATABASE_URL": database_url}, timeout=120,
-    )  # fmt: skip
+    ran = run_celery("guide_limits", TWO_LIMITS, database_url, tmp_path)
     assert ran.stdout.splitlines() == ["TimeoutError 0", "SoftTimeLimitExceeded 1"], ran.stderr
 
 

@@ -1,7 +1,6 @@
 """What the page on functions and jobs says beyond what its snippets print."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -19,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, record, with_psycopg
-from tests.processes import list_members
-from tests.waiting import eventually, wait_until
+from tests.processes import stop_program
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 
 PID = text("SELECT pg_backend_pid()")
@@ -482,14 +481,4 @@ def test_a_program_that_is_stopped_leaves_no_process_behind(
     name: str, number: signal.Signals, database_url: str, tmp_path: Path
 ) -> None:
     snippet = SNIPPETS / f"production/serverless/{name}.py"
-    (tmp_path / "guide_stopped.py").write_bytes(snippet.read_bytes())
-    with subprocess.Popen(
-        [sys.executable, "guide_stopped.py"], cwd=tmp_path, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, process_group=0,
-        env={**os.environ, "DATABASE_URL": database_url},
-    ) as program:  # fmt: skip
-        started = f"{name} has started others"
-        wait_until(started, lambda: len(list_members(program.pid)) > STARTED[name])
-        program.send_signal(number)
-        program.wait(60)
-        wait_until("all processes have ended", lambda: not list_members(program.pid))
+    stop_program(snippet, number, STARTED[name], database_url, tmp_path)

@@ -18,8 +18,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uvicorn_worker import UvicornWorker
 
-from tests.processes import list_members
-from tests.waiting import eventually, wait_until
+from tests.processes import stop_program
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 
 BIN = Path(sys.executable).parent
@@ -330,14 +330,4 @@ def test_a_program_that_is_stopped_leaves_no_server_behind(
     name: str, number: signal.Signals, database_url: str, tmp_path: Path
 ) -> None:
     snippet = SNIPPETS / f"production/workers/{name}.py"
-    (tmp_path / "guide_stopped.py").write_bytes(snippet.read_bytes())
-    with subprocess.Popen(
-        [sys.executable, "guide_stopped.py"], cwd=tmp_path, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, process_group=0,
-        env={**os.environ, "DATABASE_URL": database_url},
-    ) as program:  # fmt: skip
-        workers = f"{name} has started its server"
-        wait_until(workers, lambda: len(list_members(program.pid)) > STARTED[name] + 1)
-        program.send_signal(number)
-        program.wait(60)
-        wait_until("all processes have ended", lambda: not list_members(program.pid))
+    stop_program(snippet, number, STARTED[name] + 1, database_url, tmp_path)
