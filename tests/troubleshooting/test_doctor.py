@@ -129,7 +129,8 @@ async def stage(own: EmbeddedPostgres) -> AsyncIterator[Stage]:
     for (name,) in await admin.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'guest%'"):
         await admin.execute(f'DROP ROLE "{name}"')
     await admin.execute("DROP DATABASE IF EXISTS branch WITH (FORCE)")
-    await admin.close()
+    for connection in stage.kept:  # some have not read yet that the server ended them
+        connection.terminate()
 
 
 @asynccontextmanager
