@@ -1,6 +1,6 @@
 """Two sessions of a test on its one connection cannot work at the same time.
 
-测试里的两个会话共用一个连接，不能同时干活。
+测试里的两个会话共用一个连接，不能同时使用。
 """
 
 import asyncio

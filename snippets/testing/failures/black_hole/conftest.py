@@ -1,6 +1,6 @@
 """A line to the server that a test can make silent.
 
-一条通往服务端的线路，测试可以让它不再有回音。
+引擎经过代理连接服务端，测试可以让代理什么都不转发。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A proxy that swallows what the open connections say; new ones work.
 
-一个代理：已打开的连接说什么都没有回音，新连接照常。
+一个代理：已打开的连接发什么都没有响应，新连接照常。
 """
 
 import asyncio

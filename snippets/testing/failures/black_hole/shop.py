@@ -1,6 +1,6 @@
 """Pre-ping finds a line that has ended; a silent one takes a limit.
 
-预检能发现断了的线路；线路没有回音，要靠限时。
+预检能发现断开的连接；连接没有响应，要靠时限。
 """
 
 from typing import Any

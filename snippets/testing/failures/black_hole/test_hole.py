@@ -1,6 +1,6 @@
 """With a limit a silent line costs one error; with pre-ping alone it hangs.
 
-有限时，没有回音的线路只造成一次错误；只有预检就一直卡住。
+设了时限，没有响应的连接只造成一次错误；只靠预检就一直卡住。
 """
 
 import asyncio

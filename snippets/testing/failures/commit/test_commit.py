@@ -1,6 +1,6 @@
 """When the answer to COMMIT is lost, a plain retry places the order twice.
 
-COMMIT 的答复丢了，直接重试就会下两次单。
+COMMIT 的响应丢了，直接重试就会下两次单。
 """
 
 from sqlalchemy import func, select

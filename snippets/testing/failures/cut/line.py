@@ -1,6 +1,6 @@
 """A proxy that cuts the line at a word of the client, or at the answer to it.
 
-一个代理：客户端说到某个词时断线，或者等服务端答复时断线。
+一个代理：客户端发出某个词时断线，或者等服务端响应时断线。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """When the pool is full, the shop says so, and when to come again.
 
-连接池满了，应用要明说，并告诉对方多久后再来。
+连接池满了，应用要明确告知，并给出多久后重试。
 """
 
 import os

@@ -1,6 +1,6 @@
 """A full pool is answered with 503 and Retry-After, and nothing stays broken.
 
-连接池满了就回 503 和 Retry-After，之后一切照常。
+连接池满了就返回 503 和 Retry-After，之后一切照常。
 """
 
 from contextlib import AsyncExitStack

@@ -1,6 +1,6 @@
 """Pre-ping hides that an idle connection was ended.
 
-空闲连接被断开，预检让请求毫无察觉。
+空闲连接被断开，有了预检，请求照常成功。
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
 """No answer within the limit: the shop apologizes with 503.
 
-限时之内没有答复，应用回 503。
+时限内没有响应，应用返回 503。
 """
 
 from typing import Any

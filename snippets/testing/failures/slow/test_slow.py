@@ -1,6 +1,6 @@
 """Slower than the limit is 503; fast again, it works again.
 
-慢过限时就是 503；恢复之后照常。
+慢得超过时限就返回 503；网络恢复之后一切照常。
 """
 
 from httpx import AsyncClient

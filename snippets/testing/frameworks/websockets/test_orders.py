@@ -1,6 +1,6 @@
 """At the end of the block, TestClient cancels what the WebSocket still awaits.
 
-离开 with 块时，WebSocket 还在等的事会被 TestClient 取消。
+离开 with 块时，WebSocket 正在等的调用会被 TestClient 取消。
 """
 
 from fastapi.testclient import TestClient
