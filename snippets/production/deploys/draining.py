@@ -1,6 +1,6 @@
 """Told to end, a process keeps idle connections until its last request ends.
 
-进程收到结束的通知后，要等最后一个请求结束，才放开空闲的连接。
+进程收到结束的通知后，要等最后一个请求结束，才关闭空闲的连接。
 """
 
 import asyncio

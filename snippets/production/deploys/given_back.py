@@ -1,6 +1,6 @@
 """Disposed at SIGTERM, a pool keeps no idle connection while requests end.
 
-一收到 SIGTERM 就 dispose，请求还没处理完，空闲的连接已经放开。
+一收到 SIGTERM 就 dispose，请求还没处理完，空闲的连接已经关闭。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """All cells of a notebook share one loop; run the engine's cell once.
 
-笔记本的所有单元格共用一个循环；建引擎的单元格只跑一次。
+notebook 的所有单元格共用一个循环；建引擎的单元格只跑一次。
 """
 
 import ast

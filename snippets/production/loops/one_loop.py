@@ -1,6 +1,6 @@
 """Threads share a pool if one loop, in a thread of its own, does all the work.
 
-几个线程可以共用一个连接池：数据库的活都交给一个循环，它自己占一个线程。
+几个线程可以共用一个连接池：数据库操作都交给一个循环，它单独占一个线程。
 """
 
 import asyncio

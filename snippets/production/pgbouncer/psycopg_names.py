@@ -1,6 +1,6 @@
 """psycopg's names meet in one process: take prepare_threshold=None.
 
-psycopg 的名字同一个进程里就会撞上：设 prepare_threshold=None。
+psycopg 的语句在同一个进程里就会重名：设 prepare_threshold=None。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Ten connections of the pool, and one of the server does the work of all.
 
-池里有十个连接，服务器上一个连接就把活全干了。
+池里有十个连接，服务端只用一个连接就全部处理完了。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What a client leaves on a connection, another client finds there.
 
-属于连接的东西留在服务端的连接上，被另一个客户端碰到。
+客户端在连接上留下的状态，会影响用到这个连接的另一个客户端。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Where the names of two processes meet, a query returns the rows of another.
 
-两个进程的名字撞上时，查询返回的是别人那条查询的结果，没有报错。
+两个进程的语句重名时，查询返回的是对方那条查询的结果，没有报错。
 """
 
 import asyncio

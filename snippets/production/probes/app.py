@@ -1,6 +1,6 @@
 """Liveness returns at once; readiness asks the database, with a limit.
 
-存活探针直接返回；就绪探针查数据库，限时。
+存活探针直接返回；就绪探针查数据库，有时限。
 """
 
 import asyncio

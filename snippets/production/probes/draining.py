@@ -1,6 +1,6 @@
 """Drained, then stopped: the running request is answered first.
 
-先摘流量再停机：进行中的请求照样答完。
+先摘流量再停机：进行中的请求照样处理完。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A limit for each host: a silent one costs a second, and the next is asked.
 
-每个主机各有时限：第一个没有回音，一秒之后就问下一个。
+每个主机各有时限：第一个没有响应，一秒之后就连下一个。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A token kept for most of its life: one question for a burst of connections.
 
-令牌快到期才换：一下子新建多个连接，也只问一次。
+令牌快到期才换：一下子新建多个连接，也只取一次。
 """
 
 import asyncio

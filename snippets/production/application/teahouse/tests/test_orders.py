@@ -1,6 +1,6 @@
 """Orders are kept, probes answer, and each test finds an empty table.
 
-订单会保存，探针有回应，每个测试开始时表都是空的。
+订单会保存，探针有响应，每个测试开始时表都是空的。
 """
 
 import httpx
