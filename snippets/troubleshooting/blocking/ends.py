@@ -1,6 +1,6 @@
 """Two limits cancel a statement, another ends the connection.
 
-两个时限只取消一条 SQL，管空闲事务的那个断开连接。
+两个时限只取消一条 SQL，另一个断开空闲事务的连接。
 """
 
 import asyncio

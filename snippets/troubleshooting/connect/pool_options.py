@@ -1,6 +1,6 @@
 """The size of a queue goes with the pool class that has a queue.
 
-队列的大小，只给有队列的那个连接池类。
+设置队列大小的参数，只能给有队列的连接池类。
 """
 
 import asyncio

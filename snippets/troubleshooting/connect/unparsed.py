@@ -1,6 +1,6 @@
 """What is no URL is refused in full, and a missing variable by its None.
 
-不像 URL 的整个不认；变量没设好，报错里写的是 None。
+不是 URL 的字符串直接被拒绝；环境变量没设，报错里写的是 None。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A connection lost in the middle: the whole unit of work runs again.
 
-连接断在中途：整件事在新会话里从头再做一遍。
+连接断在中途：整个工作单元在新会话里从头重做一遍。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The line is reset during a query; the next one gets a new connection.
 
-查询途中线路被复位；下一条查询用的是新连接。
+查询途中连接被重置（RST）；下一条查询用的是新连接。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """An overflow connection is closed when it comes back to a full pool.
 
-溢出连接归还时，如果空闲位已满，就会被关闭。
+溢出连接归还时，空闲连接已有 pool_size 个，就被关闭。
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """An object outlives its session: read it in the session that works with it.
 
-对象还在，会话已经关了：要用它的会话，自己把它取出来。
+对象还在，会话已经关了：哪个会话要用它，就由哪个会话查出来。
 """
 
 import asyncio
