@@ -1,6 +1,6 @@
 """An attempt may still commit: SELECT misses it, INSERT with a key waits.
 
-第一次可能还在提交：SELECT 看不到它，带编号的 INSERT 会等它结束。
+第一次可能还在提交：SELECT 看不到它，带唯一键的 INSERT 会等它结束。
 """
 
 import asyncio
