@@ -30,7 +30,7 @@ from tools.paths import SNIPPETS
     ("language", "event", "sentence"),
     [
         ("en", "wait", "all 5 are lent, and whoever holds one is waiting too, so none comes back"),
-        ("zh", "wait", "5 个都借出去了，借走的人自己也在等，所以没有人归还"),
+        ("zh", "wait", "5 个都借出去了，占着连接的自己也在等，所以没有连接归还"),
         ("en", "timeout", "give up: no connection came back in time"),
         ("zh", "timeout", "不等了：时限内没有连接归还"),
     ],
@@ -133,8 +133,8 @@ main disposes the engine: A and E are closed
 main waits: all 1 are lent
 The program ends""",
     "zh": """\
-B 的服务端进程没了，连接池还不知道
-D 的服务端进程没了
+B 的服务端进程结束了，连接池还不知道
+D 的服务端进程结束了
 连接池作废 B，不再借出
 main 把 A 从连接池里拿走，不再归还
 main 释放引擎

@@ -34,9 +34,9 @@ export const words = {
   to: (first, last) => `${first}～${last}`,
   open: s => `${s.who} 来借：${s.free ? "" : "没有空闲的，"}连接池新建${s.many
     ? ` ${s.count} 个连接${s.over ? `，其中 ${s.over} 个是溢出连接` : ""}` : s.over ? "一个溢出连接" : "一个连接"}`,
-  connect: s => `${s.on} 建好了：PostgreSQL ${s.several ? "各起了" : "为它起了"}一个服务端进程`,
+  connect: s => `${s.on} 建好了：PostgreSQL ${s.several ? "各启动了" : "为它启动了"}一个服务端进程`,
   wait: s => `${s.who} 在等：${s.lent} 个都借出去了${s.stuck
-    ? "，借走的人自己也在等，所以没有人归还" : ""}`,
+    ? "，占着连接的自己也在等，所以没有连接归还" : ""}`,
   timeout: s => `${s.who} 不等了：时限内没有连接归还`,
   checkout: s => `${s.fresh ? "新建的 " : ""}${s.on} 借给 ${s.who}${s.text ? `，执行 ${s.text}` : ""}`,
   begin: s => `${s.who} 在 ${s.on} 上开始事务`,
@@ -51,6 +51,6 @@ export const words = {
   dispose: s => `${s.who} 释放引擎${s.on ? `：${s.on} 关闭` : ""}`,
   print: s => `${s.who} 打印 ${s.text}`,
   error: s => `${s.who} 收到错误：${s.text}`,
-  kill: s => `${s.on} 的服务端进程没了${s.unaware ? "，连接池还不知道" : ""}`,
+  kill: s => `${s.on} 的服务端进程结束了${s.unaware ? "，连接池还不知道" : ""}`,
   end: () => "程序结束",
 }
