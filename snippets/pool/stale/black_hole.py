@@ -1,6 +1,6 @@
 """When no answer comes any more, pre-ping waits on; a ping of our own gives up.
 
-再没有回音时，预检一直等下去；自己写的探测半秒就放弃。
+再没有响应时，预检一直等下去；自己写的探测半秒就放弃。
 """
 
 import asyncio

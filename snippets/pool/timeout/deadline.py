@@ -1,6 +1,6 @@
 """One deadline for a request, and one answer to whichever timeout strikes.
 
-整个请求一个期限，不管哪一种超时，都给同一个答复。
+整个请求一个期限，不管哪一种超时，都返回同一个响应。
 """
 
 import asyncio
