@@ -138,3 +138,19 @@ def test_without_with_each_request_of_a_test_client_has_a_loop_of_its_own(
     caplog.clear()  # logged tracebacks hold the connections of closed loops
     for _ in range(3):
         gc.collect()
+
+
+def test_a_session_for_all_tests_keeps_its_connection_with_null_pool_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    source = (
+        ANYIO.replace('"])', '"], poolclass=NullPool)', 1)
+        .replace("mark.anyio", "mark.asyncio")
+        .replace("import text", "import NullPool, text")
+    )
+    shared = "\nSESSION = AsyncSession(ENGINE)\n\nasync def ask(): await SESSION.execute({})\n"
+    source = source.replace("import create", "import AsyncSession, create")
+    said, _ = run(tmp_path, database_url, source + shared.format('text("SELECT 1")') + ALONE)
+    assert "1 failed, 1 passed" in said
+    said, _ = run(tmp_path, database_url, source + ALONE)
+    assert "2 passed" in said
