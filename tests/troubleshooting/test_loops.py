@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, literal, text
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
@@ -65,6 +65,17 @@ async def test_a_session_is_not_awaited(make_engine: MakeEngine) -> None:
     async_session: Any = async_sessionmaker(make_engine())
     with pytest.raises(TypeError, match=r"AsyncSession'?( object)? can't be "):
         await async_session()
+
+
+async def test_query_belongs_to_the_synchronous_session(make_engine: MakeEngine) -> None:
+    session: Any = async_sessionmaker(make_engine())()
+    with pytest.raises(AttributeError, match="'AsyncSession' object has no attribute 'query'"):
+        session.query("tea")
+    assert (
+        await session.run_sync(lambda session: session.query(literal("oolong")).scalar())
+        == "oolong"
+    )
+    await session.close()
 
 
 def test_a_semaphore_of_your_own_is_bound_to_the_loop_that_first_waited() -> None:
