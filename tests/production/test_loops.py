@@ -33,6 +33,18 @@ async def ask(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT 1"))
 
 
+def test_an_imported_name_keeps_what_it_held_before_the_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "db", ModuleType("db"))
+    exec("import db\ndb.engine = None\nfrom db import engine", names)
+    names["db"].engine = "made in worker_process_init"
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'connect'"):
+        names["engine"].connect()
+    assert names["db"].engine == "made in worker_process_init"
+
+
 @leaves_open
 def test_until_a_loop_disposes_its_connections_are_lent_to_other_loops(
     database_url: str,
