@@ -87,11 +87,13 @@ async def test_on_psycopg_the_network_speaks_through_operational_error() -> None
 
 
 async def test_where_no_route_leads_the_network_is_unreachable() -> None:
-    nowhere = NOBODY.set(host="255.255.255.255")  # Linux has no route there for TCP
+    nowhere = NOBODY.set(host="255.255.255.255", port=5432)  # Linux has no route there for TCP
     error = await refusal(nowhere)
     assert isinstance(error, OSError)
     assert str(error) == "[Errno 101] Network is unreachable"
-    assert "Network is unreachable" in str(await refusal(with_psycopg(nowhere)))
+    other = await refusal(with_psycopg(nowhere))
+    assert isinstance(other, exc.OperationalError)
+    assert "port 5432 failed: Network is unreachable" in str(other)
     assert_on_both("OSError: [Errno 101] Network is unreachable")
 
 
