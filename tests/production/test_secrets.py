@@ -224,7 +224,6 @@ async def test_words_that_check_want_a_file_in_the_home_folder(
 
 HOMELESS = """
 import asyncio, os, ssl, sys
-import asyncpg.connect_utils
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -240,13 +239,13 @@ async def ask(**options: object) -> None:
 
 
 async def main() -> None:
+    await ask(ssl=False)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # all is imported by now
     await ask()
     await ask(ssl=ssl.create_default_context())
-    await ask(ssl=False)
 
 
-if os.geteuid() == 0:
-    os.seteuid(65534)
 asyncio.run(main())
 """
 
@@ -264,9 +263,9 @@ def test_a_home_that_is_another_users_is_a_permission_error(tmp_path: Path) -> N
         )
     home.chmod(0o700)
     assert ran.stdout.splitlines() == [
+        "longjing",
         f"PermissionError [Errno 13] Permission denied: '{home}/.postgresql/postgresql.key'",
         f'ConnectionError PostgreSQL server at "127.0.0.1:{server.port}" rejected SSL upgrade',
-        "longjing",
     ], ran.stderr
 
 
