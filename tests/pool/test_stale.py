@@ -737,13 +737,13 @@ async def test_with_lifo_the_server_ends_what_idles(
     engine = make_engine(
         pool_use_lifo=lifo,
         pool_pre_ping=True,
-        connect_args={"server_settings": {"idle_session_timeout": "1s"}},
+        connect_args={"server_settings": {"idle_session_timeout": "3s"}},
     )
     await fill(engine, 5)
     letters: dict[int, str] = {}
     used = ""
     async with asyncio.timeout(30):
-        while len(used) < 30 or await watcher.scalar(others) != alive:
+        while len(used) < 80 or await watcher.scalar(others) != alive:
             pid = await backend(engine)
             used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
             await asyncio.sleep(0.05)

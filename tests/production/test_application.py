@@ -400,6 +400,7 @@ def test_compose_migrates_before_it_starts_and_waits_longer_than_the_server() ->
     assert all(port.startswith("127.0.0.1:") for port in services["app"]["ports"])
 
 
+@pytest.mark.timeout(900)  # as in tests/rules/test_code.py
 def test_every_type_of_it_is_right(place: Path) -> None:
     options = ["--strict", "--explicit-package-bases", "--no-error-summary"]
     cache = f"--cache-dir={ROOT / '.cache' / 'mypy-teahouse'}"

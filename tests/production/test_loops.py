@@ -9,10 +9,12 @@ import sys
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from threading import Event, Thread
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from asgiref.wsgi import WsgiToAsgi
 from flask import Flask
 from sqlalchemy import text
@@ -29,6 +31,18 @@ from tools.paths import SNIPPETS
 async def ask(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
+
+
+def test_an_imported_name_keeps_what_it_held_before_the_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "db", ModuleType("db"))
+    exec("import db\ndb.engine = None\nfrom db import engine", names)
+    names["db"].engine = "made in worker_process_init"
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'connect'"):
+        names["engine"].connect()
+    assert names["db"].engine == "made in worker_process_init"
 
 
 @leaves_open
@@ -60,6 +74,7 @@ def run_celery(
     """Run the snippet for Celery under this name, with other tasks and another end."""
     snippet = (SNIPPETS / "production/loops/celery_prefork.py").read_text("utf-8")
     head, _, _ = snippet.partition('if __name__ == "__main__":')
+    head = head.replace("import worker_process_init", "import worker_process_init, worker_ready")
     (folder / f"{name}.py").write_text(head + tasks, "utf-8")
     return subprocess.run(
         [sys.executable, f"{name}.py"], cwd=folder, capture_output=True, encoding="utf-8",
@@ -97,6 +112,55 @@ if __name__ == "__main__":
         worker.terminate()
     rmtree(FOLDER)
 """
+
+
+@pytest.mark.parametrize(
+    ("pool", "printed"),
+    [
+        ("solo", ["oolong", "in the worker"]),
+        ("threads", ["name 'runner' is not defined", "in the worker"]),
+        ("prefork", ["oolong", "elsewhere"]),
+    ],
+)
+def test_solo_calls_worker_process_init_and_threads_do_not(
+    database_url: str, tmp_path: Path, pool: str, printed: list[str]
+) -> None:
+    ran = run_celery("guide_pool", ONE_POOL.replace("POOL", pool), database_url, tmp_path)
+    assert ran.stdout.splitlines() == printed, ran.stderr
+
+
+ONE_POOL = """
+ready: list[int] = []
+
+
+@worker_ready.connect
+def note(**_: object) -> None:
+    ready.append(os.getpid())
+
+
+@app.task(name="where")
+def where() -> str:
+    return "in the worker" if ready == [os.getpid()] else "elsewhere"
+
+
+if __name__ == "__main__":
+    command = [sys.executable, "-m", "celery", "-A", "guide_pool", "worker", "-c", "1"]
+    with Popen([*command, "--pool", "POOL"], stdout=DEVNULL, stderr=DEVNULL) as worker:
+        sent = brew.delay()
+        sent.get(timeout=60, propagate=False)
+        print(sent.result)
+        print(where.delay().get(timeout=60))
+        worker.terminate()
+    rmtree(FOLDER)
+"""
+
+
+def test_a_name_imported_before_the_fork_stays_what_it_was() -> None:
+    module = ModuleType("shop")
+    exec("engine = None\ndef start():\n    global engine\n    engine = 'made'", module.__dict__)
+    engine = module.engine  # as `from shop import engine` does
+    module.start()
+    assert (engine, module.engine) == (None, "made")
 
 
 def test_a_soft_time_limit_leaves_the_coroutine_and_its_connection_and_a_timeout_does_not(
@@ -268,3 +332,8 @@ async def test_behind_wsgi_to_asgi_all_async_views_of_flask_share_the_loop_and_a
         answers = await asyncio.gather(*(client.get("/") for _ in range(5)))
     assert [answer.text for answer in answers] == ["oolong"] * 5
     assert loops == {asyncio.get_running_loop()}
+
+
+def test_a_scheduler_started_outside_of_a_loop_finds_none() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        AsyncIOScheduler().start()

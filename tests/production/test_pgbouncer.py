@@ -1,7 +1,8 @@
 """What the page on PgBouncer says beyond what its listings print."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,17 +11,20 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine
-from tools.paths import SETTINGS_TABLE
+from tests.pools import MakeEngine, engine_for
+from tests.waiting import eventually
+from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
 from tools.postgres import Server
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 from tools.proof import guests, poolers
 from tools.proof.poolers import describe_pooler, format_rows, try_rows
 
 CURE = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+IN_THE_MIDDLE = "connection was closed in the middle of operation"
+PAGES = [(DOCS / language / "production/pgbouncer.md").read_text("utf-8") for language in LANGUAGES]
 LONGJING, OOLONG = text("SELECT 'longjing'"), text("SELECT 'oolong'")
 
 
@@ -241,3 +245,152 @@ async def test_tasks_wait_in_pgbouncer_and_not_in_the_pool(
             with pytest.raises(DBAPIError, match="query_wait_timeout") as caught:
                 await ask(engine, "SELECT 1")
             assert not isinstance(caught.value, PoolTimeout)
+
+
+# Who ended the connection
+
+
+async def wait_in_line(engine: AsyncEngine, url: str) -> None:
+    other = create_async_engine(url, connect_args=CURE)
+    try:
+        async with other.connect() as first:
+            await first.execute(LONGJING)
+            await ask(engine, "SELECT 1")
+    finally:
+        await other.dispose()
+
+
+async def take_long(engine: AsyncEngine, url: str) -> None:
+    await ask(engine, "SELECT pg_sleep(30)")
+
+
+async def pause_in_a_transaction(engine: AsyncEngine, url: str) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(LONGJING)
+        await asyncio.sleep(2.5)
+        await connection.execute(OOLONG)
+
+
+async def pause_in_the_pool(engine: AsyncEngine, url: str) -> None:
+    await ask(engine, "SELECT 1")
+    await asyncio.sleep(2.5)
+    await ask(engine, "SELECT 1")
+
+
+async def be_ended(engine: AsyncEngine, url: str) -> None:
+    other = create_async_engine(url, connect_args=CURE)
+    end = (
+        "SELECT count(pg_terminate_backend(pid)) = 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+    )
+    sleeping = asyncio.create_task(ask(engine, "SELECT pg_sleep(30)"))
+    try:
+        await eventually("the query is ended", lambda: ask(other, end))
+    finally:
+        await other.dispose()
+    await sleeping
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    ("suffer", "settings", "word", "asyncpg_says", "psycopg_says"),
+    [
+        (
+            wait_in_line,
+            {"default_pool_size": "1", "query_wait_timeout": "1"},
+            "query_wait_timeout",
+            IN_THE_MIDDLE,
+            "query_wait_timeout",
+        ),
+        (take_long, {"query_timeout": "1"}, "query timeout", IN_THE_MIDDLE, "query timeout"),
+        (
+            be_ended,
+            {},
+            "server conn crashed?",
+            IN_THE_MIDDLE,
+            "terminating connection due to administrator command",
+        ),
+        (
+            pause_in_a_transaction,
+            {"idle_transaction_timeout": "1"},
+            "idle transaction timeout",
+            "connection is closed",
+            "idle transaction timeout",
+        ),
+        (
+            pause_in_the_pool,
+            {"client_idle_timeout": "1"},
+            "client_idle_timeout",
+            "connection is closed",
+            "client_idle_timeout",
+        ),
+    ],
+)
+async def test_what_pgbouncer_ended_counts_as_lost_with_its_word_if_a_query_was_under_way(
+    suffer: Callable[[AsyncEngine, str], Awaitable[None]],
+    settings: dict[str, str],
+    word: str,
+    asyncpg_says: str,
+    psycopg_says: str,
+    driver: str,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    args = CURE if driver == "asyncpg" else {"prepare_threshold": None}
+    with pooled(database_url, **settings) as url:
+        engine = engine_for(make_engine, url, driver, connect_args=args)
+        with pytest.raises(DBAPIError) as caught:
+            await suffer(engine, url)
+        said = str(caught.value.orig)
+        assert (asyncpg_says if driver == "asyncpg" else psycopg_says) in said
+        assert driver == "psycopg" or (word in said) is (asyncpg_says == IN_THE_MIDDLE)
+        assert caught.value.connection_invalidated
+        assert await ask(engine, "SELECT 'oolong'") == "oolong"
+        await engine.dispose()
+    assert all(f"`{word}`" in page for page in PAGES)
+
+
+async def test_pre_ping_replaces_what_was_idle_too_long(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url, client_idle_timeout="1") as url:
+        engine = make_engine(url, connect_args=CURE, pool_pre_ping=True)
+        await pause_in_the_pool(engine, url)
+        await engine.dispose()
+
+
+async def test_a_lock_outlives_the_client_that_took_it(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    take = text("SELECT pg_try_advisory_lock(42)")
+    with pooled(database_url) as url:
+        engine = make_engine(url, connect_args=CURE, isolation_level="AUTOCOMMIT")
+        async with engine.connect() as client:
+            assert await client.scalar(take) is True
+        await engine.dispose()
+        direct = make_engine(isolation_level="AUTOCOMMIT")
+        async with direct.connect() as other:
+            assert await other.scalar(take) is False
+            holder = (
+                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            await other.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({holder})"))
+
+            async def free() -> bool:
+                return await other.scalar(take) is True
+
+            await eventually("the lock is free", free)
+
+
+async def test_asyncpg_sets_jit_by_itself_when_it_meets_an_enum(make_engine: MakeEngine) -> None:
+    engine, sent = make_engine(), list[str]()
+    async with engine.connect() as connection:
+        await connection.execute(text("CREATE TYPE pg_temp.cup AS ENUM ('small', 'large')"))
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        raw.driver_connection.add_query_logger(lambda record: sent.append(record.query))
+        await connection.execute(text("SELECT 1"))
+        assert not [query for query in sent if "set_config('jit'" in query]
+        await connection.execute(text("SELECT CAST('small' AS pg_temp.cup)"))
+        assert [query for query in sent if "set_config('jit'" in query]

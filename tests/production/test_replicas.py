@@ -270,3 +270,26 @@ async def counts(connection: Any) -> tuple[int, int]:
     query = text("SELECT (SELECT count(*) FROM lefts), (SELECT count(*) FROM rights)")
     left, right = (await connection.execute(query)).one()
     return left, right
+
+
+@pytest.mark.parametrize(
+    ("options", "begins"),
+    [
+        ({}, ["BEGIN;"]),
+        ({"postgresql_readonly": True}, ["BEGIN READ ONLY;"]),
+        ({"isolation_level": "AUTOCOMMIT"}, []),
+    ],
+)
+async def test_a_session_that_reads_begins_a_transaction_but_in_autocommit(
+    make_engine: MakeEngine, options: dict[str, Any], begins: list[str]
+) -> None:
+    engine, sent = make_engine(pool_size=1), list[str]()
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        raw.driver_connection.add_query_logger(lambda record: sent.append(record.query))
+    sent.clear()
+    async with AsyncSession(engine.execution_options(**options)) as session:
+        await session.scalar(text("SELECT 2"))
+    assert [query for query in sent if query.startswith("BEGIN")] == begins

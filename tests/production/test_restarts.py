@@ -374,3 +374,67 @@ async def test_after_a_crash_the_number_of_a_lost_transaction_is_given_again(
             assert await connection.scalar(STATUS, {"xid": lost}) == "committed"
             assert await connection.scalar(text(COUNT)) == 0
         await engine.dispose()
+
+
+READS_ONLY = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
+
+
+@both_drivers
+async def test_a_setting_may_make_a_primary_read_only_and_renewing_is_in_vain(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    database = make_url(database_url).database
+    await ask(database_url, CREATE)
+    setting = f'ALTER DATABASE "{database}" SET default_transaction_read_only TO on'
+    await ask(database_url, setting)
+    engine = engine_for(make_engine, database_url, driver)
+    made = list[object]()
+    event.listen(engine.sync_engine, "connect", lambda *args: made.append(args))
+    event.listen(engine.sync_engine, "handle_error", renew())
+    for _ in range(3):
+        with pytest.raises(DBAPIError, match="INSERT in a read-only transaction") as caught:
+            await write(engine)
+        assert getattr(caught.value.orig, "sqlstate", None) == "25006"
+    assert len(made) == 3
+    async with engine.connect() as connection:
+        assert tuple((await connection.execute(text(READS_ONLY))).one()) == (False, "on")
+
+
+@both_drivers
+async def test_a_read_only_transaction_of_your_own_reads_the_same(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    await ask(database_url, CREATE)
+    engine = engine_for(make_engine, database_url, driver)
+    with pytest.raises(DBAPIError, match="INSERT in a read-only transaction"):
+        await write(engine.execution_options(postgresql_readonly=True))
+    async with engine.connect() as connection:
+        assert tuple((await connection.execute(text(READS_ONLY))).one()) == (False, "off")
+
+
+async def test_on_a_standby_psycopg_refuses_to_begin_read_write(make_engine: MakeEngine) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        asyncpg = make_engine(standby.url()).execution_options(postgresql_readonly=False)
+        async with asyncpg.connect() as connection:
+            answer = (await connection.execute(text(READS_ONLY))).one()
+            assert tuple(answer) == (True, "off")
+        psycopg = engine_for(make_engine, standby.url(), "psycopg")
+        event.listen(psycopg.sync_engine, "handle_error", renew())
+        words = "cannot set transaction read-write mode during recovery"
+        with pytest.raises(DBAPIError, match=words) as caught:
+            async with psycopg.execution_options(postgresql_readonly=False).connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        assert getattr(caught.value.orig, "sqlstate", None) == "0A000"
+        assert not caught.value.connection_invalidated
+        await asyncpg.dispose()
+        await psycopg.dispose()
+
+
+def renew() -> Callable[[Any], None]:
+    """The listener of the page's snippet."""
+    names: dict[str, Any] = {"Any": Any}
+    source = (SNIPPETS / "production/restarts/read_only.py").read_text("utf-8")
+    wanted = [node for node in ast.parse(source).body if getattr(node, "name", "") == "renew"]
+    exec(compile(ast.Module(wanted, []), "read_only.py", "exec"), names)
+    found: Callable[[Any], None] = names["renew"]
+    return found

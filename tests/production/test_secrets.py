@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
+import subprocess
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
@@ -218,6 +220,53 @@ async def test_words_that_check_want_a_file_in_the_home_folder(
         else:
             with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
                 await use(make_engine, other, ssl=word)
+
+
+HOMELESS = """
+import asyncio, os, ssl, sys
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+async def ask(**options: object) -> None:
+    engine = create_async_engine(sys.argv[1], connect_args=options)
+    try:
+        async with engine.connect() as connection:
+            print(await connection.scalar(text("SELECT 'longjing'")))
+    except OSError as error:
+        print(type(error).__name__, error)
+    await engine.dispose()
+
+
+async def main() -> None:
+    await ask(ssl=False)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # all is imported by now
+    await ask()
+    await ask(ssl=ssl.create_default_context())
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_home_that_is_another_users_is_a_permission_error(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+    with EmbeddedPostgres() as server:
+        ran = subprocess.run(
+            [sys.executable, "-c", HOMELESS, server.url()],
+            env=os.environ | {"HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    home.chmod(0o700)
+    assert ran.stdout.splitlines() == [
+        "longjing",
+        f"PermissionError [Errno 13] Permission denied: '{home}/.postgresql/postgresql.key'",
+        f'ConnectionError PostgreSQL server at "127.0.0.1:{server.port}" rejected SSL upgrade',
+    ], ran.stderr
 
 
 async def test_require_to_a_server_without_tls_is_refused_and_prefer_goes_on_in_the_clear(

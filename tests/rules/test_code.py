@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.programs import list_programs
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT
@@ -27,6 +29,7 @@ def test_ruff_would_format_nothing() -> None:
     report(findings("ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, PROGRAMS)))
 
 
+@pytest.mark.timeout(900)  # on a fresh clone mypy reads every library, beside all other tests
 def test_every_type_is_right() -> None:
     report(findings("mypy", "--no-error-summary", "--hide-error-context"))
 

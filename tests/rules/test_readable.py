@@ -93,7 +93,7 @@ def test_every_file_can_be_read_as_what_its_name_says() -> None:
         ("a.py", "x = 1\ndef (:\n", 2),
         ("a.py", "x = 1\n# \0\n", 2),
         ("a.toml", "x = 1\n[en\n", 2),
-        ("a.json", '{"x": 1,\n}', 2),
+        ("a.json", '{"x": 1,\n"y" 2}', 2),
         ("a.yml", "x: 1\ny: [\n", 3),
         ("a.svg", "<svg>\n<g></svg>", 2),
         ("a.md", "x", 0),

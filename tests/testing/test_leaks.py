@@ -4,6 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tests.pools import MakeEngine, leaves_open
 from tools.paths import SNIPPETS
 from tools.proof.projects import make_environment, read_outcome
 
@@ -90,13 +96,28 @@ async def ask() -> None:
 
 async def test_tasks(client): await client.get("/tasks")
 """
+ORDER = """
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncSession
+from shop import engine, order
+
+@pytest_asyncio.fixture
+async def session({asks_for}):
+    async with AsyncSession(engine) as session:
+        yield session
+
+async def test_order(session, tables): await order(session, "oolong")
+"""
 
 
-def run(project: str, folder: Path, url: str, source: str) -> list[str]:
-    """Run one test file beside the other files of a project; the outcome."""
+def run(project: str, folder: Path, url: str, source: str, *without: str) -> list[str]:
+    """Run one test file beside the other files of a project, less some words; the outcome."""
     for file in (PROJECTS / project).iterdir():
         if file.is_file() and not file.name.startswith("test_"):
-            (folder / file.name).write_bytes(file.read_bytes())
+            source_text = file.read_text("utf-8")
+            for word in without:
+                source_text = source_text.replace(word, "")
+            (folder / file.name).write_text(source_text, "utf-8")
     test = folder / "test_it.py"
     test.write_text(source, "utf-8")
     ran = subprocess.run(
@@ -135,3 +156,27 @@ def test_tasks_of_a_request_are_counted_as_the_request(tmp_path: Path, database_
 def test_the_fixture_of_the_second_project_is_that_of_the_first() -> None:
     first, second = (PROJECTS / name / "conftest.py" for name in ("no_leaks", "false_alarms"))
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("asks_for", ["", "tables"])
+def test_a_session_fixture_that_asks_for_the_tables_is_closed_before_they_go(
+    tmp_path: Path, database_url: str, asks_for: str
+) -> None:
+    source = ORDER.format(asks_for=asks_for)
+    outcome = run("hangs", tmp_path, database_url, source, "autouse=True")
+    assert outcome[-1] == ("1 passed" if asks_for else "1 passed, 1 error")
+
+
+@leaves_open
+async def test_dispose_does_not_end_a_transaction_that_is_lent(make_engine: MakeEngine) -> None:
+    engine, own = make_engine(), make_engine()
+    async with own.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (tea text)"))
+    session = AsyncSession(engine)
+    await session.execute(text("SELECT tea FROM orders"))
+    await engine.dispose()
+    async with own.connect() as connection:
+        await connection.execute(text("SET lock_timeout = '200ms'"))
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await connection.execute(text("DROP TABLE orders"))
+    await session.close()

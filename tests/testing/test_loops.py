@@ -5,12 +5,13 @@ import gc
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker, create_async_engine
 
 from tests.pools import MakeEngine, pool_of
 from tests.waiting import eventually
@@ -34,6 +35,18 @@ async def wide(): yield
 async def ask():
     async with ENGINE.connect() as connection:
         await connection.execute(text("SELECT 1"))
+"""
+SCOPED = """
+import asyncio, pytest, pytest_asyncio
+from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
+
+scoped = async_scoped_session(async_sessionmaker(), asyncio.current_task)
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def session(): yield scoped()
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_it(session): assert scoped() is not session
 """
 ALONE = "\nasync def test_a(): await ask()\n\nasync def test_b(): await ask()\n"
 AFTER = "\nasync def test_before(wide): pass\n"
@@ -138,3 +151,36 @@ def test_without_with_each_request_of_a_test_client_has_a_loop_of_its_own(
     caplog.clear()  # logged tracebacks hold the connections of closed loops
     for _ in range(3):
         gc.collect()
+
+
+def test_a_session_for_all_tests_keeps_its_connection_with_null_pool_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    source = (
+        ANYIO.replace('"])', '"], poolclass=NullPool)', 1)
+        .replace("mark.anyio", "mark.asyncio")
+        .replace("import text", "import NullPool, text")
+    )
+    shared = "\nSESSION = AsyncSession(ENGINE)\n\nasync def ask(): await SESSION.execute({})\n"
+    source = source.replace("import create", "import AsyncSession, create")
+    said, _ = run(tmp_path, database_url, source + shared.format('text("SELECT 1")') + ALONE)
+    assert "1 failed, 1 passed" in said
+    said, _ = run(tmp_path, database_url, source + ALONE)
+    assert "2 passed" in said
+
+
+async def test_a_session_factory_made_at_import_keeps_the_old_engine(
+    make_engine: MakeEngine,
+) -> None:
+    get_engine = lru_cache(lambda: make_engine())
+    async_session = async_sessionmaker(get_engine())
+    old = get_engine()
+    get_engine.cache_clear()
+    assert async_session().bind is old is not get_engine()
+
+
+def test_a_fixture_and_its_test_are_two_tasks_for_a_scoped_session(
+    tmp_path: Path, database_url: str
+) -> None:
+    said, _ = run(tmp_path, database_url, SCOPED)
+    assert "1 passed" in said

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
@@ -55,6 +55,50 @@ async def test_in_the_default_mode_a_commit_after_a_rollback_is_real(
             await session.execute(INSERT)
             await session.commit()
     assert await left(engine) == 1
+
+
+@pytest.mark.filterwarnings("ignore:transaction already deassociated")
+async def test_in_the_default_mode_a_rollback_inside_async_with_begin_leaves_a_closed_transaction(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection, connection.begin() as outer:
+        async with AsyncSession(connection) as session:
+            await session.execute(INSERT)
+            await session.rollback()
+            with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
+                await session.execute(INSERT)
+        async with joined(connection) as session:
+            with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
+                await session.execute(INSERT)
+        await outer.rollback()
+    async with engine.connect() as connection, connection.begin() as outer:
+        async with joined(connection) as session:
+            await session.execute(INSERT)
+            await session.rollback()
+            await session.execute(INSERT)
+        await outer.rollback()
+    assert await left(engine) == 0
+
+
+async def test_older_recipes_that_begin_savepoints_by_hand_work_too(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        nested = await connection.begin_nested()
+        session = AsyncSession(connection)
+
+        @event.listens_for(session.sync_session, "after_transaction_end")
+        def begin_anew(*_: object) -> None:
+            if not nested.is_active and connection.sync_connection:
+                connection.sync_connection.begin_nested()
+
+        await session.execute(INSERT)
+        await session.commit()
+        await session.execute(INSERT)
+        await session.rollback()
+        assert await session.scalar(COUNT) == 1
+        await session.close()
+        await outer.rollback()
+    assert await left(engine) == 0
 
 
 async def test_sessions_one_after_the_other_see_what_was_committed(

@@ -86,6 +86,17 @@ async def test_on_psycopg_the_network_speaks_through_operational_error() -> None
     assert "connection timeout expired" in late
 
 
+async def test_where_no_route_leads_the_network_is_unreachable() -> None:
+    nowhere = NOBODY.set(host="255.255.255.255", port=5432)  # Linux has no route there for TCP
+    error = await refusal(nowhere)
+    assert isinstance(error, OSError)
+    assert str(error) == "[Errno 101] Network is unreachable"
+    other = await refusal(with_psycopg(nowhere))
+    assert isinstance(other, exc.OperationalError)
+    assert "port 5432 failed: Network is unreachable" in str(other)
+    assert_on_both("OSError: [Errno 101] Network is unreachable")
+
+
 async def test_pre_ping_does_not_help_where_nothing_listens() -> None:
     assert type(await refusal(NOBODY, pool_pre_ping=True)) is ConnectionRefusedError
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, literal, text
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
@@ -38,6 +40,42 @@ def test_a_ping_in_the_second_loop_fails_with_the_same_text(
     asyncio.run(engine.dispose(close=False))
     assert caplog.records  # SQLAlchemy tried to end the connection, and said so
     let_go(caplog)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("options", "fails"), [({"pool_pre_ping": True}, True), ({"pool_recycle": 0}, False)]
+)
+def test_what_throws_away_a_connection_of_a_closed_loop_logs_event_loop_is_closed(
+    database_url: str, caplog: pytest.LogCaptureFixture, options: dict[str, Any], fails: bool
+) -> None:
+    engine = create_async_engine(database_url, **options)
+    asyncio.run(order(engine))
+    time.sleep(0.01)  # the age is to be above 0
+    with pytest.raises(RuntimeError, match="different loop") if fails else nullcontext():
+        asyncio.run(order(engine))
+    [logged] = caplog.records
+    assert "Exception terminating connection" in logged.getMessage()
+    assert "Event loop is closed" in caplog.text
+    asyncio.run(engine.dispose(close=False))
+    let_go(caplog)
+
+
+async def test_a_session_is_not_awaited(make_engine: MakeEngine) -> None:
+    async_session: Any = async_sessionmaker(make_engine())
+    with pytest.raises(TypeError, match=r"AsyncSession'?( object)? can't be "):
+        await async_session()
+
+
+async def test_query_belongs_to_the_synchronous_session(make_engine: MakeEngine) -> None:
+    session: Any = async_sessionmaker(make_engine())()
+    with pytest.raises(AttributeError, match="'AsyncSession' object has no attribute 'query'"):
+        session.query("tea")
+    assert (
+        await session.run_sync(lambda session: session.query(literal("oolong")).scalar())
+        == "oolong"
+    )
+    await session.close()
 
 
 def test_a_semaphore_of_your_own_is_bound_to_the_loop_that_first_waited() -> None:

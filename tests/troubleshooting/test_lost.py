@@ -179,6 +179,39 @@ async def test_a_killed_backend_leaves_no_word_but_in_the_log(make_engine: MakeE
         assert "was terminated by signal 9" in "\n".join(server.log())
 
 
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_after_a_crash_new_connections_read_in_recovery_mode_for_a_while(
+    make_engine: MakeEngine, driver: str
+) -> None:
+    with EmbeddedPostgres(18) as server:
+        engine = engine_for(make_engine, server.url(), driver, poolclass=NullPool)
+        async with engine.connect() as crashing, engine.connect() as holding_up:
+            dies, stops = await crashing.scalar(PID), await holding_up.scalar(PID)
+            assert dies
+            assert stops
+            os.kill(stops, signal.SIGSTOP)  # PostgreSQL waits for it, some seconds at most
+            os.kill(dies, signal.SIGKILL)
+            seen = list[BaseException]()
+
+            async def refused() -> bool:
+                try:
+                    async with engine.connect():
+                        return False
+                except Exception as error:
+                    seen.append(error)
+                    return "the database system is in recovery mode" in str(error)
+
+            await eventually("it is in recovery mode", refused)
+            with suppress(ProcessLookupError):
+                os.kill(stops, signal.SIGCONT)
+            await crashing.invalidate()
+            await holding_up.invalidate()
+        original = getattr(seen[-1], "orig", seen[-1])
+        assert driver == "psycopg" or getattr(original, "sqlstate", None) == "57P03"
+        await back(engine)
+        assert "was terminated by signal 9" in "\n".join(server.log())
+
+
 async def napping_at(watching: AsyncEngine, naps: int = 1) -> None:
     """Until the server is busy with the naps."""
     busy = text("SELECT count(*) = :naps FROM pg_stat_activity WHERE wait_event = 'PgSleep'")

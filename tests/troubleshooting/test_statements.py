@@ -1,10 +1,13 @@
 """What the page on errors of statements says beyond what its snippets print."""
 
 import asyncio
+from contextlib import nullcontext
 from secrets import token_hex
 
 import pytest
-from sqlalchemy import Column, Enum, Integer, MetaData, Table, text
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, Enum, Integer, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import registry
@@ -361,6 +364,31 @@ async def test_a_script_by_the_driver_is_part_of_a_transaction_that_has_begun(
         await raw.driver_connection.execute("CREATE TABLE menu (); CREATE TABLE tables ()")
         await connection.rollback()
         assert await connection.scalar(text("SELECT to_regclass('menu')")) is None
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_in_a_revision_of_alembic_a_script_is_in_the_transaction_that_has_begun(
+    make_engine: MakeEngine, fails: bool, begun: bool
+) -> None:
+    script = "CREATE TABLE menu (); COMMENT ON TABLE menu IS 'teas'"
+
+    def upgrade(connection: Connection) -> None:
+        with Operations.context(MigrationContext.configure(connection)) as op:
+            if begun:
+                op.execute("SELECT 1")
+            op.get_bind().connection.run_async(lambda driver: driver.execute(script))
+            if fails:
+                op.execute(script)
+
+    engine = make_engine()
+    several = pytest.raises(ProgrammingError, match="cannot insert multiple commands")
+    async with engine.connect() as connection:
+        with several if fails else nullcontext():
+            async with connection.begin():
+                await connection.run_sync(upgrade)
+        there = await connection.scalar(text("SELECT to_regclass('menu') IS NOT NULL"))
+        assert there is not (fails and begun)
 
 
 @pytest.mark.parametrize("ending", ["commit", "rollback", "close"])

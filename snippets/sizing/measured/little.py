@@ -50,7 +50,7 @@ async def average_in_use(seconds: float) -> float:
 
 
 async def main() -> None:
-    short, long = await average_in_use(0.05), await average_in_use(0.5)
+    long, short = await average_in_use(0.5), await average_in_use(0.05)
     print("held ten times as long, many more in use:", long > 2 * short)
     #> held ten times as long, many more in use: True
     await engine.dispose()
