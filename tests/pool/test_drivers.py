@@ -34,10 +34,10 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
-from tools.paths import SNIPPETS
 from tools.postgres import Proxy
 
 SELECT = text("SELECT 'oolong'")
@@ -137,18 +137,15 @@ async def test_outside_class_42_asyncpg_has_no_programming_error(
 
 
 async def test_a_deadline_and_a_refused_certificate_look_transient_too(
-    database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    database_url: str, make_engine: MakeEngine
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    source = (SNIPPETS / "pool" / "drivers" / "retry.py").read_text("utf-8")
-    names: dict[str, Any] = {"__name__": "retry"}
-    exec(source.removesuffix("asyncio.run(main())\n"), names)  # our own snippet
+    is_transient = load_snippet("pool/drivers/retry.py")["is_transient"]
     engine = engine_for(make_engine, database_url, "asyncpg")
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0.1), engine.connect() as connection:
             await connection.execute(text("SELECT pg_sleep(9)"))
-    assert names["is_transient"](caught.value)
-    assert names["is_transient"](ssl.SSLCertVerificationError())
+    assert is_transient(caught.value)
+    assert is_transient(ssl.SSLCertVerificationError())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the page on stale connections claims beyond the lines that its snippets print."""
 
-import ast
 import asyncio
 import ctypes
 import logging
@@ -26,7 +25,6 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
     DBAPIError,
-    DisconnectionError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -39,9 +37,10 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
-from tools.paths import DOCS, LANGUAGES, SNIPPETS
+from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
 
 SELECT = text("SELECT 'oolong'")
@@ -544,22 +543,7 @@ def test_the_time_limits_that_the_drivers_come_with() -> None:
     assert psycopg.conninfo._DEFAULT_CONNECT_TIMEOUT == 130
 
 
-def offered() -> dict[str, Any]:
-    """What the page offers for copying, taken from the snippet as a reader would."""
-    snippet = (SNIPPETS / "pool/stale/black_hole.py").read_text("utf-8")
-    tree = ast.parse(snippet)
-    copied: list[ast.stmt] = [
-        node
-        for node in tree.body
-        if (isinstance(node, ast.FunctionDef) and node.name == "ping")
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"GONE", "CUT"})
-    ]
-    names = {"asyncpg": asyncpg, "Any": Any, "DisconnectionError": DisconnectionError}
-    exec(compile(ast.Module(copied, []), "black_hole.py", "exec"), names)
-    return names
-
-
-ping = offered()["ping"]
+ping = load_snippet("pool/stale/black_hole.py")["ping"]
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

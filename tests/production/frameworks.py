@@ -6,11 +6,9 @@ import sys
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import httpx
-import pytest
 import sqlmodel
 import strawberry
 from django.urls import clear_url_caches
@@ -21,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelSession
 from strawberry.fastapi import GraphQLRouter
 
+from tests.loading import load_snippet
 from tests.pools import checked_out
-from tools.paths import SNIPPETS
 
 with warnings.catch_warnings(action="ignore"):  # its mixins are decorated as for 2.0
     from advanced_alchemy.extensions import litestar as alchemy
@@ -38,17 +36,14 @@ class Urls:
     urlpatterns: list[Any] = []  # noqa: RUF012
 
 
-def load(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def load(name: str, url: str) -> dict[str, Any]:
     """What a program of the page defines before its `main`."""
-    monkeypatch.setenv("DATABASE_URL", url)
-    source = (SNIPPETS / f"production/frameworks/{name}.py").read_text("utf-8")
-    head, _, _ = source.partition("\n\nasync def main()")
-    module = ModuleType(name)
-    monkeypatch.setitem(sys.modules, name, module)
-    exec(head.replace("settings.configure(", "dict("), vars(module))
-    Urls.urlpatterns = vars(module).get("urlpatterns", [])
+    once = {"settings.configure(": "dict("} if name == "in_django" else {}
+    module = {"__name__": __name__}  # Litestar looks up where a handler was defined
+    names = load_snippet(f"production/frameworks/{name}.py", url, changes=once, **module)
+    Urls.urlpatterns = names.get("urlpatterns", [])
     clear_url_caches()
-    return vars(module)
+    return names
 
 
 def running(app: Any) -> Any:

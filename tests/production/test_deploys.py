@@ -4,16 +4,16 @@ import asyncio
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from tests.loading import load_snippet
 from tests.production.teahouse import Running, backends, run, running, unpack_patient
 from tests.report import require_on
 from tests.versions import IS_2_0
@@ -23,7 +23,7 @@ from tools.postgres import EmbeddedPostgres
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
-GIVEN_BACK = SNIPPETS / "production/deploys/given_back.py"
+GIVEN_BACK = "production/deploys/given_back.py"
 IMPORTS = """\
 import signal
 from threading import current_thread, main_thread
@@ -137,47 +137,38 @@ def test_one_slot_makes_it_ready_and_a_limit_of_the_role_refuses_the_rest(
         assert 'too many connections for role "shop"' in new.said
 
 
-def run_lifespan(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """What enters the snippet's `lifespan` and leaves it, in a loop of its own."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    source, _, _ = GIVEN_BACK.read_text("utf-8").rpartition("asyncio.run(")
-    names: dict[str, Any] = {}
-    exec(compile(source, GIVEN_BACK, "exec"), names)
+def run_lifespan() -> None:
+    """Enter the snippet's `lifespan` and leave it, in a loop of its own."""
+    lifespan = load_snippet(GIVEN_BACK)["lifespan"]
 
     async def live() -> None:
-        async with names["lifespan"](None):
+        async with lifespan(None):
             pass
 
-    return lambda: asyncio.run(live())
+    asyncio.run(live())
 
 
-def test_given_back_leaves_the_handler_of_the_server_as_it_was(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    live = run_lifespan(database_url, monkeypatch)
+def test_given_back_leaves_the_handler_of_the_server_as_it_was() -> None:
     for handler in signal.SIG_DFL, lambda *_: None:
         was = signal.signal(signal.SIGTERM, handler)
         try:
-            live()
+            run_lifespan()
             assert signal.getsignal(signal.SIGTERM) == handler
         finally:
             signal.signal(signal.SIGTERM, was)
 
 
-def test_given_back_runs_in_a_thread_as_a_test_client_runs_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    live = run_lifespan(database_url, monkeypatch)
+def test_given_back_runs_in_a_thread_as_a_test_client_runs_it() -> None:
     was = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(live).result()
+            thread.submit(run_lifespan).result()
     finally:
         signal.signal(signal.SIGTERM, was)
 
 
 def test_uvicorn_hears_sigterm_too_and_the_idle_connections_are_gone(place: Path, url: str) -> None:
-    snippet = GIVEN_BACK.read_text("utf-8")
+    snippet = (SNIPPETS / GIVEN_BACK).read_text("utf-8")
     [hears] = re.findall(r"^    loop = .*?(?=^    yield)", snippet, re.MULTILINE | re.DOTALL)
     app = place / "teahouse" / "app.py"
     text = app.read_text("utf-8").replace(

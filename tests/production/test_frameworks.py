@@ -62,9 +62,9 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["in_starlette", "in_litestar", "in_quart", "in_django"])
 async def test_the_connection_is_back_before_the_response_is_sent(
-    name: str, database_url: str, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    name: str, database_url: str, watcher: AsyncConnection
 ) -> None:
-    shop = load(name, database_url, monkeypatch)
+    shop = load(name, database_url)
     app, engine, lent = shop["app"], shop["engine"], list[int]()
     loops = []
     for event in ("connect", "close"):

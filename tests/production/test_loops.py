@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from taskiq import InMemoryBroker
 from taskiq.cli.worker.args import WorkerArgs
 
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, leaves_open
 from tests.processes import list_members
 from tests.waiting import wait_until
@@ -281,16 +282,14 @@ async def test_whoever_waits_in_the_thread_of_the_loop_waits_for_itself() -> Non
     await asyncio.wrap_future(waiting)
 
 
-def test_a_thread_that_waits_no_longer_gives_the_connection_back(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    source = (SNIPPETS / "production/loops/one_loop.py").read_text("utf-8")
-    source, _, _ = source.replace("result(timeout=30)", "result(timeout=patience)").partition(
-        "thread.start()"
+def test_a_thread_that_waits_no_longer_gives_the_connection_back(database_url: str) -> None:
+    names = load_snippet(
+        "production/loops/one_loop.py",
+        database_url,
+        before="thread.start()",
+        changes={"result(timeout=30)": "result(timeout=patience)"},
+        patience=30,
     )
-    names: dict[str, Any] = {"patience": 30}
-    exec(compile(source, "one_loop.py", "exec"), names)
     lent, leave = Event(), asyncio.Event()
 
     async def hold() -> None:

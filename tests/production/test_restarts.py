@@ -1,11 +1,9 @@
 """Restarts and failovers beyond what the snippets print, with a real standby that is promoted."""
 
-import ast
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from sqlalchemy import URL, event, make_url, text
@@ -13,11 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.measure.outages import OUTAGES, SETTINGS, USERS, suffer
-from tools.paths import OUTAGES_TABLE, SNIPPETS
+from tools.paths import OUTAGES_TABLE
 from tools.postgres import EmbeddedPostgres, Proxy, Standby
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 
@@ -26,6 +25,9 @@ CREATE = "CREATE TABLE orders (drink text)"
 INSERT = "INSERT INTO orders VALUES ('oolong')"
 COUNT = "SELECT count(*) FROM orders"
 XID = "SELECT CAST(pg_current_xact_id() AS text)"
+EACH_HOST = "production/restarts/each_host.py"
+is_transient = load_snippet("production/restarts/outage.py")["is_transient"]
+renew = load_snippet("production/restarts/read_only.py")["renew"]
 STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
 
 
@@ -59,20 +61,6 @@ async def write_until_served(engine: AsyncEngine) -> list[Exception]:
 
     await eventually("the order is placed", served)
     return errors
-
-
-def is_transient(error: Exception) -> bool:
-    """What the page's snippet says of it."""
-    names: dict[str, Any] = {}
-    source = (SNIPPETS / "production/restarts/outage.py").read_text("utf-8")
-    kept = [
-        node
-        for node in ast.parse(source).body
-        if getattr(node, "name", "") == "is_transient"
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRANSIENT")
-    ]
-    exec(compile(ast.Module(kept, []), "outage.py", "exec"), names)
-    return bool(names["is_transient"](error))
 
 
 def has(standby: EmbeddedPostgres, table: str = "orders") -> Callable[[], Awaitable[object]]:
@@ -206,19 +194,9 @@ async def test_the_address_moves_while_the_pool_follows_the_listener(
             await engine.dispose()
 
 
-def each_host(server: EmbeddedPostgres) -> dict[str, Any]:
-    """The names of the page's snippet, made for this server, without its run."""
-    source = (SNIPPETS / "production/restarts/each_host.py").read_text("utf-8")
-    names: dict[str, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", server.url())
-        exec(compile(source.partition("asyncio.run(")[0], "each_host.py", "exec"), names)
-    return names
-
-
 async def test_each_host_passes_over_a_host_that_only_reads() -> None:
     with EmbeddedPostgres() as primary, Standby(primary) as standby:
-        names = each_host(primary)
+        names = load_snippet(EACH_HOST, primary.url())
         names["hosts"].insert(0, ("127.0.0.1", standby.port))
         async with names["engine"].connect() as connection:
             assert await connection.scalar(text("SELECT NOT pg_is_in_recovery()"))
@@ -231,7 +209,7 @@ async def test_with_async_creator_connect_args_and_the_query_of_the_url_are_igno
     with EmbeddedPostgres() as server:
         engine = make_engine(
             make_url(server.url()).update_query_dict({"ssl": "require"}),
-            async_creator=each_host(server)["connect"],
+            async_creator=load_snippet(EACH_HOST, server.url())["connect"],
             connect_args={"server_settings": {"application_name": "teahouse"}},
         )
         async with engine.connect() as connection:
@@ -390,7 +368,7 @@ async def test_a_setting_may_make_a_primary_read_only_and_renewing_is_in_vain(
     engine = engine_for(make_engine, database_url, driver)
     made = list[object]()
     event.listen(engine.sync_engine, "connect", lambda *args: made.append(args))
-    event.listen(engine.sync_engine, "handle_error", renew())
+    event.listen(engine.sync_engine, "handle_error", renew)
     for _ in range(3):
         with pytest.raises(DBAPIError, match="INSERT in a read-only transaction") as caught:
             await write(engine)
@@ -419,7 +397,7 @@ async def test_on_a_standby_psycopg_refuses_to_begin_read_write(make_engine: Mak
             answer = (await connection.execute(text(READS_ONLY))).one()
             assert tuple(answer) == (True, "off")
         psycopg = engine_for(make_engine, standby.url(), "psycopg")
-        event.listen(psycopg.sync_engine, "handle_error", renew())
+        event.listen(psycopg.sync_engine, "handle_error", renew)
         words = "cannot set transaction read-write mode during recovery"
         with pytest.raises(DBAPIError, match=words) as caught:
             async with psycopg.execution_options(postgresql_readonly=False).connect() as connection:
@@ -428,13 +406,3 @@ async def test_on_a_standby_psycopg_refuses_to_begin_read_write(make_engine: Mak
         assert not caught.value.connection_invalidated
         await asyncpg.dispose()
         await psycopg.dispose()
-
-
-def renew() -> Callable[[Any], None]:
-    """The listener of the page's snippet."""
-    names: dict[str, Any] = {"Any": Any}
-    source = (SNIPPETS / "production/restarts/read_only.py").read_text("utf-8")
-    wanted = [node for node in ast.parse(source).body if getattr(node, "name", "") == "renew"]
-    exec(compile(ast.Module(wanted, []), "read_only.py", "exec"), names)
-    found: Callable[[Any], None] = names["renew"]
-    return found

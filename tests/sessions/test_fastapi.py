@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
 from tests.serving import DEADLINE, backends, running, serving
@@ -64,6 +65,7 @@ def test_the_page_names_the_versions_that_ran() -> None:
 # The application to start from
 
 FOLDER = SNIPPETS / "sessions" / "fastapi"
+TEMPLATE = "sessions/fastapi/app.py"
 
 
 @asynccontextmanager
@@ -143,22 +145,8 @@ async def test_the_application_starts_without_a_database_and_its_requests_fail(
         await ended(process)
 
 
-def template(database_url: str, monkeypatch: pytest.MonkeyPatch, **changes: str) -> dict[str, Any]:
-    """The names of `app.py`, some of its words exchanged."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    source = (FOLDER / "app.py").read_text("utf-8")
-    for old, new in changes.items():
-        assert old in source
-        source = source.replace(old, new)
-    names: dict[str, Any] = {"__name__": "app"}
-    exec(compile(source, "app.py", "exec"), names)
-    return names
-
-
-async def test_the_template_gives_its_connections_a_limit_and_a_name(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine: AsyncEngine = template(database_url, monkeypatch)["engine"]
+async def test_the_template_gives_its_connections_a_limit_and_a_name(database_url: str) -> None:
+    engine: AsyncEngine = load_snippet(TEMPLATE, database_url, before="\nif __name__")["engine"]
     async with engine.connect() as connection:
         settings = "statement_timeout", "application_name"
         found = [await connection.scalar(text(f"SHOW {name}")) for name in settings]
@@ -167,10 +155,8 @@ async def test_the_template_gives_its_connections_a_limit_and_a_name(
     await engine.dispose()
 
 
-async def test_the_template_does_not_wait_for_ever_when_it_stops(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = template(database_url, monkeypatch, **{"timeout(5)": "timeout(0.01)"})
+async def test_the_template_does_not_wait_for_ever_when_it_stops() -> None:
+    names = load_snippet(TEMPLATE, before="\nif __name__", changes={"timeout(5)": "timeout(0.01)"})
 
     async def dispose() -> None:
         await asyncio.sleep(3)

@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
 from sqlalchemy.pool import NullPool
 
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.report import require_on
 from tools.paths import ROOT
@@ -58,19 +59,10 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
-def defined_in(snippet: str, before: str, name: str = "watching") -> dict[str, Any]:
-    """Run a snippet as far as a line, as a module of that name, and return its names."""
-    source, found, _ = (SNIPPETS / snippet).read_text("utf-8").partition(before)
-    assert found
-    names: dict[str, Any] = {"__name__": name}
-    exec(compile(source, snippet, "exec"), names)
-    return names
-
-
 @pytest.fixture
 def finder() -> Iterator[dict[str, Any]]:
     """The finder as a module of an application, until the test ends."""
-    finder = defined_in("finder.py", "async def serve")
+    finder = load_snippet("sessions/leaks/finder.py")
     yield finder
     stop_listening(finder)
 
@@ -78,7 +70,7 @@ def finder() -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def blamed() -> Iterator[dict[str, Any]]:
     """The other listeners, which have the collector name the line."""
-    blamed = defined_in("blamed.py", "async def guest")
+    blamed = load_snippet("sessions/leaks/blamed.py")
     yield blamed
     stop_listening(blamed)
 
@@ -348,7 +340,7 @@ async def test_the_finder_watches_all_engines_of_the_process_synchronous_ones_to
 async def test_the_finder_knows_an_application_that_is_itself_an_installed_package(
     engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    package = defined_in("finder.py", "async def serve", name="teahouse.db")
+    package = load_snippet("sessions/leaks/finder.py", __name__="teahouse.db")
     package["LIBRARIES"] = (*package["LIBRARIES"], str(tmp_path))
     library, shop = ModuleType("othershop.orders"), ModuleType("teahouse.orders")
     source = "async def {}(session, statement):\n    await session.execute(statement)\n"
@@ -464,10 +456,9 @@ NoLeaks = Callable[[AsyncEngine], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def no_leaks(database_url: str, monkeypatch: pytest.MonkeyPatch) -> NoLeaks:
+def no_leaks() -> NoLeaks:
     """The page's helper."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    helper: NoLeaks = defined_in("in_tests.py", "async def main")["no_leaks"]
+    helper: NoLeaks = load_snippet("sessions/leaks/in_tests.py")["no_leaks"]
     return helper
 
 
