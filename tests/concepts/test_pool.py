@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tests.pools import MakeEngine
+from tools.postgres import dsn_of
 
 BACKEND = text("SELECT pg_backend_pid()")
 
@@ -82,7 +83,7 @@ async def test_the_pool_of_asyncpg_opens_ten_connections_in_advance(
     database_url: str, watcher: AsyncConnection
 ) -> None:
     assert inspect.signature(asyncpg.create_pool).parameters["min_size"].default == 10
-    async with asyncpg.create_pool(database_url.replace("+asyncpg", "")):
+    async with asyncpg.create_pool(dsn_of(database_url)):
         assert len(await backends(watcher)) == 10
 
 
@@ -90,7 +91,7 @@ async def test_over_a_pool_of_asyncpg_the_smaller_limit_makes_borrowers_wait(
     database_url: str,
     make_engine: MakeEngine,
 ) -> None:
-    inner = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=1)
+    inner = await asyncpg.create_pool(dsn_of(database_url), min_size=1, max_size=1)
     engine = make_engine("postgresql+asyncpg://", async_creator=inner.acquire)
     async with engine.connect() as one:
         await one.execute(BACKEND)

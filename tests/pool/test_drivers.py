@@ -38,7 +38,7 @@ from tests.loading import load_snippet
 from tests.pools import MakeEngine, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
-from tools.postgres import Proxy
+from tools.postgres import Proxy, dsn_of
 
 SELECT = text("SELECT 'oolong'")
 
@@ -556,8 +556,7 @@ async def test_psycopg_takes_a_coroutine_function_by_async_creator(
 ) -> None:
     async def connect() -> Any:
         await asyncio.sleep(0)  # here the token is fetched
-        url = make_url(database_url).set(drivername="postgresql")
-        return await psycopg.AsyncConnection.connect(url.render_as_string(hide_password=False))
+        return await psycopg.AsyncConnection.connect(dsn_of(database_url))
 
     engine = make_engine("postgresql+psycopg://", async_creator=connect)
     assert await use(engine) == "oolong"

@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 from tests.pools import MakeEngine, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
+from tools.postgres import dsn_of
 
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
@@ -273,10 +274,7 @@ async def test_cleaning_works_for_two_engines_and_on_an_invalidated_connection(
 
 
 async def test_asyncpgs_own_pool_resets_a_connection_on_release(database_url: str) -> None:
-    url = make_url(database_url).set(drivername="postgresql")
-    async with asyncpg.create_pool(
-        url.render_as_string(hide_password=False), min_size=1, max_size=1
-    ) as pool:
+    async with asyncpg.create_pool(dsn_of(database_url), min_size=1, max_size=1) as pool:
         async with pool.acquire() as connection:
             await connection.execute(SET)
         async with pool.acquire() as connection:

@@ -22,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 
 from tests.pools import MakeEngine, checked_out, record
 from tools.paths import DOCS, LANGUAGES
+from tools.postgres import dsn_of
 
 SELECT = text("SELECT 'oolong'")
 
@@ -86,7 +87,7 @@ async def test_a_failed_attempt_to_connect_wakes_nobody(
     database_url: str, make_engine: MakeEngine, pool_timeout: float | None
 ) -> None:
     refuse, tries = asyncio.Event(), 0
-    url = database_url.replace("+asyncpg", "")
+    url = dsn_of(database_url)
 
     async def creator(*_: object) -> object:
         nonlocal tries
@@ -120,7 +121,7 @@ async def test_a_failed_attempt_to_connect_wakes_nobody(
 async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    attempts, url = list[str](), database_url.replace("+asyncpg", "")
+    attempts, url = list[str](), dsn_of(database_url)
 
     async def creator(*_: object) -> object:
         attempts.append("attempt")

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.waiting import DEADLINE, free_port, wait_until
 from tools.paths import SNIPPETS
+from tools.postgres import dsn_of
 from tools.site.archives import build_archive
 
 PROJECT = SNIPPETS / "production" / "application" / "teahouse"
@@ -76,7 +77,7 @@ def start(place: Path, words: list[str], url: str, **environment: str) -> "subpr
     return subprocess.Popen(
         [str(BIN / words[0]), *words[1:]],
         cwd=place,
-        env={**os.environ, "DATABASE_URL": url.replace("+asyncpg", ""), **environment},
+        env={**os.environ, "DATABASE_URL": dsn_of(url), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -34,7 +34,7 @@ from tests.production.teahouse import (
 from tests.report import report
 from tests.waiting import DEADLINE, eventually, wait_until
 from tools.paths import ROOT, SNIPPETS
-from tools.postgres import EmbeddedPostgres, fresh_database
+from tools.postgres import EmbeddedPostgres, dsn_of, fresh_database
 from tools.proof.snippets import list_files
 from tools.site.archives import build_archive
 
@@ -210,7 +210,7 @@ def test_two_migrations_at_once_both_succeed(place: Path, url: str) -> None:
 
 
 def test_a_migration_waits_for_the_lock_of_another(place: Path, url: str) -> None:
-    with psycopg.connect(url.replace("+asyncpg", "")) as other:
+    with psycopg.connect(dsn_of(url)) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('teahouse'))")
         migration = start(place, UPGRADE, url)
         assert migration.stdout
@@ -276,7 +276,7 @@ def upgrade() -> None:
 def test_a_limit_that_alter_role_or_database_sets_does_not_end_a_migration(
     place: Path, url: str
 ) -> None:
-    with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
+    with psycopg.connect(dsn_of(url), autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '60s'".encode())
     (place / "migrations" / "versions" / "0002.py").write_text(SEEN, "utf-8")

@@ -19,7 +19,7 @@ from tests.report import require_on
 from tests.versions import IS_2_0
 from tests.waiting import wait_until
 from tools.paths import SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
@@ -48,7 +48,7 @@ def url(place: Path) -> Iterator[str]:
 @contextmanager
 def table_locked(url: str) -> Iterator[None]:
     """Orders do not come to an end in here; then they do."""
-    with psycopg.connect(url.replace("+asyncpg", "")) as connection:
+    with psycopg.connect(dsn_of(url)) as connection:
         connection.execute("LOCK TABLE orders")
         yield
 
@@ -98,7 +98,7 @@ def test_without_a_slot_it_is_alive_and_becomes_ready_when_one_is_free(
 ) -> None:
     with ExitStack() as others:
         for _ in range(14):
-            others.enter_context(psycopg.connect(url.replace("+asyncpg", "")))
+            others.enter_context(psycopg.connect(dsn_of(url)))
         with running(place, url, until="/live", **NEW) as new:
             assert new.status("/ready") == 503
             others.close()
@@ -117,7 +117,7 @@ ROLE = """
 def test_one_slot_makes_it_ready_and_a_limit_of_the_role_refuses_the_rest(
     place: Path, url: str
 ) -> None:
-    with psycopg.connect(url.replace("+asyncpg", "")) as connection:
+    with psycopg.connect(dsn_of(url)) as connection:
         connection.execute(ROLE)
     limited = make_url(url).set(username="shop", password="longjing").render_as_string(False)
     with ThreadPoolExecutor(20) as guests, running(place, limited, **OLD) as old:

@@ -17,7 +17,7 @@ from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
-from tools.postgres import Server
+from tools.postgres import Server, dsn_of
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 from tools.proof import guests, poolers
 from tools.proof.poolers import describe_pooler, format_rows, try_rows
@@ -88,8 +88,8 @@ async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -
     if newest.release < (1, 24):
         return  # Ubuntu's own has the setting, at 0
     with run_pgbouncer(database_url, newest) as url:
-        console = make_url(url).set(drivername="postgresql", database="pgbouncer")
-        with psycopg.connect(console.render_as_string(hide_password=False), autocommit=True) as it:
+        console = make_url(url).set(database="pgbouncer")
+        with psycopg.connect(dsn_of(console), autocommit=True) as it:
             found = {row[0]: row[1] for row in it.execute("SHOW CONFIG").fetchall()}
     assert found["max_prepared_statements"] == "200"
 

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
 from tests.pools import MakeEngine, engine_for, with_psycopg
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 
 ASK = text("SELECT 'longjing'")
 COMMON_NAME = x509.NameOID.COMMON_NAME
@@ -317,10 +317,8 @@ async def test_async_creator_leaves_the_url_and_connect_args_unread(
 async def test_async_creator_makes_connections_of_psycopg_too(
     make_engine: MakeEngine, database_url: str
 ) -> None:
-    conninfo = make_url(database_url).set(drivername="postgresql")
-
     async def connect() -> Any:
-        return await psycopg.AsyncConnection.connect(conninfo.render_as_string(False))
+        return await psycopg.AsyncConnection.connect(dsn_of(database_url))
 
     engine = make_engine("postgresql+psycopg://", async_creator=connect)
     async with engine.connect() as connection:

@@ -28,6 +28,7 @@ from tests.pools import MakeEngine
 from tests.report import report, require_on
 from tests.versions import SQLALCHEMY
 from tools.paths import DOCS, LANGUAGES, ROOT
+from tools.postgres import dsn_of
 from tools.site.pages import Page
 
 URL = "postgresql+asyncpg://guest@127.0.0.1/teahouse"
@@ -305,7 +306,7 @@ def test_the_names_of_two_engines_end_the_names_of_their_loggers() -> None:
 async def test_the_creator_ignores_url_and_connect_args(
     database_url: str, make_engine: MakeEngine
 ) -> None:
-    dsn = database_url.replace("+asyncpg", "")
+    dsn = dsn_of(database_url)
 
     async def connect() -> Any:
         return await asyncpg.connect(dsn)

@@ -27,6 +27,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from tests.pools import MakeEngine, checked_out
+from tools.postgres import dsn_of
 
 BACKEND = text("SELECT pg_backend_pid()")
 LOCK = text("SELECT pg_advisory_lock(7)")
@@ -348,7 +349,7 @@ async def test_a_coroutine_can_open_the_connections(
     opened: list[asyncpg.Connection] = []
 
     async def connect() -> asyncpg.Connection:
-        opened.append(await asyncpg.connect(database_url.replace("+asyncpg", "")))
+        opened.append(await asyncpg.connect(dsn_of(database_url)))
         return opened[-1]
 
     engine = make_engine("postgresql+asyncpg://", async_creator=connect)

@@ -28,6 +28,7 @@ from sqlalchemy.pool import QueuePool
 
 from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.waiting import eventually
+from tools.postgres import dsn_of
 
 SELECT = text("SELECT 'oolong'")
 BACKEND = text("SELECT pg_backend_pid() FROM pg_sleep(0.05)")
@@ -508,7 +509,7 @@ async def test_asyncpg_connects_within_a_task_only(database_url: str) -> None:
     said = asyncio.get_running_loop().create_future()
 
     def outside_of_any_task() -> None:
-        connecting = asyncpg.connect(database_url.replace("+asyncpg", ""))
+        connecting = asyncpg.connect(dsn_of(database_url))
         try:
             connecting.send(None)
         except RuntimeError as error:

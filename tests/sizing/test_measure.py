@@ -23,7 +23,7 @@ from tests.report import report, require_on
 from tests.serving import DEADLINE, backends
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 
 SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
 SLOW = "SELECT pg_sleep(600)"
@@ -256,7 +256,7 @@ async def test_read_only_lets_locks_and_the_end_of_other_sessions_through(
     tmp_path: Path, database_url: str
 ) -> None:
     await scalar(database_url, "CREATE TABLE orders (id int)")
-    victim, ended = await asyncpg.connect(database_url.replace("+asyncpg", "")), asyncio.Event()
+    victim, ended = await asyncpg.connect(dsn_of(database_url)), asyncio.Event()
     victim.add_termination_listener(lambda _: ended.set())
     for query in (
         "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
@@ -272,7 +272,7 @@ async def test_read_only_lets_settings_and_notifications_through(
     tmp_path: Path, database_url: str
 ) -> None:
     heard = asyncio.Event()
-    listener = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    listener = await asyncpg.connect(dsn_of(database_url))
     await listener.add_listener("guide", lambda *_: heard.set())
     query = "SELECT pg_notify('guide', ''), set_config('work_mem', '1MB', false)"
     async with started(tmp_path, database_url, query, *SMALL) as process:

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 import snippets.testing.rollback.costs as costs
 from tests.pools import MakeEngine, with_psycopg
-from tools.postgres import Server, leftovers
+from tools.postgres import Server, dsn_of, leftovers
 
 INSERT = text("INSERT INTO orders VALUES ('longjing')")
 COUNT = text("SELECT count(*) FROM orders")
@@ -158,9 +158,7 @@ async def test_a_notification_is_sent_at_a_real_commit(
     connection: AsyncConnection, database_url: str
 ) -> None:
     heard: list[object] = []
-    listener = await asyncpg.connect(
-        make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    )
+    listener = await asyncpg.connect(dsn_of(database_url))
     try:
         await listener.add_listener("orders", lambda *said: heard.append(said[-1]))
         async with joined(connection) as session:

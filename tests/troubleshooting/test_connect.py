@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from tests.pools import with_psycopg
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 
 PAGES = [
     (DOCS / language / "troubleshooting/connect.md").read_text("utf-8") for language in LANGUAGES
@@ -225,7 +225,7 @@ async def test_without_a_line_in_pg_hba_the_server_names_what_it_saw() -> None:
 async def test_the_listing_waits_out_a_server_that_is_on_its_way_down_and_up() -> None:
     """57P03 is said while a server starts and while it waits for its last client."""
     with EmbeddedPostgres(18) as server:
-        last = await asyncpg.connect(server.url().replace("+asyncpg", ""))
+        last = await asyncpg.connect(dsn_of(server.url()))
         assert server._process
         os.kill(server._process.pid, signal.SIGTERM)
         error = await refused_with_57p03(server.url())

@@ -32,7 +32,7 @@ from snippets.troubleshooting.doctor.doctor import (
 from tests.report import report
 from tests.serving import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
-from tools.postgres import EmbeddedPostgres, Proxy
+from tools.postgres import EmbeddedPostgres, Proxy, dsn_of
 from tools.site.pages import Page
 
 SCRIPT = SNIPPETS / "troubleshooting/doctor/doctor.py"
@@ -69,7 +69,7 @@ class Stage:
 
     async def open(self, app: str = "shop-api", url: str = "", **settings: str) -> Any:
         """A connection with a name."""
-        dsn = (url or self.url).replace("+asyncpg", "")
+        dsn = dsn_of(url or self.url)
         settings["application_name"] = app
         connection = await asyncpg.connect(dsn, server_settings=settings)
         self.kept.append(connection)  # the garbage collector would end it

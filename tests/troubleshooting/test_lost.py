@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import (
 from tests.pools import MakeEngine, checked_out, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 
 PAGES = [(DOCS / language / "troubleshooting/lost.md").read_text("utf-8") for language in LANGUAGES]
 REFUSALS = exc.DBAPIError, asyncpg.PostgresError
@@ -461,7 +461,7 @@ async def test_a_program_that_ends_without_closing_leaves_a_line_if_it_was_in_a_
 ) -> None:
     words = "unexpected EOF on client connection with an open transaction"
     with EmbeddedPostgres(18) as server:
-        url = make_url(server.url()).set(drivername="postgresql").render_as_string(False)
+        url = dsn_of(server.url())
         program = (sys.executable, "-c", LEAVES, url, statement)
         assert await (await asyncio.create_subprocess_exec(*program)).wait() == 0
         alone = text("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type ~ 'client'")

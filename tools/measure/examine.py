@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from tools.paths import SNIPPETS
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, dsn_of
 from tools.proof.seals import write_printed
 
 SCRIPT = SNIPPETS / "troubleshooting/doctor/doctor.py"
@@ -67,4 +67,4 @@ async def _stage(url: str) -> str:
 
 async def _connect(url: str, app: str) -> Any:
     settings = {"application_name": app}
-    return await asyncpg.connect(url.replace("+asyncpg", ""), server_settings=settings)
+    return await asyncpg.connect(dsn_of(url), server_settings=settings)

@@ -1,7 +1,7 @@
 """The PostgreSQL that snippets and tests run against, and a database in it for each of them."""
 
 from tools.postgres.binaries import PostgresError
-from tools.postgres.database import connect, execute, fresh_database, leftovers
+from tools.postgres.database import connect, dsn_of, execute, fresh_database, leftovers
 from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder
 from tools.postgres.find import Server, find_postgres
 from tools.postgres.proxy import Proxy
@@ -14,6 +14,7 @@ __all__ = [
     "Server",
     "Standby",
     "connect",
+    "dsn_of",
     "execute",
     "find_postgres",
     "find_temporary_folder",

@@ -82,6 +82,11 @@ async def _leftovers(database: URL) -> list[str]:
         return [*backends, *await connection.scalars(text(_OBJECTS))]
 
 
+def dsn_of(url: str | URL) -> str:
+    """The same database as asyncpg and psycopg name it without SQLAlchemy: `postgresql://...`."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 @asynccontextmanager
 async def connect(url: URL) -> AsyncIterator[AsyncConnection]:
     """One connection, made the way the snippets make theirs; what goes wrong is one sentence."""

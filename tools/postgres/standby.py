@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tools.postgres.binaries import PostgresError, account, environment
+from tools.postgres.database import dsn_of
 from tools.postgres.embedded import EmbeddedPostgres
 
 COPY_DEADLINE = 120.0
@@ -49,7 +50,7 @@ class Standby(EmbeddedPostgres):
         self._run(
             "pg_basebackup", "--pgdata", self.home / "data", "--write-recovery-conf",
             "--wal-method=stream", "--checkpoint=fast", "--no-sync",
-            "--dbname", self.primary.url().replace("+asyncpg", ""),
+            "--dbname", dsn_of(self.primary.url()),
         )  # fmt: skip
 
     def _run(self, program: str, *arguments: str | Path) -> None:

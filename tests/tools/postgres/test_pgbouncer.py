@@ -16,7 +16,7 @@ from tests.poolers import PROGRAMS, need_old_pgbouncer, need_pgbouncer
 from tests.processes import list_processes
 from tests.waiting import free_port, wait_until
 from tools.paths import ROOT
-from tools.postgres import PostgresError, pgbouncer
+from tools.postgres import PostgresError, dsn_of, pgbouncer
 from tools.postgres.pgbouncer import Program, find_programs, newest_program, run_pgbouncer
 
 OWNER = """
@@ -40,10 +40,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def ask(url: str, query: str, database: str | None = None) -> list[tuple[object, ...]]:
     """What PgBouncer, or a server through it, answers."""
-    place = make_url(url).set(drivername="postgresql")
+    place = make_url(url)
     if database:
         place = place.set(database=database)
-    with psycopg.connect(place.render_as_string(hide_password=False), autocommit=True) as asking:
+    with psycopg.connect(dsn_of(place), autocommit=True) as asking:
         return asking.execute(query.encode()).fetchall()
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.pools import MakeEngine
 from tests.waiting import eventually
-from tools.postgres import Proxy
+from tools.postgres import Proxy, dsn_of
 
 LOST = asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError
 
@@ -23,9 +23,7 @@ async def proxy(database_url: str) -> AsyncIterator[Proxy]:
 
 
 async def connect(proxy: Proxy) -> Any:
-    return await asyncpg.connect(
-        proxy.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    )
+    return await asyncpg.connect(dsn_of(proxy.url))
 
 
 async def is_silent(line: Any) -> bool:
