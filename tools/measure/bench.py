@@ -28,8 +28,7 @@ from tools.measure import charts
 from tools.paths import SNIPPETS
 from tools.postgres import Proxy, find_postgres, fresh_database
 from tools.proof.record import current_versions
-from tools.proof.seals import write_sealed
-from tools.proof.snippets import digest
+from tools.proof.seals import describe_run, write_sealed
 
 SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
 QUERIES = {
@@ -75,7 +74,7 @@ def bench(seconds: float = 180.0) -> None:
         }
         printed = run_as_reader(url, seconds * 0.2)
     charts.write(record)
-    head = f"{SCRIPT.name} {digest(SCRIPT)[:12]}, {record['date']}\n{charts.software(record)}"
+    head = f"{describe_run(SCRIPT)}\n{charts.software(record)}"
     write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n{printed}")
 
 
@@ -96,7 +95,7 @@ async def measure_sizes(url: str, kind: str, seconds: float) -> list[dict[str, f
     with click.progressbar(length=len(SIZES) * REPEATS, label=kind) as bar:
         runs = await sweep(plan, bar.update)
     if missing := [size for size in SIZES if not runs[size]]:
-        raise click.ClickException(f"{kind}: no run of {missing} ended; give more --seconds")
+        raise click.ClickException(f"{kind}: no run of {missing} ended; wait for a quiet machine")
     return [
         {
             **summary(size, runs[size])._asdict(),

@@ -31,7 +31,7 @@ ROOM = 2**30
 
 _SETTINGS = {
     "max_connections": "200",
-    "max_prepared_transactions": "8",  # tools.occupied holds its locks in one
+    "max_prepared_transactions": "8",  # tools/proof/occupied.py holds its locks in one
     "timezone": "UTC",
     # Fast instead of safe from a power cut; a crash of the server alone is still recovered from.
     "fsync": "off",
