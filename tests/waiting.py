@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import socket
 import time
 from collections.abc import Callable
 
@@ -49,10 +48,3 @@ def wait_until(what: str, holds: Callable[[], object], deadline: float = DEADLIN
 
 def _in_vain(what: str, deadline: float) -> str:
     return f"waited {deadline:g} s in vain until {what}"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

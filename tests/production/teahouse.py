@@ -20,9 +20,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.waiting import DEADLINE, free_port, wait_until
+from tests.waiting import DEADLINE, wait_until
 from tools.paths import SNIPPETS
-from tools.postgres import dsn_of
+from tools.postgres import dsn_of, free_port
 from tools.site.archives import build_archive
 
 PROJECT = SNIPPETS / "production" / "application" / "teahouse"

@@ -23,8 +23,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.pools import MakeEngine
-from tests.waiting import eventually, free_port, wait_until
+from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
+from tools.postgres import free_port
 
 STEP = SNIPPETS / "production" / "migrations" / "step"
 BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.pools import MakeEngine
 from tests.versions import IS_2_0
-from tests.waiting import free_port
+from tools.postgres import free_port
 
 
 def test_only_2_0_brings_greenlet_without_an_extra() -> None:

@@ -6,7 +6,6 @@ Only runs on the same quiet machine can be compared.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tools.paths import ROOT
+from tools.postgres import free_port
 
 DEADLINE = 600.0
 """Seconds any one step may take."""
@@ -62,9 +62,7 @@ def measured(what: str) -> Iterator[None]:
 @contextlib.contextmanager
 def serving(clone: Path) -> Iterator[str]:
     """`make serve` in the clone, on a free port; yields the address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["make", "--silent", "serve"],
         cwd=clone,

@@ -2,7 +2,7 @@
 
 from tools.postgres.binaries import PostgresError
 from tools.postgres.database import connect, dsn_of, execute, fresh_database, leftovers
-from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder
+from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder, free_port
 from tools.postgres.find import Server, find_postgres
 from tools.postgres.proxy import Proxy
 from tools.postgres.standby import Standby
@@ -18,6 +18,7 @@ __all__ = [
     "execute",
     "find_postgres",
     "find_temporary_folder",
+    "free_port",
     "fresh_database",
     "leftovers",
 ]

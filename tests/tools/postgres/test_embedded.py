@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.processes import list_processes
-from tests.waiting import free_port, wait_until
+from tests.waiting import wait_until
 from tools.paths import ROOT
-from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded
+from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded, free_port
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root becomes somebody else; all other tests ran as yourself"

@@ -13,12 +13,12 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.waiting import free_port
 from tools.postgres import (
     EmbeddedPostgres,
     PostgresError,
     database,
     find_postgres,
+    free_port,
     fresh_database,
     leftovers,
 )

@@ -14,9 +14,9 @@ from sqlalchemy import make_url
 
 from tests.poolers import PROGRAMS, need_old_pgbouncer, need_pgbouncer
 from tests.processes import list_processes
-from tests.waiting import free_port, wait_until
+from tests.waiting import wait_until
 from tools.paths import ROOT
-from tools.postgres import PostgresError, dsn_of, pgbouncer
+from tools.postgres import PostgresError, dsn_of, free_port, pgbouncer
 from tools.postgres.pgbouncer import Program, find_programs, newest_program, run_pgbouncer
 
 OWNER = """

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.waiting import free_port
 from tools.paths import ROOT
+from tools.postgres import free_port
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -15,8 +15,8 @@ import pytest
 
 from tests.tools.site.guide import write_guide
 from tests.tools.site.test_serve import start
-from tests.waiting import free_port, wait_until
-from tools.postgres import Server
+from tests.waiting import wait_until
+from tools.postgres import Server, free_port
 
 DEADLINE = 60.0
 """Seconds in which the page must say what is wrong, or no longer say it."""

@@ -14,8 +14,8 @@ from urllib.request import urlopen
 import pytest
 
 from tests.tools.site.guide import write_guide
-from tests.waiting import free_port, wait_until
-from tools.postgres import Server
+from tests.waiting import wait_until
+from tools.postgres import Server, free_port
 
 PAGE, SNIPPET = "pool/size", "pool/size/one.py"
 
