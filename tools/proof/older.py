@@ -6,16 +6,15 @@ when such a snippet has changed: a test compares the record's digest with the fi
 """
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
+from tools.proof.environments import install, pin
 from tools.proof.record import current_versions
 from tools.proof.rerun import DEADLINE
 from tools.proof.seals import describe_run, write_sealed
@@ -38,11 +37,7 @@ def write_records(server: Server) -> None:
     """
     for name, releases in RUNS.items():
         snippet = SNIPPETS / name
-        try:
-            outcomes = {release: run_with(release, snippet, server) for release in releases}
-        except subprocess.CalledProcessError as error:
-            command = " ".join(map(str, error.cmd))
-            raise click.ClickException(f"{command} failed: {error.stderr.strip()}") from error
+        outcomes = {release: run_with(release, snippet, server) for release in releases}
         text = format_record(snippet, outcomes, current_versions(server))
         write_sealed(snippet.with_suffix(".txt"), text)
         click.echo(text)
@@ -50,17 +45,8 @@ def write_records(server: Server) -> None:
 
 def run_with(release: str, snippet: Path, server: Server) -> str:
     """What a snippet prints with that release of FastAPI, in an environment made for it."""
-    pins = [f"{package}=={version(package.partition('[')[0])}" for package in PINNED]
     with tempfile.TemporaryDirectory(prefix="older-") as folder:
-        python = Path(folder, "bin", "python")
-        for command in (
-            ["venv", "--python", sys.executable, folder],
-            ["pip", "install", "--python", python, f"fastapi=={release}", *pins],
-        ):
-            subprocess.run(
-                [sys.executable, "-m", "uv", "--quiet", *command],
-                capture_output=True, check=True, encoding="utf-8",
-            )  # fmt: skip
+        python = install(Path(folder), f"fastapi=={release}", *map(pin, PINNED))
         return read_outcome(python, snippet, server)
 
 

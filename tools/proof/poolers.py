@@ -20,6 +20,7 @@ from tools.paths import SETTINGS_TABLE
 from tools.postgres import Server, fresh_database
 from tools.postgres.pgbouncer import TRACKS, Program, find_programs, run_pgbouncer
 from tools.proof import guests
+from tools.proof.environments import install, pin
 from tools.proof.record import current_versions
 from tools.proof.seals import describe_run, write_sealed
 
@@ -44,7 +45,8 @@ def write_table(server: Server) -> None:
     """
     found = dict[tuple[str, str], Outcomes]()
     with tempfile.TemporaryDirectory(prefix="poolers-") as folder:
-        pythons = {each: install(each, Path(folder, each)) for each in OLDER}
+        ours = pin("sqlalchemy[asyncio]")
+        pythons = {each: install(Path(folder, each), f"asyncpg=={each}", ours) for each in OLDER}
         pythons[version("asyncpg")] = Path(sys.executable)
         for asyncpg, python in pythons.items():
             rows = [row for row in guests.ROWS if asyncpg not in OLDER or "psycopg" not in row]
@@ -53,20 +55,6 @@ def write_table(server: Server) -> None:
                 click.echo(f"asyncpg {asyncpg}, PgBouncer {pooler}", err=True)
                 found[asyncpg, pooler] = try_rows(rows, program, tracked, server, python)
     write_sealed(SETTINGS_TABLE, format_table(found, current_versions(server)))
-
-
-def install(release: str, folder: Path) -> Path:
-    """An environment with that release of asyncpg and our SQLAlchemy; its Python."""
-    python = folder / "bin" / "python"
-    wanted = [f"asyncpg=={release}", f"sqlalchemy[asyncio]=={version('sqlalchemy')}"]
-    making = [["venv", "--python", sys.executable, f"{folder}"]]
-    for command in [*making, ["pip", "install", "--python", f"{python}", *wanted]]:
-        ran = subprocess.run(
-            [sys.executable, "-m", "uv", "--quiet", *command], capture_output=True, encoding="utf-8"
-        )
-        if ran.returncode:
-            raise click.ClickException(f"asyncpg {release}: {ran.stderr.strip()}")
-    return python
 
 
 def list_poolers(programs: Iterable[Program]) -> list[tuple[Program, int]]:
