@@ -1,4 +1,4 @@
-"""A FastAPI application behind a real uvicorn, and what its pool and PostgreSQL say meanwhile."""
+"""A FastAPI application behind a real uvicorn."""
 
 import asyncio
 import socket
@@ -8,17 +8,9 @@ from contextlib import asynccontextmanager
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 DEADLINE = 60.0
 """Seconds until something that must happen counts as not happening."""
-
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-""")
 
 
 @asynccontextmanager
@@ -45,10 +37,3 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         ) as client,
     ):
         yield client
-
-
-async def backends(database_url: str) -> int:
-    """How many connections PostgreSQL has in this database, this one left out."""
-    watcher = create_async_engine(database_url, poolclass=NullPool)
-    async with watcher.connect() as connection:
-        return int(await connection.scalar(BACKENDS) or 0)

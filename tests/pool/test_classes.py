@@ -14,15 +14,12 @@ from sqlalchemy.exc import InterfaceError, SADeprecationWarning
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
 
+from tests.asking import OTHERS
 from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 
 BACKEND = text("SELECT pg_backend_pid()")
-OTHERS = text(
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
 
 
 def opened(engine: AsyncEngine) -> list[object]:

@@ -11,23 +11,19 @@ from pathlib import Path
 
 import pytest
 import uvicorn._subprocess
-from sqlalchemy import NullPool, event, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
+from tests.asking import backends
 from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.waiting import eventually
 from tools.postgres import Proxy
 
 DEADLINE = 10.0
 PID = text("SELECT pg_backend_pid()")
-BACKENDS = text("""
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-    AND backend_type = 'client backend'
-""")
 
 
 @pytest.fixture
@@ -36,13 +32,6 @@ async def engine(make_engine: MakeEngine) -> AsyncIterator[AsyncEngine]:
     yield engine
     await engine.dispose()
     gc.collect()
-
-
-async def backends(database_url: str) -> int:
-    """How many connections the server has, besides the one that asks."""
-    watcher = create_async_engine(database_url, poolclass=NullPool)
-    async with watcher.connect() as connection:
-        return int(await connection.scalar(BACKENDS) or 0)
 
 
 async def pid(engine: AsyncEngine) -> int:

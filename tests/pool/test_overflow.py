@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from tests.asking import OTHERS
 from tests.pools import MakeEngine, pool_of
 from tests.waiting import eventually
 from tools.postgres import EmbeddedPostgres
@@ -174,15 +175,10 @@ async def test_an_overflow_connection_knows_no_prepared_statement(make_engine: M
 
 async def test_a_closed_overflow_connection_has_left_the_server(make_engine: MakeEngine) -> None:
     engine = make_engine(pool_size=1, max_overflow=1)
-    others = text("""
-        SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()
-        AND backend_type = 'client backend'
-    """)
     async with engine.connect() as first, engine.connect():
         await first.close()  # stays
     async with engine.connect() as connection:
-        assert await connection.scalar(others) == 0
+        assert await connection.scalar(OTHERS) == 0
 
 
 async def test_postgresql_counts_every_connection_that_was_opened(make_engine: MakeEngine) -> None:

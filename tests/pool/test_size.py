@@ -13,6 +13,7 @@ from sqlalchemy import QueuePool, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import OTHERS
 from tests.pools import MakeEngine, leaves_open, pool_of, record
 from tests.versions import IS_2_0
 from tools.paths import DOCS
@@ -39,11 +40,7 @@ async def test_nothing_closes_an_idle_pooled_connection(make_engine: MakeEngine)
     watcher = make_engine(poolclass=NullPool)
     await asyncio.sleep(1.5)  # past pool_recycle, which nobody watches over
     async with watcher.connect() as connection:
-        count = text(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        assert await connection.scalar(count) == 3
+        assert await connection.scalar(OTHERS) == 3
 
 
 async def test_a_connection_that_comes_back_goes_to_the_task_that_waits(
@@ -190,17 +187,12 @@ async def test_what_is_lent_at_dispose_does_not_count_in_the_new_pool(
 ) -> None:
     engine = make_engine(pool_size=2, max_overflow=1, pool_timeout=0)
     watcher = make_engine(poolclass=NullPool)
-    count = text(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND backend_type = 'client backend'"
-    )
     async with AsyncExitStack() as lent:
         await borrow(engine, 2 + 1, lent)
         await engine.dispose()
         await borrow(engine, 2 + 1, lent)
         async with watcher.connect() as connection:
-            assert await connection.scalar(count) == 2 * (2 + 1)
+            assert await connection.scalar(OTHERS) == 2 * (2 + 1)
 
 
 def worked_budgets() -> Iterator[tuple[int, ...]]:

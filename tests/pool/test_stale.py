@@ -37,6 +37,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
+from tests.asking import OTHERS, ask
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
@@ -685,7 +686,7 @@ async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(
     wanted = {"target_session_attrs": "read-write"}
     with EmbeddedPostgres() as old, EmbeddedPostgres() as new:
         for server in (old, new):
-            await set_password(server, "tea")
+            await ask(server.url(), "ALTER ROLE postgres PASSWORD 'tea'")
         demote(old)
         url = make_url(old.url()).set(password="tea").render_as_string(hide_password=False)
         engine = engine_for(make_engine, url, driver, connect_args=wanted)
@@ -699,12 +700,6 @@ async def test_target_session_attrs_refuses_a_standby_and_finds_the_primary(
         await engine.dispose()
 
 
-async def set_password(server: EmbeddedPostgres, password: str) -> None:
-    engine = create_async_engine(server.url(), poolclass=NullPool)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"ALTER ROLE postgres PASSWORD '{password}'"))
-
-
 # Idle connections
 
 
@@ -714,10 +709,6 @@ async def set_password(server: EmbeddedPostgres, password: str) -> None:
 async def test_with_lifo_the_server_ends_what_idles(
     make_engine: MakeEngine, watcher: AsyncConnection, lifo: bool, order: str, alive: int
 ) -> None:
-    others = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-    )
     engine = make_engine(
         pool_use_lifo=lifo,
         pool_pre_ping=True,
@@ -727,7 +718,7 @@ async def test_with_lifo_the_server_ends_what_idles(
     letters: dict[int, str] = {}
     used = ""
     async with asyncio.timeout(30):
-        while len(used) < 80 or await watcher.scalar(others) != alive:
+        while len(used) < 80 or await watcher.scalar(OTHERS) != alive:
             pid = await backend(engine)
             used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
             await asyncio.sleep(0.05)

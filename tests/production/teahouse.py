@@ -1,6 +1,5 @@
 """The application that readers download, unpacked and run as they run it."""
 
-import asyncio
 import ctypes
 import io
 import json
@@ -16,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
+from tests.asking import ask_sync
 from tests.waiting import DEADLINE, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import dsn_of, free_port
@@ -157,17 +154,7 @@ def running(place: Path, url: str, until: str = "/ready", **environment: str) ->
             process.wait()
 
 
-def ask(url: str, sql: str) -> int:
-    """What one query answers, a number."""
-
-    async def asking() -> int:
-        engine = create_async_engine(url, poolclass=NullPool)
-        async with engine.connect() as connection:
-            return int(await connection.scalar(text(sql)) or 0)
-
-    return asyncio.run(asking())
-
-
 def backends(url: str, name: str = "teahouse") -> int:
     """How many connections the application has."""
-    return ask(url, f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'")
+    named = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'"
+    return int(ask_sync(url, named))

@@ -18,9 +18,9 @@ from ruamel.yaml import YAML
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.asking import ask_sync
 from tests.production.teahouse import (
     PROJECT,
-    ask,
     backends,
     container_command,
     finish,
@@ -94,9 +94,9 @@ def test_a_newcomer_comes_from_the_readme_to_a_running_application(place: Path, 
 def test_the_projects_tests_leave_no_table_and_no_row(place: Path, url: str) -> None:
     run(place, UPGRADE, url)
     tables = "SELECT count(*) FROM pg_class WHERE relkind = 'r'"
-    before = ask(url, tables)
+    before = ask_sync(url, tables)
     run(place, ["python", "-m", "pytest"], url)
-    assert (ask(url, tables), ask(url, ORDERS)) == (before, 0)
+    assert (ask_sync(url, tables), ask_sync(url, ORDERS)) == (before, 0)
 
 
 def test_a_hundred_orders_at_once_are_kept_on_ten_connections(place: Path, url: str) -> None:
@@ -104,7 +104,7 @@ def test_a_hundred_orders_at_once_are_kept_on_ten_connections(place: Path, url: 
     with running(place, url) as teahouse, ThreadPoolExecutor(100) as guests:
         answers = [guests.submit(teahouse.order) for _ in range(100)]
         assert Counter(each.result().status_code for each in answers) == {201: 100}
-        assert ask(url, ORDERS) == 100
+        assert ask_sync(url, ORDERS) == 100
         assert backends(url) <= 10 == teahouse.metric("max")
         assert teahouse.metric("count", "used") == 0
         assert teahouse.metric("timeouts_total") == 0
@@ -206,7 +206,7 @@ def test_two_migrations_at_once_both_succeed(place: Path, url: str) -> None:
     commands = [start(place, UPGRADE, url) for _ in range(2)]
     said = "".join(map(finish, commands))
     assert said.count("Running upgrade  -> 0001") == 1
-    assert ask(url, MIGRATION_LOCKS) == 0
+    assert ask_sync(url, MIGRATION_LOCKS) == 0
 
 
 def test_a_migration_waits_for_the_lock_of_another(place: Path, url: str) -> None:
@@ -216,7 +216,7 @@ def test_a_migration_waits_for_the_lock_of_another(place: Path, url: str) -> Non
         assert migration.stdout
         said = next((line for line in migration.stdout if "Running" in line or "lock" in line), "")
         assert "somebody holds a lock" in said
-        assert ask(url, "SELECT count(to_regclass('orders'))") == 0
+        assert ask_sync(url, "SELECT count(to_regclass('orders'))") == 0
     assert "Running upgrade  -> 0001" in finish(migration)
 
 
@@ -238,7 +238,7 @@ async def test_a_migration_lets_queries_pass_while_a_reader_keeps_its_table(
     async with engine.connect() as reader:
         await reader.execute(text(ORDERS))
         migration = start(place, UPGRADE, url)
-        await asyncio.to_thread(wait_until, "it waits", lambda: ask(url, WAITS_FOR_A_LOCK))
+        await asyncio.to_thread(wait_until, "it waits", lambda: ask_sync(url, WAITS_FOR_A_LOCK))
         async with engine.connect() as guest:
             assert await guest.scalar(text(ORDERS)) == 0
         assert migration.poll() is None
@@ -253,13 +253,13 @@ async def test_a_migration_that_is_killed_leaves_no_lock(place: Path, url: str) 
     async with engine.connect() as reader:
         await reader.execute(text(ORDERS))
         migration = start(place, UPGRADE, url)
-        await asyncio.to_thread(wait_until, "it waits", lambda: ask(url, WAITS_FOR_A_LOCK))
-        assert await asyncio.to_thread(ask, url, MIGRATION_LOCKS) == 1
+        await asyncio.to_thread(wait_until, "it waits", lambda: ask_sync(url, WAITS_FOR_A_LOCK))
+        assert await asyncio.to_thread(ask_sync, url, MIGRATION_LOCKS) == 1
         migration.kill()
         await asyncio.to_thread(migration.communicate)
     await engine.dispose()
     assert "0001 -> " in await asyncio.to_thread(run, place, UPGRADE, url)
-    assert await asyncio.to_thread(ask, url, MIGRATION_LOCKS) == 0
+    assert await asyncio.to_thread(ask_sync, url, MIGRATION_LOCKS) == 0
 
 
 SEEN = """
@@ -281,7 +281,7 @@ def test_a_limit_that_alter_role_or_database_sets_does_not_end_a_migration(
         connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '60s'".encode())
     (place / "migrations" / "versions" / "0002.py").write_text(SEEN, "utf-8")
     run(place, UPGRADE, url)
-    assert ask(url, "SELECT count(*) FROM seen WHERE value = '0'") == 1
+    assert ask_sync(url, "SELECT count(*) FROM seen WHERE value = '0'") == 1
 
 
 CONCURRENTLY = """
@@ -315,7 +315,7 @@ def test_an_index_is_made_concurrently_though_another_migration_waits(
     commands = [start(place, UPGRADE, url) for _ in range(2)]
     assert "".join(map(finish, commands)).count("0001 -> 0002") == 1
     valid = "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = 'by_tea'::regclass"
-    assert ask(url, valid) == 1
+    assert ask_sync(url, valid) == 1
 
 
 @pytest.mark.parametrize("block", ["nullcontext()", "context.autocommit_block()"])

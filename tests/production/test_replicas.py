@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Delete, Engine, Select, Update, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.pools import MakeEngine, checked_out, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
@@ -35,22 +36,15 @@ class Order(Base):
 def pair() -> Iterator[Pair]:
     """A primary, and a standby that gives way to it at once."""
     with EmbeddedPostgres() as primary, Standby(primary, max_standby_streaming_delay="0") as other:
-        asyncio.run(ask(primary, "CREATE TABLE orders (id serial PRIMARY KEY)"))
+        asyncio.run(ask(primary.url(), "CREATE TABLE orders (id serial PRIMARY KEY)"))
         yield primary, other
-
-
-async def ask(server: EmbeddedPostgres, statement: str) -> Any:
-    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        result = await connection.execute(text(statement))
-        return result.scalar() if result.returns_rows else None
 
 
 async def caught_up(pair: Pair) -> None:
     """The standby has replayed all that was written so far."""
-    lsn = await ask(pair[0], "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+    lsn = await ask(pair[0].url(), "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
     replayed = f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"
-    await eventually("the standby has caught up", lambda: ask(pair[1], replayed))
+    await eventually("the standby has caught up", lambda: ask(pair[1].url(), replayed))
 
 
 def sticky(primary: Engine, replica: Engine) -> type[Session]:
@@ -68,18 +62,18 @@ def sticky(primary: Engine, replica: Engine) -> type[Session]:
 async def test_a_committed_row_is_not_on_the_replica_until_it_is_replayed(pair: Pair) -> None:
     primary, standby = pair
     await caught_up(pair)
-    before = await ask(standby, "SELECT count(*) FROM orders")
-    await ask(standby, "SELECT pg_wal_replay_pause()")
+    before = await ask(standby.url(), "SELECT count(*) FROM orders")
+    await ask(standby.url(), "SELECT pg_wal_replay_pause()")
     paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
-    await eventually("the standby pauses", lambda: ask(standby, paused))
-    await ask(primary, "INSERT INTO orders DEFAULT VALUES")
-    lsn = await ask(primary, "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+    await eventually("the standby pauses", lambda: ask(standby.url(), paused))
+    await ask(primary.url(), "INSERT INTO orders DEFAULT VALUES")
+    lsn = await ask(primary.url(), "SELECT CAST(pg_current_wal_insert_lsn() AS text)")
     replayed = f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"
-    assert await ask(standby, "SELECT count(*) FROM orders") == before
-    assert await ask(standby, replayed) is False
-    await ask(standby, "SELECT pg_wal_replay_resume()")
-    await eventually("the row's place is reached", lambda: ask(standby, replayed))
-    assert await ask(standby, "SELECT count(*) FROM orders") == before + 1
+    assert await ask(standby.url(), "SELECT count(*) FROM orders") == before
+    assert await ask(standby.url(), replayed) is False
+    await ask(standby.url(), "SELECT pg_wal_replay_resume()")
+    await eventually("the row's place is reached", lambda: ask(standby.url(), replayed))
+    assert await ask(standby.url(), "SELECT count(*) FROM orders") == before + 1
 
 
 ASKED = re.compile(r"`(SELECT [^`]*pg_last_wal_replay_lsn[^`]*)`")
@@ -93,7 +87,7 @@ async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
 ) -> None:
     page = (DOCS / language / "production/replicas.md").read_text("utf-8")
     (given,), (asked,) = GIVEN.findall(page), ASKED.findall(page)
-    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
     primary, standby = (engine_for(make_engine, server.url(), driver) for server in pair)
     async with primary.connect() as connection:
@@ -106,21 +100,21 @@ async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
 
 
 async def remove_what_is_being_read(pair: Pair) -> None:
-    await ask(pair[0], "DELETE FROM orders")
-    await ask(pair[0], "VACUUM orders")
-    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0].url(), "DELETE FROM orders")
+    await ask(pair[0].url(), "VACUUM orders")
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
 
 
 async def lock_what_is_being_read(pair: Pair) -> None:
-    await ask(pair[0], "TRUNCATE orders")
-    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0].url(), "TRUNCATE orders")
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
 
 
 @pytest.mark.parametrize("stand_against", [remove_what_is_being_read, lock_what_is_being_read])
 async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_replay(
     pair: Pair, make_engine: MakeEngine, stand_against: Conflict
 ) -> None:
-    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
     engine = make_engine(pair[1].url())
     async with engine.connect() as connection:
@@ -128,7 +122,7 @@ async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_re
             connection.execute(text("SELECT id, pg_sleep(600) FROM orders"))
         )
         asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        await eventually("the query runs", lambda: ask(pair[1], asleep))
+        await eventually("the query runs", lambda: ask(pair[1].url(), asleep))
         await stand_against(pair)
         with pytest.raises(DBAPIError, match="canceling statement due to conflict") as caught:
             await reading
@@ -141,14 +135,14 @@ async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_re
 async def test_a_transaction_that_is_idle_there_loses_its_connection(
     pair: Pair, make_engine: MakeEngine, stand_against: Conflict, isolation_level: str
 ) -> None:
-    await ask(pair[0], "INSERT INTO orders DEFAULT VALUES")
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
     await caught_up(pair)
     engine = make_engine(pair[1].url(), isolation_level=isolation_level)
     async with engine.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid() FROM orders LIMIT 1"))
         await stand_against(pair)
         gone = f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}"
-        await eventually("the backend has left", lambda: ask(pair[1], gone))
+        await eventually("the backend has left", lambda: ask(pair[1].url(), gone))
         with pytest.raises(DBAPIError) as caught:
             await connection.execute(text("SELECT count(*) FROM orders"))
         assert caught.value.connection_invalidated
@@ -204,7 +198,7 @@ async def test_a_session_that_reads_and_then_writes_holds_two_connections(
         await session.execute(insert(Order))
         assert (checked_out(primary), checked_out(replica)) == (1, 1)
         inside = await session.scalar(select(func.count(Order.id)))
-        assert inside == 1 + await ask(pair[0], "SELECT count(*) FROM orders")
+        assert inside == 1 + await ask(pair[0].url(), "SELECT count(*) FROM orders")
         await session.commit()
     assert (checked_out(primary), checked_out(replica)) == (0, 0)
 

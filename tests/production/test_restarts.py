@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import URL, event, make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, engine_for
@@ -29,15 +30,6 @@ EACH_HOST = "production/restarts/each_host.py"
 is_transient = load_snippet("production/restarts/outage.py")["is_transient"]
 renew = load_snippet("production/restarts/read_only.py")["renew"]
 STATUS = text("SELECT pg_xact_status(CAST(CAST(:xid AS text) AS xid8))")
-
-
-async def ask(url: str | URL, *statements: str) -> object:
-    """Run statements on a connection of their own; what the last one returned."""
-    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in statements:
-            result = await connection.execute(text(statement))
-        return result.scalar() if result.returns_rows else None
 
 
 async def write(engine: AsyncEngine) -> None:
@@ -311,7 +303,7 @@ async def test_after_an_asynchronous_failover_the_status_of_a_transaction_may_li
         follow = "SELECT count(*) FROM pg_stat_wal_receiver"
 
         async def deaf() -> bool:
-            return await ask(standby.url(), follow) == 0
+            return bool(await ask(standby.url(), follow) == 0)
 
         await ask(
             standby.url(), "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"
@@ -327,7 +319,7 @@ async def test_after_an_asynchronous_failover_the_status_of_a_transaction_may_li
         async with engine.connect() as connection:
             with pytest.raises(DBAPIError, match="is in the future"):
                 await connection.scalar(STATUS, {"xid": xid})
-        while int(str(await ask(standby.url(), XID))) < int(str(xid)):
+        while int(await ask(standby.url(), XID)) < int(str(xid)):
             pass  # others work, and their numbers reach ours
         async with engine.connect() as connection:
             assert await connection.scalar(STATUS, {"xid": xid}) == "committed"
@@ -346,7 +338,7 @@ async def test_after_a_crash_the_number_of_a_lost_transaction_is_given_again(
             server.restart("immediate")
             with pytest.raises(DBAPIError):
                 await connection.execute(text(COUNT))
-        while int(str(await ask(server.url(), XID))) < int(str(lost)):
+        while int(await ask(server.url(), XID)) < int(str(lost)):
             pass
         async with create_async_engine(server.url(), poolclass=NullPool).connect() as connection:
             assert await connection.scalar(STATUS, {"xid": lost}) == "committed"

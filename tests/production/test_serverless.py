@@ -17,6 +17,7 @@ from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.pools import MakeEngine, record, with_psycopg
 from tests.processes import stop_program
 from tests.waiting import eventually
@@ -300,17 +301,11 @@ async def change_a_row(url: str) -> str:
     return "changed"
 
 
-async def make_a_row(url: str) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders AS SELECT 'longjing' AS drink"))
-
-
 @pytest.mark.parametrize("freezes", [True, False])
 async def test_a_task_left_behind_holds_its_lock_until_the_next_invocation(
     freezes: bool, database_url: str
 ) -> None:
-    await make_a_row(database_url)
+    await ask(database_url, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
     with instance(database_url) as one:
         one.invoke("leave")
         if freezes:
@@ -324,7 +319,7 @@ async def test_a_task_left_behind_holds_its_lock_until_the_next_invocation(
 async def test_the_limit_ends_a_transaction_though_the_process_is_frozen_and_its_work_is_lost(
     database_url: str, watcher: AsyncConnection
 ) -> None:
-    await make_a_row(database_url)
+    await ask(database_url, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
     limit = {"idle_in_transaction_session_timeout": "1s"}
 
     async def unlocked() -> bool:
@@ -405,7 +400,7 @@ STOP = text(f"SELECT count(pg_terminate_backend(pid, 60000)) {OTHERS} AND {BUSY}
 async def test_a_backend_that_is_not_in_a_query_ends_with_its_process(
     state: str, shown: str, number: int, database_url: str, watcher: AsyncConnection
 ) -> None:
-    await make_a_row(database_url)
+    await ask(database_url, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
 
     async def alone() -> object:
         return await watcher.scalar(text(f"SELECT count(*) {OTHERS}")) == 0

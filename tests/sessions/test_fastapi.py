@@ -27,10 +27,11 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.asking import backends
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
-from tests.serving import DEADLINE, backends, running, serving
+from tests.serving import DEADLINE, running, serving
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 

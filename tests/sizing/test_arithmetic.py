@@ -17,6 +17,7 @@ from sqlalchemy import URL, exc, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.pools import MakeEngine
 from tests.report import report
 from tests.versions import IS_2_0
@@ -38,14 +39,6 @@ def as_role(server: EmbeddedPostgres, role: str, driver: str = "asyncpg") -> URL
     """The server's address for a role that `roles` made, or for its superuser."""
     url = make_url(server.url()).set(drivername=f"postgresql+{driver}")
     return url if role == "postgres" else url.set(username=role, password="tea")
-
-
-async def execute(server: EmbeddedPostgres, *statements: str) -> None:
-    """Run statements as superuser, one transaction each, and disconnect."""
-    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
 
 
 async def quiet(server: EmbeddedPostgres) -> None:
@@ -119,8 +112,8 @@ async def test_each_limit_refuses_in_the_words_of_the_page(major: int, driver: s
     with EmbeddedPostgres(
         major, max_connections="12", superuser_reserved_connections="3", reserved_connections="2"
     ) as server:
-        await execute(
-            server,
+        await ask(
+            server.url(),
             "CREATE ROLE guest LOGIN PASSWORD 'tea'",
             "CREATE ROLE app LOGIN PASSWORD 'tea' CONNECTION LIMIT 2",
             "CREATE ROLE steward LOGIN PASSWORD 'tea'",
@@ -148,7 +141,7 @@ async def test_each_limit_refuses_in_the_words_of_the_page(major: int, driver: s
 
 async def test_a_superuser_takes_the_reserved_slots_and_minds_no_limit_of_its_role() -> None:
     with EmbeddedPostgres(max_connections="10", superuser_reserved_connections="3") as server:
-        await execute(server, "ALTER ROLE postgres CONNECTION LIMIT 1")
+        await ask(server.url(), "ALTER ROLE postgres CONNECTION LIMIT 1")
         await quiet(server)
         async with holding(as_role(server, "postgres")) as (held, refusal):
             assert held == 10
@@ -157,8 +150,8 @@ async def test_a_superuser_takes_the_reserved_slots_and_minds_no_limit_of_its_ro
 
 async def test_a_role_with_a_limit_leaves_the_rest_to_the_others() -> None:
     with EmbeddedPostgres(max_connections="10", superuser_reserved_connections="3") as server:
-        await execute(
-            server,
+        await ask(
+            server.url(),
             "CREATE ROLE guest LOGIN PASSWORD 'tea'",
             "CREATE ROLE app LOGIN PASSWORD 'tea'",
             "ALTER ROLE app CONNECTION LIMIT 5",
@@ -179,7 +172,7 @@ async def test_a_streaming_replica_takes_no_slot_of_the_sum() -> None:
     with EmbeddedPostgres(
         max_connections="6", superuser_reserved_connections="1", max_wal_senders="2"
     ) as server:
-        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        await ask(server.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
         url = make_url(server.url())
         await quiet(server)
         replica = await psycopg.AsyncConnection.connect(
@@ -206,7 +199,7 @@ async def test_the_queries_of_the_page_fill_in_the_calculators_fields(role: str)
     with EmbeddedPostgres(
         max_connections="20", superuser_reserved_connections="4", reserved_connections="3"
     ) as server:
-        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        await ask(server.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
         await quiet(server)
         asking = create_async_engine(as_role(server, role), poolclass=NullPool)
         async with (
@@ -239,7 +232,7 @@ def preflight(url: URL) -> tuple[int, str]:
 
 async def test_a_role_that_may_not_create_roles_is_told_so_in_one_line() -> None:
     with EmbeddedPostgres() as server:
-        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        await ask(server.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
         guest = as_role(server, "guest")
         said_so = "This needs a role with CREATEROLE."
         assert await asyncio.to_thread(ran, REFUSED, guest) == (1, said_so)
@@ -276,7 +269,7 @@ async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
 
 async def test_the_check_before_a_deployment_names_the_limit_that_is_in_the_way() -> None:
     with EmbeddedPostgres(max_connections="30", superuser_reserved_connections="3") as server:
-        await execute(server, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        await ask(server.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
         guest = as_role(server, "guest")
         await quiet(server)
         assert await asyncio.to_thread(preflight, guest) == (0, "2 x (5 + 5) = 20: they fit")
@@ -286,10 +279,10 @@ async def test_the_check_before_a_deployment_names_the_limit_that_is_in_the_way(
             assert await asyncio.to_thread(preflight, guest) == (1, short)
         await quiet(server)
         async with holding(guest, 1):
-            await execute(server, "ALTER ROLE guest CONNECTION LIMIT 12")
+            await ask(server.url(), "ALTER ROLE guest CONNECTION LIMIT 12")
             short = "20 wanted, 11 free: the role has 12 slots, 1 in use"
             assert await asyncio.to_thread(preflight, guest) == (1, short)
-            await execute(server, "ALTER DATABASE postgres CONNECTION LIMIT 6")
+            await ask(server.url(), "ALTER DATABASE postgres CONNECTION LIMIT 6")
             short = "20 wanted, 5 free: the database has 6 slots, 1 in use"
             assert await asyncio.to_thread(preflight, guest) == (1, short)
 

@@ -14,13 +14,12 @@ from xml.etree import ElementTree
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import make_url
 
 from snippets.sizing.measure.sweep import Row, verdict
+from tests.asking import ask, backends
 from tests.report import report, require_on
-from tests.serving import DEADLINE, backends
+from tests.serving import DEADLINE
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres, dsn_of
@@ -62,14 +61,6 @@ async def outcome(process: asyncio.subprocess.Process) -> tuple[int | None, str,
     """Exit code, output, and the lines of complaint once it has ended."""
     said, complaints = await asyncio.wait_for(process.communicate(), 3 * DEADLINE)
     return process.returncode, said.decode(), complaints.decode().split("\n")
-
-
-async def scalar(database_url: str, query: str) -> object:
-    """What a query yields on a connection of its own; whatever it writes stays."""
-    engine = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        result = await connection.execute(text(query))
-        return result.scalar() if result.returns_rows else None
 
 
 async def until(database_url: str, number: int) -> None:
@@ -186,7 +177,7 @@ async def test_a_server_that_is_full_is_one_line(tmp_path: Path, own: EmbeddedPo
 async def test_an_ordinary_role_reads_of_reserved_slots(
     tmp_path: Path, own: EmbeddedPostgres
 ) -> None:
-    await scalar(own.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+    await ask(own.url(), "CREATE ROLE guest LOGIN PASSWORD 'tea'")
     url = make_url(own.url()).set(username="guest", password="tea")
     arguments = ("--size", "20", "--tasks", "20", "--seconds", "10")
     async with started(
@@ -203,7 +194,7 @@ async def test_a_connection_that_is_cut_is_one_line(tmp_path: Path, database_url
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE state = 'active'"
             " AND datname = current_database() AND pid <> pg_backend_pid()"
         )
-        await eventually("a query was cut", lambda: scalar(database_url, cut))
+        await eventually("a query was cut", lambda: ask(database_url, cut))
         code, _, complaints = await outcome(process)
     assert code == 1
     assert complaints[0] == "Measuring"
@@ -218,7 +209,7 @@ async def test_without_a_database_it_names_the_variable(tmp_path: Path) -> None:
 
 
 async def test_postgresql_refuses_a_query_that_writes(tmp_path: Path, database_url: str) -> None:
-    await scalar(database_url, "CREATE TABLE orders (id int)")
+    await ask(database_url, "CREATE TABLE orders (id int)")
     query = "INSERT INTO orders VALUES (1)"
     async with started(tmp_path, database_url, query, *SMALL) as process:
         code, _, complaints = await outcome(process)
@@ -227,12 +218,12 @@ async def test_postgresql_refuses_a_query_that_writes(tmp_path: Path, database_u
         "Error: cannot execute INSERT in a read-only transaction; "
         "add --writes if it may write, and if that may stay"
     )
-    assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
+    assert await ask(database_url, "SELECT count(*) FROM orders") == 0
 
     async with started(tmp_path, database_url, query, *SMALL, "--writes") as process:
         _, _, complaints = await outcome(process)
     assert "read-only" not in "".join(complaints)
-    assert await scalar(database_url, "SELECT count(*) > 0 FROM orders")
+    assert await ask(database_url, "SELECT count(*) > 0 FROM orders")
 
 
 @pytest.mark.parametrize(
@@ -241,21 +232,21 @@ async def test_postgresql_refuses_a_query_that_writes(tmp_path: Path, database_u
 async def test_nor_does_it_write_by_a_way_round(
     tmp_path: Path, database_url: str, query: str
 ) -> None:
-    await scalar(database_url, "CREATE TABLE orders (id int)")
-    await scalar(
+    await ask(database_url, "CREATE TABLE orders (id int)")
+    await ask(
         database_url,
         "CREATE FUNCTION hide(int) RETURNS int LANGUAGE sql AS"
         " 'INSERT INTO orders VALUES ($1) RETURNING id'",
     )
     async with started(tmp_path, database_url, query, *SMALL) as process:
         await outcome(process)
-    assert await scalar(database_url, "SELECT count(*) FROM orders") == 0
+    assert await ask(database_url, "SELECT count(*) FROM orders") == 0
 
 
 async def test_read_only_lets_locks_and_the_end_of_other_sessions_through(
     tmp_path: Path, database_url: str
 ) -> None:
-    await scalar(database_url, "CREATE TABLE orders (id int)")
+    await ask(database_url, "CREATE TABLE orders (id int)")
     victim, ended = await asyncpg.connect(dsn_of(database_url)), asyncio.Event()
     victim.add_termination_listener(lambda _: ended.set())
     for query in (
@@ -293,8 +284,8 @@ async def test_read_only_lets_settings_and_notifications_through(
 async def test_read_only_refuses_sequences_ddl_and_row_locks(
     tmp_path: Path, database_url: str, query: str
 ) -> None:
-    await scalar(database_url, "CREATE SEQUENCE tickets")
-    await scalar(database_url, "CREATE TABLE orders (id int)")
+    await ask(database_url, "CREATE SEQUENCE tickets")
+    await ask(database_url, "CREATE TABLE orders (id int)")
     async with started(tmp_path, database_url, query, *SMALL) as process:
         code, _, complaints = await outcome(process)
     assert code == 1

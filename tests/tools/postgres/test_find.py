@@ -13,6 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import ask_sync
 from tools.postgres import (
     EmbeddedPostgres,
     PostgresError,
@@ -31,7 +32,7 @@ SECRET = "longjing%2F42"
 def own() -> Iterator[str]:
     """The URL of a server with this guide's marker and a role that may not create databases."""
     with EmbeddedPostgres(cluster_name="async-pool-guide") as server:
-        execute(server.url(), f"CREATE ROLE guest LOGIN PASSWORD '{SECRET}'")
+        ask_sync(server.url(), f"CREATE ROLE guest LOGIN PASSWORD '{SECRET}'")
         yield server.url()
 
 
@@ -44,18 +45,6 @@ def closed_port(monkeypatch: pytest.MonkeyPatch) -> int:
     url = make_url(postgres.COMPOSE_URL).set(port=port)
     monkeypatch.setattr(postgres, "COMPOSE_URL", url.render_as_string(hide_password=False))
     return port
-
-
-def execute(url: str, *statements: str) -> Any:
-    """Run statements on a connection of its own; the last one's value."""
-
-    async def run() -> Any:
-        async with engine(url).connect() as connection:
-            for statement in statements:
-                result = await connection.execute(text(statement))
-            return result.scalar() if result.returns_rows else None
-
-    return asyncio.run(run())
 
 
 def engine(url: str) -> AsyncEngine:
@@ -75,7 +64,7 @@ def changed(url: str, **parts: Any) -> str:
 
 def databases(url: str) -> int:
     """How many databases of ours a server has."""
-    count = execute(url, "SELECT count(*) FROM pg_database WHERE datname LIKE 'guide\\_%'")
+    count = ask_sync(url, "SELECT count(*) FROM pg_database WHERE datname LIKE 'guide\\_%'")
     assert isinstance(count, int)
     return count
 
@@ -114,9 +103,9 @@ def test_a_server_of_our_own_comes_last(major: str, monkeypatch: pytest.MonkeyPa
     with find_postgres() as server:
         assert server.origin == "embedded"
         assert server.version.startswith(f"{major or 18}.")
-        assert execute(server.url, "SHOW server_version") == server.version
+        assert ask_sync(server.url, "SHOW server_version") == server.version
     with pytest.raises(ConnectionRefusedError):
-        execute(server.url, "SELECT 1")
+        ask_sync(server.url, "SELECT 1")
 
 
 def test_a_server_does_not_show_its_password_in_a_failing_test(
@@ -179,7 +168,7 @@ def test_a_server_that_may_only_be_read_is_one_sentence(
     with fresh_database(own) as url:
         name = make_url(url).database
         reads = f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'
-        execute(own, reads)
+        ask_sync(own, reads)
         monkeypatch.setenv("DATABASE_URL", url)
         assert "may only read there" in refusal()
 
@@ -250,18 +239,18 @@ def test_a_major_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_fresh_database_is_empty_and_dropped_afterwards(own: str) -> None:
     with fresh_database(own) as url:
         assert str(make_url(url).database).startswith("guide_")
-        assert execute(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+        assert ask_sync(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
         assert databases(own) == 1
     assert databases(own) == 0
 
 
 def test_it_is_empty_whatever_the_server_copies_by_default(own: str) -> None:
-    execute(changed(own, database="template1"), "CREATE TABLE stray (id integer)")
+    ask_sync(changed(own, database="template1"), "CREATE TABLE stray (id integer)")
     try:
         with fresh_database(own) as url:
             assert leftovers(url) == []
     finally:
-        execute(changed(own, database="template1"), "DROP TABLE stray")
+        ask_sync(changed(own, database="template1"), "DROP TABLE stray")
 
 
 def test_it_is_dropped_after_an_exception(own: str) -> None:
@@ -319,7 +308,7 @@ def test_a_role_that_may_not_create_one_is_one_sentence(own: str) -> None:
 def test_an_object_left_behind_is_named(own: str, statement: str, found: list[str]) -> None:
     with fresh_database(own) as url:
         assert leftovers(url) == []
-        execute(url, statement)
+        ask_sync(url, statement)
         assert leftovers(url) == found
 
 

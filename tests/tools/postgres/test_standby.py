@@ -1,37 +1,28 @@
 """A real streaming standby: it follows, it only reads, it is promoted, and leaves nothing."""
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
+from tests.asking import ask
 from tests.waiting import eventually
 from tools.postgres import EmbeddedPostgres, PostgresError, Standby
-
-
-async def ask(server: EmbeddedPostgres, statement: str) -> object:
-    engine = create_async_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        result = await connection.execute(text(statement))
-        return result.scalar() if result.returns_rows else None
 
 
 @pytest.mark.parametrize("major", [16, 18])
 async def test_a_standby_follows_until_it_is_promoted(major: int) -> None:
     with EmbeddedPostgres(major) as primary, Standby(primary) as standby:
         home = standby.home
-        await ask(primary, "CREATE TABLE orders AS SELECT 'longjing' AS drink")
+        await ask(primary.url(), "CREATE TABLE orders AS SELECT 'longjing' AS drink")
         await eventually(
             "the standby has replayed that",
-            lambda: ask(standby, "SELECT to_regclass('orders') IS NOT NULL"),
+            lambda: ask(standby.url(), "SELECT to_regclass('orders') IS NOT NULL"),
         )
         with pytest.raises(DBAPIError, match="cannot execute UPDATE in a read-only transaction"):
-            await ask(standby, "UPDATE orders SET drink = 'oolong'")
+            await ask(standby.url(), "UPDATE orders SET drink = 'oolong'")
         primary.kill()
         standby.promote()
-        await ask(standby, "UPDATE orders SET drink = 'oolong'")
-        assert await ask(standby, "SELECT drink FROM orders") == "oolong"
+        await ask(standby.url(), "UPDATE orders SET drink = 'oolong'")
+        assert await ask(standby.url(), "SELECT drink FROM orders") == "oolong"
     assert not home.exists()
 
 

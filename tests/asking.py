@@ -1,0 +1,42 @@
+"""What tests ask a server, each time on a connection of its own that is gone with the answer."""
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+OTHERS = text("""
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
+""")
+"""How many connections there are to this database, that of whoever asks left out."""
+
+
+async def ask(url: str | URL, *statements: str) -> Any:
+    """Run statements, each of which is committed.
+
+    Args:
+        url: The database.
+        statements: One at least.
+
+    Returns:
+        The first value of what the last one answers; None where it answers nothing.
+    """
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            result = await connection.execute(text(statement))
+        return result.scalar() if result.returns_rows else None
+
+
+def ask_sync(url: str | URL, *statements: str) -> Any:
+    """`ask` where no event loop runs."""
+    return asyncio.run(ask(url, *statements))
+
+
+async def backends(url: str | URL) -> int:
+    """How many connections the server has to a database, that of this question left out."""
+    return int(await ask(url, OTHERS.text) or 0)
