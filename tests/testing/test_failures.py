@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.pools import MakeEngine
+from tests.testing.readers import run_pytest
 from tools.paths import SNIPPETS
 from tools.postgres import Proxy
-from tools.proof.projects import copy_project, make_environment, read_outcome
+from tools.proof.projects import copy_project, read_outcome
 
 PROJECTS = SNIPPETS / "testing/failures"
 SERVER = SNIPPETS / "testing/postgres/server"
@@ -31,12 +32,7 @@ def run(project: str, folder: Path, url: str, **replaced: str) -> str:
         assert any(old in source for source in sources.values())
         for file, source in sources.items():
             file.write_text(source.replace(old, new), "utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no"],
-        cwd=folder, env={**make_environment(test, url), "COLUMNS": "2000"},
-        capture_output=True, encoding="utf-8",
-    )  # fmt: skip
-    return ran.stdout
+    return run_pytest(folder, test, url, "-v").stdout
 
 
 def test_without_pre_ping_the_restart_is_an_error(tmp_path: Path, database_url: str) -> None:
@@ -69,11 +65,7 @@ def test_the_proxies_fit_the_server_that_a_conftest_above_starts_on_a_socket(
     (folder := tmp_path / "failures").mkdir()
     copy_project(test, folder)
     (folder / "pyproject.toml").rename(tmp_path / "pyproject.toml")
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", folder.name],
-        cwd=tmp_path, encoding="utf-8", capture_output=True,
-        env={**make_environment(test, DAILY_WORK), "COLUMNS": "2000"},
-    )  # fmt: skip
+    ran = run_pytest(tmp_path, test, DAILY_WORK, "-v", folder.name)
     shown = test.read_text("utf-8").rstrip().splitlines()[-1].removeprefix("#> ")
     assert read_outcome(ran.stdout)[-1] == shown, ran.stdout
 

@@ -1,8 +1,6 @@
 """What the page on testing frameworks says beyond the outcomes of its projects."""
 
 import asyncio
-import subprocess
-import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
 from tests.serving import serving
+from tests.testing.readers import run_source
 from tools.paths import SNIPPETS
-from tools.proof.projects import copy_project, make_environment
+from tools.proof.projects import copy_project
 
 with warnings.catch_warnings(action="ignore"):  # Starlette asks for httpx2
     from fastapi.testclient import TestClient
@@ -85,14 +84,7 @@ def through(app: Any) -> AsyncClient:
 
 def run(folder: Path, url: str, source: str) -> str:
     """Run one test file as a reader does; what pytest said."""
-    test = folder / "test_it.py"
-    test.write_text(source, "utf-8")
-    (folder / "pyproject.toml").write_text(SETTINGS, "utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=no"],
-        cwd=folder, env=make_environment(test, url) | {"COLUMNS": "500"},
-        capture_output=True, encoding="utf-8",
-    ).stdout  # fmt: skip
+    return run_source(source, folder, url, "--tb=no", settings=SETTINGS).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What the page on leaks in tests says beyond the outcomes of its projects."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.pools import MakeEngine, leaves_open
+from tests.testing.readers import run_source
 from tools.paths import SNIPPETS
-from tools.proof.projects import make_environment, read_outcome
+from tools.proof.projects import read_outcome
 
 PROJECTS = SNIPPETS / "testing/leaks"
 ALARMS = """
@@ -118,14 +117,7 @@ def run(project: str, folder: Path, url: str, source: str, *without: str) -> lis
             for word in without:
                 source_text = source_text.replace(word, "")
             (folder / file.name).write_text(source_text, "utf-8")
-    test = folder / "test_it.py"
-    test.write_text(source, "utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no"],
-        cwd=folder, env={**make_environment(test, url), "COLUMNS": "2000"},
-        capture_output=True, encoding="utf-8",
-    )  # fmt: skip
-    return read_outcome(ran.stdout)
+    return read_outcome(run_source(source, folder, url, "-v").stdout)
 
 
 def line_of(words: str) -> int:

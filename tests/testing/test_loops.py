@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import subprocess
-import sys
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker, create_async_engine
 
 from tests.pools import MakeEngine, pool_of
+from tests.testing.readers import run_source
 from tests.waiting import eventually
-from tools.proof.projects import make_environment
 
 SETTINGS = '[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = "function"\n'
 ANYIO = """
@@ -54,13 +52,7 @@ AFTER = "\nasync def test_before(wide): pass\n"
 
 def run(folder: Path, url: str, source: str, settings: str = SETTINGS) -> tuple[str, str]:
     """Run one test file as a reader does; what pytest said."""
-    test = folder / "test_it.py"
-    test.write_text(source, "utf-8")
-    (folder / "pyproject.toml").write_text(settings, "utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=no"],
-        cwd=folder, env=make_environment(test, url), capture_output=True, encoding="utf-8",
-    )  # fmt: skip
+    ran = run_source(source, folder, url, "--tb=no", settings=settings)
     return ran.stdout, ran.stderr
 
 
