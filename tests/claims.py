@@ -74,6 +74,17 @@ def is_proof(page: Page, proof: str) -> bool:
     )
 
 
+def pages_of(module: Path) -> list[Page]:
+    """The pages in both languages: of `test_size.py`, and of `test_size_budgets.py`, `size.md`."""
+    chapter, words = module.relative_to(ROOT / "tests").parent, module.stem.split("_")[1:]
+    for length in range(len(words), 0, -1):
+        name = (chapter / "_".join(words[:length])).with_suffix(".md")
+        found = [Page(DOCS / language / name) for language in LANGUAGES]
+        if all(page.path.is_file() for page in found):
+            return found
+    return []
+
+
 def find_claims(module: Path, test: str) -> list[str]:
     """What pages say that a test proves: `docs/en/pool/size.md:14 (#zero) says “...”`.
 
@@ -85,10 +96,7 @@ def find_claims(module: Path, test: str) -> list[str]:
         The sentences that name it as their proof; else the pages whose tests the module holds;
         nothing for a module that belongs to no page.
     """
-    chapter = module.relative_to(ROOT / "tests").parent
-    name = (chapter / module.stem.removeprefix("test_")).with_suffix(".md")
-    places = [Page(DOCS / language / name) for language in LANGUAGES]
-    places = [page for page in places if page.path.is_file()]
+    places = pages_of(module)
     sentences = [
         f"{page.file}:{number} (#{_section(page, number)}) says “{sentence}”"
         for page in places

@@ -4,12 +4,12 @@ import os
 import re
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from mkdocs.utils.yaml import yaml_load
 
+from tests.claims import pages_of
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site import agreement
@@ -193,11 +193,10 @@ def test_both_menus_list_every_page_in_the_same_order() -> None:
 
 
 def test_a_test_module_carries_the_name_of_its_page() -> None:
-    known = {Path(page.name).with_suffix("").as_posix() for page in pages("zh")}
-    chapters = {name.split("/")[0] for name in known}
+    chapters = {page.name.split("/")[0] for page in pages("zh")}
     report(
-        f"{path.relative_to(ROOT)}: docs/zh has no page {name}.md; name it after its page"
+        f"{path.relative_to(ROOT)}: docs has no page of that name; write test_PAGE.py, or "
+        "test_PAGE_PART.py"
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if path.parent.name in chapters
-        and (name := f"{path.parent.name}/{path.stem.removeprefix('test_')}") not in known
+        if path.parent.name in chapters and not pages_of(path)
     )
