@@ -49,6 +49,12 @@ def list_processes(folder: Path) -> list[str]:
     return found
 
 
+def hear_everything() -> None:
+    """For `preexec_fn`: what a job in the background starts is deaf to Ctrl-C and hang-ups."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def stop_program(
     snippet: Path, number: signal.Signals, others: int, database_url: str, folder: Path
 ) -> None:

@@ -257,7 +257,6 @@ async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
             process = await asyncio.create_subprocess_exec(
                 sys.executable, REFUSED, env=environment(as_role(server, "postgres")),
                 stderr=asyncio.subprocess.DEVNULL,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )  # fmt: skip
             while not (await connection.scalars(left_over)).all():
                 pass

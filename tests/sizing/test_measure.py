@@ -47,7 +47,6 @@ async def started(
         cwd=folder,
         env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "DATABASE_URL": database_url},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
         yield process

@@ -709,7 +709,6 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
             sys.executable, str(SCRIPT), "--watch=0.05", "--json",
             env=environment(server.url()),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask_sync
-from tests.processes import list_processes
+from tests.processes import hear_everything, list_processes
 from tests.waiting import wait_until
 from tools.paths import ROOT
 from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded, free_port
@@ -87,12 +87,6 @@ def own(_own: EmbeddedPostgres) -> EmbeddedPostgres:
     """A running server, which a test may stop and kill."""
     _own.start()
     return _own
-
-
-def hear_everything() -> None:
-    """A job in the background, where tests may run, is born deaf to Ctrl-C and hang-ups."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def python(program: str) -> "subprocess.Popen[str]":

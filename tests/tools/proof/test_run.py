@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.processes import hear_everything
 from tools.paths import ROOT
 from tools.postgres import EmbeddedPostgres
 
@@ -35,12 +36,6 @@ def own() -> Iterator[EmbeddedPostgres]:
     """The server that DATABASE_URL names."""
     with EmbeddedPostgres() as server:
         yield server
-
-
-def hear_everything() -> None:
-    """A job in the background, where tests may run, is born deaf to Ctrl-C and hang-ups."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def start(snippet: Path | str, database_url: str) -> "subprocess.Popen[str]":
