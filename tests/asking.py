@@ -1,11 +1,13 @@
-"""What tests ask a server, each time on a connection of its own that is gone with the answer."""
+"""What tests ask a server, and how they end a backend."""
 
 import asyncio
 from typing import Any
 
 from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from tests.waiting import eventually
 
 OTHERS = text("""
     SELECT count(*) FROM pg_stat_activity
@@ -16,7 +18,7 @@ OTHERS = text("""
 
 
 async def ask(url: str | URL, *statements: str) -> Any:
-    """Run statements, each of which is committed.
+    """Run statements on a connection of its own; each is committed.
 
     Args:
         url: The database.
@@ -40,3 +42,18 @@ def ask_sync(url: str | URL, *statements: str) -> Any:
 async def backends(url: str | URL) -> int:
     """How many connections the server has to a database, that of this question left out."""
     return int(await ask(url, OTHERS.text) or 0)
+
+
+async def end_backend(watcher: AsyncConnection, pid: object) -> None:
+    """End a backend, by its process number, and wait until it has gone."""
+    end = text("SELECT pg_terminate_backend(:pid, 10000)")  # milliseconds
+    assert await watcher.scalar(end, {"pid": pid}), f"backend {pid} did not end"
+
+
+async def until_ended(watcher: AsyncConnection, pid: object) -> None:
+    """Wait until a backend has gone, by its process number, whatever ends it.
+
+    The watcher must be in AUTOCOMMIT: in a transaction, the server shows it the same all the time.
+    """
+    gone = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
+    await eventually("the backend has ended", lambda: watcher.scalar(gone, {"pid": pid}))

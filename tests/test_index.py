@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from tests.asking import end_backend
 from tests.pools import MakeEngine, with_psycopg
 from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
@@ -189,7 +190,7 @@ async def test_pre_ping_hides_that_an_idle_connection_was_terminated(
     engine = make_engine(pool_pre_ping=True)
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
-    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    await end_backend(watcher, pid)
     async with AsyncSession(engine) as session:
         assert await session.scalar(BACKEND) != pid
 
@@ -200,7 +201,7 @@ async def test_terminating_an_idle_connection_fails_its_next_user_only(
     engine = make_engine()
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
-    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    await end_backend(watcher, pid)
 
     async with AsyncSession(engine) as session:
         with pytest.raises(DBAPIError) as failure:

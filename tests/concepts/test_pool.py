@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from tests.asking import end_backend
 from tests.pools import MakeEngine
 from tools.postgres import dsn_of
 
@@ -163,7 +164,7 @@ async def test_a_broken_connection_is_replaced_at_the_next_checkout(
 ) -> None:
     engine = make_engine()
     pid = await use(engine)
-    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    await end_backend(watcher, pid)
     with pytest.raises(DBAPIError):
         await use(engine)
     new = await use(engine)
@@ -175,7 +176,7 @@ async def test_status_does_not_notice_that_the_server_dropped_its_connections(
 ) -> None:
     engine = make_engine()
     for pid in await fill(engine, 3):
-        await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        await end_backend(watcher, pid)
     assert await backends(watcher) == []
     assert "Connections in pool: 3" in engine.pool.status()
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
-from tests.asking import ask
+from tests.asking import ask, end_backend
 from tests.pools import MakeEngine, checked_out, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
@@ -215,30 +215,32 @@ async def test_text_goes_to_the_primary_in_the_sticky_session(
         assert await session.scalar(select(func.pg_is_in_recovery())) is True
 
 
+class First(DeclarativeBase):
+    pass
+
+
+class Second(DeclarativeBase):
+    pass
+
+
+class Left(First):
+    __tablename__ = "lefts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Right(Second):
+    __tablename__ = "rights"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
 async def test_with_two_databases_one_may_commit_and_the_other_not(
     database_url: str, make_engine: MakeEngine
 ) -> None:
     engines = [make_engine(database_url) for _ in range(2)]
-
-    class First(DeclarativeBase):
-        pass
-
-    class Second(DeclarativeBase):
-        pass
-
-    class Left(First):
-        __tablename__ = "lefts"
-        id: Mapped[int] = mapped_column(primary_key=True)
-
-    class Right(Second):
-        __tablename__ = "rights"
-        id: Mapped[int] = mapped_column(primary_key=True)
-
     outcomes = set()
     for base, engine in zip((First, Second), engines, strict=True):
         async with engine.begin() as connection:
             await connection.run_sync(base.metadata.create_all)
-    end = text("SELECT pg_terminate_backend(:pid, 10000)")
     pid = text("SELECT pg_backend_pid()")
     watcher = make_engine(database_url, poolclass=NullPool)
     async with asyncio.timeout(60):
@@ -249,7 +251,7 @@ async def test_with_two_databases_one_may_commit_and_the_other_not(
                 await session.flush()
                 victim = await session.scalar(pid, bind_arguments={"mapper": fails})
                 async with watcher.connect() as connection:
-                    await connection.execute(end, {"pid": victim})
+                    await end_backend(connection, victim)
                     before = await counts(connection)
                 with pytest.raises(DBAPIError):
                     async with session:

@@ -36,6 +36,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.exc import DetachedInstanceError
 
+from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
 from tests.waiting import eventually
 
@@ -421,7 +422,7 @@ async def heard_of_it(session: AsyncSession) -> None:
 
 async def lose_connection(session: AsyncSession, watcher: AsyncConnection) -> None:
     pid = await session.scalar(text("SELECT pg_backend_pid()"))
-    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    await end_backend(watcher, pid)
     await heard_of_it(session)
 
 
@@ -429,8 +430,7 @@ async def wait_in_a_transaction(session: AsyncSession, watcher: AsyncConnection)
     """Until the server has enough of it."""
     pid = await session.scalar(text("SELECT pg_backend_pid()"))
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
-    ended = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
-    await eventually("the backend has ended", lambda: watcher.scalar(ended, {"pid": pid}))
+    await until_ended(watcher, pid)
     await heard_of_it(session)
 
 

@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
+from tests.asking import end_backend
 from tests.pools import MakeEngine, checked_out
 from tools.postgres import dsn_of
 
@@ -98,7 +99,7 @@ async def test_a_broken_connection_is_lent_no_more_but_the_session_stays_in_tran
 ) -> None:
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
-        await watcher.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        await end_backend(watcher, pid)
         with pytest.raises(DBAPIError):
             await session.execute(BACKEND)
         assert (session.in_transaction(), checked_out(engine)) == (True, 0)

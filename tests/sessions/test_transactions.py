@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
+from tests.asking import end_backend
 from tests.pools import MakeEngine, checked_out
 from tools.postgres import EmbeddedPostgres
 
@@ -400,7 +401,7 @@ async def test_a_broken_connection_asks_for_a_rollback_and_frees_its_place(
     async with AsyncSession(engine) as session:
         pid = await session.scalar(BACKEND)
         async with watcher.connect() as connection:
-            await connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            await end_backend(connection, pid)
         with pytest.raises(DBAPIError):
             await session.execute(SELECT)
         with pytest.raises(

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, checked_out, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
@@ -46,7 +47,7 @@ def assert_on_both(*texts: str) -> None:
 async def end(connection: AsyncConnection, watcher: AsyncConnection) -> None:
     """The server ends the connection, and its backend has gone when this returns."""
     pid = await connection.scalar(PID)
-    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+    await end_backend(watcher, pid)
 
 
 async def noticed(connection: AsyncConnection) -> None:
@@ -113,8 +114,7 @@ async def run_out_of(limit: str, connection: AsyncConnection, watcher: AsyncConn
     await connection.execute(text(f"SET {limit} = '50ms'"))
     if limit == "idle_session_timeout":
         await connection.commit()
-    gone = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
-    await eventually(f"{limit} has ended it", lambda: watcher.scalar(gone, {"pid": pid}))
+    await until_ended(watcher, pid)
 
 
 async def test_psycopg_has_the_codes_of_the_page(make_engine: MakeEngine) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.asking import end_backend
 from tests.pools import MakeEngine, checked_out, record
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
@@ -214,8 +215,7 @@ async def test_pre_ping_does_find_what_was_cut_while_idle(make_engine: MakeEngin
     async with engine.connect() as connection:
         first = await connection.scalar(PID)
     async with other.connect() as connection:
-        ended = text("SELECT pg_terminate_backend(:pid, 5000)")
-        assert await connection.scalar(ended, {"pid": first})
+        await end_backend(connection, first)
     async with engine.connect() as connection:
         assert await connection.scalar(PID) != first
 
