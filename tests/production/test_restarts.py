@@ -247,26 +247,33 @@ async def test_behind_pgbouncer_idle_connections_outlive_a_restart_and_errors_ar
         async with engine.connect(), engine.connect(), engine.connect():
             pass  # three that need no login to PgBouncer any more
         server.stop()
-        errors, waiting = list[Exception](), asyncio.create_task(write(engine))
-
-        async def refused() -> bool:
-            try:
-                async with asyncio.timeout(1):
-                    await write(engine)
-            except DBAPIError as error:
-                errors.append(error)
-            except TimeoutError:  # it was the one that waits
-                return False
-            return bool(errors)
-
-        await eventually("a later one is refused at once", refused)
-        assert "server login has been failing" in str(errors[-1])
-        assert is_transient(errors[-1])
+        waiting = asyncio.create_task(write(engine))
+        refusal = await be_refused(engine)
+        assert "server login has been failing" in str(refusal)
+        assert is_transient(refusal)
         await asyncio.to_thread(server.start)
         [told] = await asyncio.gather(waiting, return_exceptions=True)
         assert told is None or (isinstance(told, DBAPIError) and is_transient(told))
         await write_until_served(engine)
         await engine.dispose()
+
+
+async def be_refused(engine: AsyncEngine) -> DBAPIError:
+    """Write until that is refused at once: one of the writes waits instead."""
+    errors = list[DBAPIError]()
+
+    async def refused() -> bool:
+        try:
+            async with asyncio.timeout(1):
+                await write(engine)
+        except DBAPIError as error:
+            errors.append(error)
+        except TimeoutError:
+            return False
+        return bool(errors)
+
+    await eventually("a write is refused at once", refused)
+    return errors[-1]
 
 
 # Was it committed?

@@ -191,6 +191,7 @@ async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_obj
             yield session
 
     app = FastAPI()
+    kept: list[Order] = []
     seen: list[tuple[str, int]] = []
 
     @app.websocket("/")
@@ -207,7 +208,13 @@ async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_obj
             async with sessions.begin() as another:
                 (await another.get_one(Order, 1)).drink = "longjing"
 
-    kept: list[Order] = []
+    await ask_twice(app)
+    assert seen == [("oolong", left_out)] * 2
+    assert checked_out(engine) == 0
+
+
+async def ask_twice(app: FastAPI) -> None:
+    """Open a WebSocket, say something twice, and go."""
     said: Iterator[Message] = iter([
         {"type": "websocket.connect"},
         *[{"type": "websocket.receive", "text": "how is my order?"}] * 2,
@@ -222,8 +229,6 @@ async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_obj
 
     call: Scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b""}
     await app(call, receive, send)
-    assert seen == [("oolong", left_out)] * 2
-    assert checked_out(engine) == 0
 
 
 async def test_between_two_pieces_with_short_sessions_the_connection_is_back(
@@ -321,6 +326,18 @@ async def test_under_asgi_2_4_the_dependency_of_a_stream_hears_that_the_client_h
 
         return StreamingResponse(brew())
 
+    await leave_halfway(app, announced, begun, left)
+    assert happened == seen
+    assert checked_out(engine) == 0
+
+
+async def leave_halfway(
+    app: FastAPI, announced: str, begun: asyncio.Event, left: asyncio.Event
+) -> None:
+    """Ask as a server does that announces a version of ASGI, and whose client leaves.
+
+    The client leaves once the stream has begun; `left` is set when it has its first half.
+    """
     asked = asyncio.Event()
 
     async def receive() -> Message:
@@ -343,8 +360,6 @@ async def test_under_asgi_2_4_the_dependency_of_a_stream_hears_that_the_client_h
     async with asyncio.timeout(DEADLINE):
         with suppress(ClientDisconnect):
             await app(call, receive, send)
-    assert happened == seen
-    assert checked_out(engine) == 0
 
 
 async def test_an_endpoint_runs_on_when_its_client_has_left(
