@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.site.host import build, complaints
+from tests.tools.site.guide import write
 from tools.paths import ROOT
 from tools.proof import snippets
 from tools.proof.record import Record
@@ -48,11 +49,6 @@ def guide(tmp_path: Path) -> Path:
         write(tmp_path / "docs" / language / "reference/snippets.md", "# Index\n\n::: snippets\n")
     write(tmp_path / "snippets/pool/size/one.py", SNIPPET)
     return tmp_path
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
 
 
 def test_the_site_builds_without_a_warning(built: tuple[Path, str]) -> None:

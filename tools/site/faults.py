@@ -22,7 +22,6 @@ LINES = 60
 """How many lines of code a snippet may have."""
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(\n|\Z)", re.DOTALL)
-_FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*)$")
 _NUMBERED = re.compile(r"^ *(?:[-*+] +|\d+\. +)?(#\d+)")
 _ID = re.compile(r"`[^`]*`|\{ *#([\w-]+)[^}]*\}")
 
@@ -93,7 +92,7 @@ def _find_page_faults(page: Page) -> Iterator[str]:
     text = page.path.read_text("utf-8")
     if wrong := _find_front_matter_fault(text):
         yield f"{page.file}:{wrong}"
-    if line := _find_open_fence(page.lines):
+    if line := page.find_open_fence():
         yield f"{page.file}:{line}: opens a fence that nothing closes; end it with the same marks"
     sections = page.sections()
     if not sections or sections[0].level != 1:
@@ -115,18 +114,6 @@ def _find_front_matter_fault(text: str) -> str:
         line = (error.problem_mark.line if error.problem_mark else 0) + 2
         return f"{line}: front matter that is no YAML ({error.problem}); put the text in quotes"
     return "" if isinstance(said, dict) else "2: front matter without `key: value`; write it so"
-
-
-def _find_open_fence(lines: list[str]) -> int:
-    """The line of the last fence that opens and is not closed; 0 if there is none."""
-    mark, opened = "", 0
-    for number, line in enumerate(lines, 1):
-        fence = _FENCE.match(line)
-        if fence and not mark:
-            mark, opened = fence[1], number
-        elif fence and fence[1].startswith(mark) and not fence[2].strip():
-            mark, opened = "", 0
-    return opened
 
 
 def find_repeated_ids(page: Page) -> Iterator[str]:

@@ -41,6 +41,8 @@ class Fence:
     line: int
     info: str
     lines: tuple[str, ...]
+    is_closed: bool = True
+    """Whether a line with the same marks ends it."""
 
     @property
     def language(self) -> str:
@@ -94,7 +96,11 @@ class Page:
 
     def fences(self) -> list[Fence]:
         """Every fenced block of the page."""
-        return list(self._fences())
+        return [fence for fence in self._fences() if fence.is_closed]
+
+    def find_open_fence(self) -> int:
+        """The line of a fence that opens and that nothing closes; 0 if there is none."""
+        return next((fence.line for fence in self._fences() if not fence.is_closed), 0)
 
     def prose(self) -> Iterator[tuple[int, str]]:
         """The lines outside fences and front matter, with their numbers."""
@@ -125,9 +131,11 @@ class Page:
                 mark = ""
             elif mark:
                 inside.append(line)
+        if mark:
+            yield Fence(start, info, tuple(inside), is_closed=False)
 
     def _fenced_lines(self) -> Iterator[int]:
-        for fence in self._fences():
+        for fence in self.fences():
             yield from range(fence.line, fence.line + len(fence.lines) + 2)
 
 
