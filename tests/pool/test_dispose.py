@@ -22,7 +22,6 @@ from tests.pools import MakeEngine, leaves_open, with_psycopg
 from tests.waiting import eventually
 from tools.postgres import Proxy
 
-DEADLINE = 10.0
 PID = text("SELECT pg_backend_pid()")
 
 

@@ -1,15 +1,22 @@
 """The repository's own Python is clean, and so is every snippet."""
 
+import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.programs import list_programs
+from tests.programs import list_programs, parse
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT
 from tools.proof.prove import format_snippets
 from tools.proof.snippets import location
+
+CALLED_BY_NAME = ("test_", "pytest", "on_", "__")
+"""How names begin that pytest, MkDocs and Python look up; what is decorated is looked up, too."""
 
 
 def findings(*command: str) -> list[str]:
@@ -42,3 +49,48 @@ def test_every_snippet_is_formatted() -> None:
         for snippet, text, right in zip(snippets, texts, format_snippets(texts), strict=True)
         if text != right
     )
+
+
+def test_every_name_is_used() -> None:
+    files = {
+        file: tree
+        for folder in ("tools", "tests")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if (tree := parse(file))
+    }
+    elsewhere = {use for tree in files.values() for use in _uses(tree)}
+    report(
+        f"{file.relative_to(ROOT)}:{line}: nothing uses {name}; take it out"
+        for file, tree in files.items()
+        for line, name in _definitions(tree)
+        if (_module(file), name) not in elsewhere
+        and len(re.findall(rf"\b{name}\b", file.read_text("utf-8"))) == 1
+    )
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Lines and names of what a module defines at its top."""
+    for node in tree.body:
+        names = list[str]()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names = [] if node.decorator_list else [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [
+                each.id for to in targets for each in ast.walk(to) if isinstance(each, ast.Name)
+            ]
+        yield from ((node.lineno, name) for name in names if not name.startswith(CALLED_BY_NAME))
+
+
+def _uses(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Names that a module takes from others, each with the last word of the other's name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (((node.module or "").rpartition(".")[2], each.name) for each in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield ast.unparse(node.value).rpartition(".")[2], node.attr
+
+
+def _module(file: Path) -> str:
+    """The last word of a module's name."""
+    return file.parent.name if file.stem == "__init__" else file.stem

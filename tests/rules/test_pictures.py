@@ -19,7 +19,6 @@ _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 _REPLAY = re.compile(r'\bdata-replay="([^"]*)"')
-_WIDE = re.compile(r"[ᄀ-￿]")
 
 
 @cache

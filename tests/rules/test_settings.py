@@ -49,7 +49,6 @@ LINTS = {"ASYNC", "B", "C4", "E", "F", "I", "PT", "RET", "RUF", "SIM", "UP", "W"
 UNLINTED = {"RUF001", "RUF002", "RUF003"}
 
 TOOL = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
-_MILD = ("skip", "skipif", "xfail", "importorskip")
 _HIDES = {"collect_ignore", "collect_ignore_glob", "pytest_collection_modifyitems"}
 _HIDES |= {"pytest_ignore_collect", "pytest_deselected"}
 MAY_SKIP = {"tests/test_snippets.py", "tests/site/conftest.py", "tests/rules/conftest.py"}

@@ -18,8 +18,6 @@ from tests.tools.site.test_serve import start
 from tests.waiting import wait_until
 from tools.postgres import Server, free_port
 
-DEADLINE = 60.0
-"""Seconds in which the page must say what is wrong, or no longer say it."""
 ANSWER = 10.0
 """Seconds in which any page must answer, whatever is broken."""
 EVERYWHERE = ""
