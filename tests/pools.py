@@ -13,6 +13,9 @@ MakeEngine = Callable[..., AsyncEngine]
 What it makes is disposed after the test, whether that passes or fails.
 """
 
+both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+"""For a test that takes the name of a driver."""
+
 leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 """For a test that leaves a connection to the garbage collector, because that is what it shows."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 from sqlalchemy.pool import NullPool
 
 from tests.asking import end_backend
-from tests.pools import MakeEngine, with_psycopg
+from tests.pools import MakeEngine, both_drivers, with_psycopg
 from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import pages
@@ -149,7 +149,7 @@ async def test_another_roles_rows_have_no_state_until_pg_monitor_is_granted() ->
         await admin.dispose()
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 async def test_neither_driver_gives_an_application_name(
     database_url: str,
     make_engine: MakeEngine,

@@ -35,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.postgres import Proxy, dsn_of
@@ -43,8 +43,6 @@ from tools.postgres import Proxy, dsn_of
 SELECT = text("SELECT 'oolong'")
 
 Running = tuple[Callable[[], Coroutine[None, None, None]], Callable[[], Coroutine[None, None, int]]]
-
-both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
 @pytest.fixture

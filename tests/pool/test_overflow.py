@@ -10,7 +10,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, pool_of
+from tests.pools import MakeEngine, both_drivers, pool_of
 from tests.waiting import eventually
 from tools.postgres import EmbeddedPostgres
 
@@ -30,7 +30,7 @@ async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None
         await lent.enter_async_context(engine.connect())
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 @pytest.mark.parametrize(
     ("pool_size", "max_overflow", "opened"), [(5, 10, 40), (12, 3, 12)], ids=["5+10", "12+3"]
 )
@@ -67,7 +67,7 @@ async def test_a_single_return_goes_to_the_task_that_waits_and_is_not_closed(
     assert seen["close"] == 1
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 @pytest.mark.parametrize("pool_timeout", [0.5, None])
 async def test_of_two_that_return_in_one_turn_one_is_closed_although_a_task_waits(
     database_url: str, make_engine: MakeEngine, driver: str, pool_timeout: float | None

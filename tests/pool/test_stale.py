@@ -39,15 +39,13 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import OTHERS, ask
 from tests.loading import load_snippet
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
-
-both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
 async def fill(engine: AsyncEngine, number: int) -> None:

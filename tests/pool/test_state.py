@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, with_psycopg
+from tests.pools import MakeEngine, both_drivers, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
 from tools.postgres import dsn_of
@@ -90,7 +90,7 @@ async def test_a_set_in_a_connect_event_stays_if_the_first_session_commits(
         assert await session.scalar(SHOW) == "5s"
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 async def test_a_set_by_pool_events_is_lost_on_the_first_connection_of_the_engine(
     database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask, end_backend
-from tests.pools import MakeEngine, checked_out, engine_for
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Standby
@@ -80,7 +80,7 @@ ASKED = re.compile(r"`(SELECT [^`]*pg_last_wal_replay_lsn[^`]*)`")
 GIVEN = re.compile(r"`(SELECT [^`]*pg_current_wal_insert_lsn[^`]*)`")
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
     pair: Pair, make_engine: MakeEngine, driver: str, language: str

@@ -14,14 +14,13 @@ from sqlalchemy.pool import NullPool
 from tests.asking import ask
 from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
 from tools.measure.outages import OUTAGES, SETTINGS, USERS, suffer
 from tools.paths import OUTAGES_TABLE
 from tools.postgres import EmbeddedPostgres, Proxy, Standby
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 
-both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 CREATE = "CREATE TABLE orders (drink text)"
 INSERT = "INSERT INTO orders VALUES ('oolong')"
 COUNT = "SELECT count(*) FROM orders"

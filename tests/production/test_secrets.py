@@ -23,7 +23,7 @@ from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from tests.pools import MakeEngine, engine_for, with_psycopg
+from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tools.postgres import EmbeddedPostgres, dsn_of
 
 ASK = text("SELECT 'longjing'")
@@ -335,7 +335,7 @@ async def test_a_password_function_on_psycopg_is_no_password(
         await use(make_engine, with_psycopg(database_url).set(password=None), password=token)
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 async def test_a_do_connect_listener_awaits_by_await_only(
     database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:

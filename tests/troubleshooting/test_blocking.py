@@ -9,12 +9,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, execute
-
-DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 
 @pytest.fixture
@@ -114,7 +112,7 @@ async def test_a_select_waits_behind_alter_table_until_its_lock_timeout(
         assert await asyncio.wait_for(behind, 30) == 1
 
 
-@DRIVERS
+@both_drivers
 async def test_while_alter_table_waits_a_select_waits_behind_it(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
 ) -> None:
@@ -439,7 +437,7 @@ async def test_transaction_timeout_also_ends_a_statement_that_runs(
     assert failure.value.connection_invalidated
 
 
-@DRIVERS
+@both_drivers
 async def test_a_statement_that_takes_too_long_is_known_by_its_sqlstate(
     database_url: str, make_engine: MakeEngine, driver: str
 ) -> None:
@@ -451,7 +449,7 @@ async def test_a_statement_that_takes_too_long_is_known_by_its_sqlstate(
     assert code_of(failure.value) == code_for("statement_timeout", driver)
 
 
-@DRIVERS
+@both_drivers
 async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine, driver: str
 ) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from tests.asking import end_backend, until_ended
-from tests.pools import MakeEngine, checked_out, engine_for, leaves_open, with_psycopg
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, dsn_of
@@ -326,7 +326,7 @@ async def test_a_listener_that_refuses_new_connections_too_makes_the_pool_give_u
     assert checked_out(engine) == 0
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 async def test_a_stream_ends_with_its_session(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
@@ -402,7 +402,7 @@ async def test_set_local_takes_the_transaction_timeout_off_and_does_not_lengthen
                     await sleeping
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@both_drivers
 async def test_a_try_around_the_rollback_hides_the_loss(
     make_engine: MakeEngine, database_url: str, watcher: AsyncConnection, driver: str
 ) -> None:

@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import registry
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
 
-DRIVERS = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 SHELF = "CREATE TABLE shelf AS VALUES ('longjing', 5), ('oolong', 5)"
 TAKE = text("UPDATE shelf SET column2 = column2 - 1 WHERE column1 = :tea")
 OOLONG = text("SELECT 'oolong'")
@@ -59,7 +58,7 @@ async def the_loser(
     raise AssertionError("no deadlock")
 
 
-@DRIVERS
+@both_drivers
 async def test_the_loser_keeps_its_connection_and_must_begin_anew(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
@@ -121,7 +120,7 @@ async def test_an_update_of_several_rows_locks_in_an_order_of_its_own(
         await locking
 
 
-@DRIVERS
+@both_drivers
 async def test_a_conflict_is_an_operational_error_of_psycopg_alone(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
@@ -170,7 +169,7 @@ async def test_under_repeatable_read_a_deleted_row_is_a_conflict_and_a_row_only_
     assert getattr(caught.value.orig, "sqlstate", None) == "40001"
 
 
-@DRIVERS
+@both_drivers
 async def test_commit_after_a_swallowed_error_saves_nothing_and_raises_nothing(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
@@ -230,7 +229,7 @@ NOT_KEPT = {
 }
 
 
-@DRIVERS
+@both_drivers
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_a_plan_is_invalid_when_the_result_changes_and_the_statement_was_kept(
@@ -251,7 +250,7 @@ async def test_a_plan_is_invalid_when_the_result_changes_and_the_statement_was_k
     await run(engine, query)
 
 
-@DRIVERS
+@both_drivers
 async def test_asyncpg_fails_once_and_psycopg_once_for_each_connection(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
