@@ -2,9 +2,10 @@
 
 from tools.postgres.binaries import PostgresError
 from tools.postgres.database import connect, dsn_of, execute, fresh_database, leftovers
-from tools.postgres.embedded import EmbeddedPostgres, find_temporary_folder, free_port
+from tools.postgres.embedded import EmbeddedPostgres
 from tools.postgres.find import Server, find_postgres
 from tools.postgres.proxy import Proxy
+from tools.postgres.room import find_temporary_folder, free_port
 from tools.postgres.standby import Standby
 
 __all__ = [

@@ -4,9 +4,7 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +18,12 @@ from tools.postgres.binaries import (
     not_as_root,
     within_reach,
 )
+from tools.postgres.room import find_temporary_folder, free_port
 
 START_DEADLINE = 60.0
 """Seconds a server may take until it accepts connections."""
 STOP_DEADLINE = 30.0
 """Seconds a server may take to stop."""
-RAM_DISK = "/dev/shm"
-ROOM = 2**30
-"""Bytes that must be free on a RAM disk before a server is set up there."""
 
 _SETTINGS = {
     "max_connections": "200",
@@ -260,34 +256,6 @@ class EmbeddedPostgres:
     def _forget(self) -> None:
         """Take an ended process off the record: its number may become another's."""
         (self.home / "pid").unlink(missing_ok=True)
-
-
-def find_temporary_folder() -> str:
-    """Where TMPDIR says, else a RAM disk, for a database is many files; or `PostgresError`."""
-    try:
-        if "TMPDIR" not in os.environ and _has_room(RAM_DISK):
-            return RAM_DISK
-        return tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise PostgresError(
-            f"PostgreSQL has nowhere to be set up: {error.strerror}; let TMPDIR name a folder "
-            "with room, or set DATABASE_URL."
-        ) from error
-
-
-def _has_room(ram_disk: str) -> bool:
-    """Whether a server fits in; not in a container, say, whose 64 MB may run no programs."""
-    try:
-        disk = os.statvfs(ram_disk)
-    except FileNotFoundError:
-        return False  # macOS has none
-    return disk.f_bavail * disk.f_frsize >= ROOM and not disk.f_flag & os.ST_NOEXEC
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _reason(said: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import URL, make_url
 
 from tools.paths import CACHE
 from tools.postgres.binaries import PostgresError, environment
-from tools.postgres.embedded import free_port
+from tools.postgres.room import free_port
 
 START_DEADLINE = 20.0
 """Seconds it may take until it accepts connections."""

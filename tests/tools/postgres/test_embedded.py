@@ -23,7 +23,7 @@ from tests.asking import ask_sync
 from tests.processes import hear_everything, list_processes
 from tests.waiting import wait_until
 from tools.paths import ROOT
-from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded, free_port
+from tools.postgres import EmbeddedPostgres, PostgresError, binaries, embedded, free_port, room
 
 as_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root becomes somebody else; all other tests ran as yourself"
@@ -426,10 +426,10 @@ def test_a_temporary_folder_nobody_may_write_to_is_named(folder: Path) -> None:
 def test_a_ram_disk_with_room_is_used_unless_tmpdir_says_otherwise(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def where(ram_disk: Path | str, room: int) -> str:
-        monkeypatch.setattr(embedded, "RAM_DISK", str(ram_disk))
-        monkeypatch.setattr(embedded, "ROOM", room)
-        return embedded.find_temporary_folder()
+    def where(ram_disk: Path | str, needed: int) -> str:
+        monkeypatch.setattr(room, "RAM_DISK", str(ram_disk))
+        monkeypatch.setattr(room, "ROOM", needed)
+        return room.find_temporary_folder()
 
     assert where(ROOT, 0) == str(folder)
     monkeypatch.delenv("TMPDIR")
@@ -442,7 +442,7 @@ def test_a_ram_disk_with_room_is_used_unless_tmpdir_says_otherwise(
 
 
 def test_a_machine_without_a_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "RAM_DISK", "/nowhere")
+    monkeypatch.setattr(room, "RAM_DISK", "/nowhere")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
     assert "nowhere to be set up: No usable temporary directory found in []" in sentence()
