@@ -90,7 +90,19 @@ def find_processor() -> str:
 
 
 async def measure_sizes(url: str, kind: str, seconds: float) -> list[dict[str, float]]:
-    """The reader's sweep, with one of the queries."""
+    """The reader's sweep, with one of the queries.
+
+    Args:
+        url: The database.
+        kind: A key of `QUERIES`.
+        seconds: How long the whole sweep may take.
+
+    Returns:
+        For each size of `SIZES`: throughput, percentiles, and the means of waiting and in all.
+
+    Raises:
+        click.ClickException: The time was over before each size had one run.
+    """
     plan = Plan(url, QUERIES[kind], SIZES, max(SIZES), REPEATS, seconds)
     with click.progressbar(length=len(SIZES) * REPEATS, label=kind) as bar:
         runs = await sweep(plan, bar.update)
@@ -142,7 +154,7 @@ async def measure_neighbor(url: str) -> list[dict[str, float]]:
 
 @contextlib.asynccontextmanager
 async def busy(url: str, pool_size: int) -> AsyncIterator[None]:
-    """A pool all of whose connections compute."""
+    """A pool of so many connections, all of which compute meanwhile."""
     engine = create_async_engine(url, pool_size=pool_size)
     left, all_in = asyncio.Event(), asyncio.Barrier(pool_size + 1)
 
@@ -163,7 +175,7 @@ async def busy(url: str, pool_size: int) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def delayed(url: str, seconds: float) -> AsyncIterator[str]:
-    """The same database, each message of which takes so long."""
+    """The same database, each message of which takes so many seconds, in each direction."""
     async with Proxy(url) as proxy:
         proxy.delay = seconds
         yield proxy.url.render_as_string(hide_password=False)
@@ -178,7 +190,7 @@ async def seconds_of(query: str, engine: AsyncEngine) -> float:
 
 
 def run_as_reader(url: str, seconds: float) -> str:
-    """The command line that runs the script, and what that prints."""
+    """The command line that runs the script for so many seconds at most, and what that prints."""
     query, limit = QUERIES["waiting"], f"{seconds:.0f}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         ran = subprocess.run(

@@ -168,7 +168,14 @@ CHARTS: dict[str, Callable[[Record, Words], Picture]] = {
 
 
 def figure(name: str, picture: Picture, record: Record, words: Words) -> str:
-    """The picture, the table under it, and the conditions: HTML without a blank line."""
+    """The picture, the table under it, and the conditions: HTML without a blank line.
+
+    Args:
+        name: A key of `CHARTS`, of which ids are made.
+        picture: What that one drew.
+        record: What was measured, with where and when.
+        words: Those of the language.
+    """
     told = "".join(
         words["told"].format(title, words["and"].join(pairs)) for title, pairs in picture.told
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH = 470
+"""Of a picture; all measures are units of its `viewBox`."""
 TALL = 130
 """The tallest column of a panel."""
 
@@ -68,7 +69,7 @@ def middles(columns: Sequence[object]) -> list[float]:
 
 
 def label(x: float, y: float, words: str, anchor: str = "start") -> str:
-    """A line of text."""
+    """A line of text; `anchor` is where x is of it: its start, middle or end."""
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
@@ -78,7 +79,7 @@ def line(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def box(style: str, x: float, y: float, width: float, height: float) -> str:
-    """A bar, a column, or a part of one."""
+    """A bar, a column, or a part of one; x and y are its upper left corner."""
     return (
         f'<rect class="{style}" x="{x:.0f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
     )

@@ -89,7 +89,11 @@ def dsn_of(url: str | URL) -> str:
 
 @asynccontextmanager
 async def connect(url: URL) -> AsyncIterator[AsyncConnection]:
-    """One connection, made the way the snippets make theirs; what goes wrong is one sentence."""
+    """One connection in AUTOCOMMIT, made with the driver of the snippets.
+
+    Raises:
+        PostgresError: It cannot be had, or what is done with it fails: one sentence says why.
+    """
     try:
         engine = create_async_engine(
             url,

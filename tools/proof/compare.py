@@ -22,7 +22,13 @@ def normalize_wording(text: str) -> str:
 
 
 def find_difference(snippet: Path, before: str, after: str) -> str:
-    """The first line on which a run and the file disagree, as one sentence; empty if none."""
+    """The first line on which a run and the file disagree, as one sentence; empty if none.
+
+    Args:
+        snippet: The file, for the sentence.
+        before: Its text with the `#>` lines that are expected.
+        after: Its text with those that a run printed.
+    """
     old, new = before.splitlines(), after.splitlines()
     changes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     for kind, old_start, old_end, new_start, new_end in changes:

@@ -44,7 +44,12 @@ def write_records(server: Server) -> None:
 
 
 def run_with(release: str, snippet: Path, server: Server) -> str:
-    """What a snippet prints with that release of FastAPI, in an environment made for it."""
+    """What a snippet prints with that release of FastAPI, in an environment made for it.
+
+    Raises:
+        click.ClickException: The release could not be installed.
+        TimeoutExpired: The snippet took longer than a snippet may.
+    """
     with tempfile.TemporaryDirectory(prefix="older-") as folder:
         python = install(Path(folder), f"fastapi=={release}", *map(pin, PINNED))
         return read_outcome(python, snippet, server)

@@ -77,7 +77,20 @@ def describe_pooler(program: Program, tracked: int) -> str:
 def try_rows(
     rows: Iterable[str], program: Program, tracked: int, server: Server, python: Path
 ) -> Outcomes:
-    """Try rows of settings through one PgBouncer with two connections to the server."""
+    """Try rows of settings through one PgBouncer with two connections to the server.
+
+    Args:
+        rows: Names of `guests.ROWS`.
+        program: The release of PgBouncer.
+        tracked: Its `max_prepared_statements`.
+        server: Where it leads, to a database of its own.
+        python: That of an environment with asyncpg and SQLAlchemy.
+
+    Raises:
+        CalledProcessError: The program that tries them failed.
+        TimeoutExpired: It took more than `DEADLINE` seconds.
+        PostgresError: PgBouncer does not start.
+    """
     settings = {"default_pool_size": "2", "max_prepared_statements": str(tracked)}
     with (
         fresh_database(server.url) as database,
