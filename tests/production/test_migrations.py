@@ -128,8 +128,10 @@ async def test_all_revisions_are_one_transaction_unless_told_otherwise(
         await project.upgrade()
     assert await watcher.scalar(text("SELECT to_regclass('alembic_version')")) is None
     env = project.folder / "env.py"
-    each = env.read_text().replace("(connection=", "(transaction_per_migration=True, connection=")
-    env.write_text(each)
+    each = env.read_text("utf-8").replace(
+        "(connection=", "(transaction_per_migration=True, connection="
+    )
+    env.write_text(each, "utf-8")
     with pytest.raises(DBAPIError, match="division by zero"):
         await project.upgrade()
     assert await version(watcher) == "0001"
@@ -146,8 +148,8 @@ async def test_a_set_within_the_transaction_of_alembic_does_no_harm(
             "        context.run_migrations()\n\n\nasync"
         ),
     )
-    assert begin in env.read_text()
-    env.write_text(env.read_text().replace(begin, set_first))
+    assert begin in env.read_text("utf-8")
+    env.write_text(env.read_text("utf-8").replace(begin, set_first), "utf-8")
     project.revise("op.execute('CREATE TABLE orders (drink text)')")
     await project.upgrade()
     assert await version(watcher) == "0001"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import list_programs, parse
+from tests.programs import calls, list_programs, parse
 from tests.report import report
 from tools.paths import PROGRAMS, ROOT
 from tools.proof.prove import format_snippets
@@ -51,13 +51,30 @@ def test_every_snippet_is_formatted() -> None:
     )
 
 
-def test_every_name_is_used() -> None:
-    files = {
+def _list_own() -> dict[Path, ast.Module]:
+    """The repository's own modules."""
+    return {
         file: tree
         for folder in ("tools", "tests")
         for file in sorted((ROOT / folder).rglob("*.py"))
         if (tree := parse(file))
     }
+
+
+def test_text_is_read_and_written_as_utf_8() -> None:
+    report(
+        f"{file.relative_to(ROOT)}:{call.lineno}: leaves the encoding to the machine, which may "
+        'choose GBK; write "utf-8" as the last argument'
+        for file, tree in _list_own().items()
+        for name, call in calls(tree)
+        if name.endswith((".read_text", ".write_text"))
+        and len(call.args) < (2 if name.endswith(".write_text") else 1)
+        and not any(keyword.arg == "encoding" for keyword in call.keywords)
+    )
+
+
+def test_every_name_is_used() -> None:
+    files = _list_own()
     elsewhere = {use for tree in files.values() for use in _uses(tree)}
     report(
         f"{file.relative_to(ROOT)}:{line}: nothing uses {name}; take it out"

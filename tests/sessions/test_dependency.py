@@ -73,7 +73,7 @@ old = sessionmaker(engine, class_=AsyncSession)
 def mypy_says(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The errors that mypy finds in `TYPED`, by the line of code."""
     file = tmp_path_factory.mktemp("typed") / "dependency.py"
-    file.write_text(TYPED)
+    file.write_text(TYPED, "utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary",
          "--cache-dir", ROOT / ".cache" / "mypy", file],

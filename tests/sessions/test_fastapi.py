@@ -304,7 +304,7 @@ async def test_reload_ends_the_process_and_its_backends_with_it(
     database_url: str, tmp_path: Path
 ) -> None:
     app = tmp_path / "app.py"
-    app.write_text(WITHOUT_DISPOSE)
+    app.write_text(WITHOUT_DISPOSE, "utf-8")
     written = app.stat().st_mtime
     seen: list[int] = []
 
@@ -365,7 +365,7 @@ async def stopped_by(
     signals: list[signal.Signals], database_url: str, folder: Path, *options: str
 ) -> list[str]:
     """What the slow application prints when it is stopped in the middle of a request."""
-    (folder / "app.py").write_text(SLOW)
+    (folder / "app.py").write_text(SLOW, "utf-8")
     async with (
         started(database_url, *options, folder=folder) as (url, process),
         client_of(url) as client,
@@ -402,7 +402,7 @@ async def test_only_finally_runs_after_a_second_ctrl_c(database_url: str, tmp_pa
 async def test_from_python_3_12_on_a_second_ctrl_c_waits_on_asyncios_own_loop(
     database_url: str, tmp_path: Path, loop: str
 ) -> None:
-    (tmp_path / "app.py").write_text(SLOW)
+    (tmp_path / "app.py").write_text(SLOW, "utf-8")
     waits = sys.version_info >= (3, 12) and loop == "asyncio"
     async with (
         started(database_url, "--loop", loop, folder=tmp_path) as (url, process),
@@ -448,7 +448,7 @@ async def test_the_server_waits_for_an_endless_stream_before_it_disposes(
     database_url: str, tmp_path: Path, options: tuple[str, ...], lines: list[str]
 ) -> None:
     head = "from fastapi.responses import StreamingResponse\n"
-    (tmp_path / "app.py").write_text(head + SLOW + ENDLESS)
+    (tmp_path / "app.py").write_text(head + SLOW + ENDLESS, "utf-8")
 
     async def listen(client: httpx.AsyncClient) -> None:
         async with client.stream("GET", "/endless") as response:

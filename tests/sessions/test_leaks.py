@@ -346,8 +346,8 @@ async def test_the_finder_knows_an_application_that_is_itself_an_installed_packa
     source = "async def {}(session, statement):\n    await session.execute(statement)\n"
     for module, function in ((library, "theirs"), (shop, "ours")):
         file = tmp_path / f"{function}.py"
-        file.write_text(source.format(function))
-        exec(compile(file.read_text(), str(file), "exec"), module.__dict__)
+        file.write_text(source.format(function), "utf-8")
+        exec(compile(file.read_text("utf-8"), str(file), "exec"), module.__dict__)
     async with AsyncSession(engine) as session, AsyncSession(engine) as another:
         await shop.ours(session, SELECT)
         await library.theirs(another, SELECT)

@@ -164,7 +164,7 @@ def test_our_colors_replace_all_of_materials_dark_ones() -> None:
     styles = files("material") / "templates/assets/stylesheets"
     [palette] = [file for file in styles.iterdir() if re.fullmatch(r"palette\..+\.css", file.name)]
     [dark] = re.findall(
-        r"\{\[data-md-color-scheme=slate\]\{(.*?)\}", palette.read_text(), re.DOTALL
+        r"\{\[data-md-color-scheme=slate\]\{(.*?)\}", palette.read_text("utf-8"), re.DOTALL
     )
     ours = (ROOT / "theme/assets/extra.css").read_text("utf-8")
     names = set(re.findall(r"(--md-[\w-]+):", dark)) - {"--md-hue"}

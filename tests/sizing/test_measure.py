@@ -87,7 +87,7 @@ async def test_a_query_gives_a_table_and_the_same_as_csv_and_as_a_chart(
         assert list(csv.DictReader(file)) == rows_of(said)
     assert [row["pool_size"] for row in rows_of(said)] == ["1", "4"]
     assert "is the smallest whose rate is within 10% of the best." in said
-    chart = (tmp_path / "sweep.svg").read_text()
+    chart = (tmp_path / "sweep.svg").read_text("utf-8")
     assert ElementTree.fromstring(chart).tag.endswith("svg")
     assert "prefers-color-scheme:dark" in chart
     assert sorted(os.listdir(tmp_path)) == ["sweep.csv", "sweep.svg"]

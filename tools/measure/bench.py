@@ -82,7 +82,7 @@ def find_processor() -> str:
     """What Linux calls it; else the architecture."""
     with contextlib.suppress(OSError):
         names = re.findall(
-            r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
+            r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE
         )
         if names:
             return str(names[0])

@@ -235,7 +235,7 @@ class EmbeddedPostgres:
 
     def _is_ready(self, pid: int) -> bool:
         try:
-            status = (self.home / "data" / "postmaster.pid").read_text().split()
+            status = (self.home / "data" / "postmaster.pid").read_text("utf-8").split()
         except FileNotFoundError:
             return False
         return status[:1] == [str(pid)] and status[-1] == "ready"

@@ -394,7 +394,9 @@ def test_a_disk_that_is_full_before_the_copy_is_made_is_named(
     with tempfile.TemporaryDirectory(prefix="path-") as path:
         Path(path).chmod(0o755)
         tar = Path(path, "tar")
-        tar.write_text("#!/bin/sh\nexec yes 'tar: postgres: No space left on device' >&2\n")
+        tar.write_text(
+            "#!/bin/sh\nexec yes 'tar: postgres: No space left on device' >&2\n", "utf-8"
+        )
         tar.chmod(0o755)
         monkeypatch.setenv("PATH", path, prepend=os.pathsep)
         said = sentence()

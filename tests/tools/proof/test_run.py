@@ -81,7 +81,9 @@ def test_output_and_exit_code_pass_through(
     own: EmbeddedPostgres, tmp_path: Path, code: int
 ) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text(f"import sys; print('茶'); print('!', file=sys.stderr); sys.exit({code})")
+    snippet.write_text(
+        f"import sys; print('茶'); print('!', file=sys.stderr); sys.exit({code})", "utf-8"
+    )
     ended, said, complaints = outcome(snippet, own.url())
     assert (ended, said) == (code, "茶\n")
     assert complaints.startswith("PostgreSQL 18.")
@@ -92,7 +94,7 @@ def test_it_gets_a_database_of_its_own_which_is_dropped(
     own: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text(ITS_DATABASE.replace("SECONDS", "0"))
+    snippet.write_text(ITS_DATABASE.replace("SECONDS", "0"), "utf-8")
     ended, said, _ = outcome(snippet, own.url())
     assert ended == 0
     assert said.startswith("guide_")
@@ -104,7 +106,7 @@ def test_interrupted_it_says_nothing_and_leaves_nothing(
     own: EmbeddedPostgres, tmp_path: Path, name: str
 ) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text(ITS_DATABASE.replace("SECONDS", "60"))
+    snippet.write_text(ITS_DATABASE.replace("SECONDS", "60"), "utf-8")
     with start(snippet, own.url()) as program:
         try:
             assert program.stdout is not None
@@ -123,7 +125,7 @@ def test_a_snippet_ended_by_a_signal_is_not_a_success(
     own: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    snippet.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "utf-8")
     assert outcome(snippet, own.url())[0] == 128 + signal.SIGKILL
 
 
@@ -143,7 +145,7 @@ def test_without_a_name_it_says_how() -> None:
 
 def test_a_server_it_cannot_use_is_one_line(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
-    snippet.write_text("print('never')")
+    snippet.write_text("print('never')", "utf-8")
     code, said, complaints = outcome(snippet, "postgresql://me:longjing@127.0.0.1/db")
     assert (code, said) == (2, "")
     assert complaints.startswith("DATABASE_URL begins with postgresql://, which names no async")
