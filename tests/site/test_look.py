@@ -97,7 +97,7 @@ def test_materials_style_sheet_is_whole_but_for_icons(open_page: OpenPage, site:
     count = "css => new CSSStyleSheet().replace(css).then(sheet => sheet.cssRules.length)"
     texts = [sheet.read_text("utf-8") for sheet in (ours, theirs)]
     assert page.evaluate(count, texts[0]) == page.evaluate(count, texts[1]), (
-        "tools/site/hook.py: _ICON cuts into a rule of Material's; mend it"
+        "tools/site/lighten.py: _ICON cuts into a rule of Material's; mend it"
     )
 
 

@@ -7,7 +7,6 @@
 import json
 import logging
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -33,37 +32,13 @@ from tools.site.archives import add_sizes, build_archive, list_archives
 from tools.site.checklists import add_boxes
 from tools.site.faults import find_unbuildable
 from tools.site.languages import CHINESE, ENGLISH, HREFLANG, LANGUAGES, Language
+from tools.site.lighten import drop_palette, lighten_page, lighten_site
 from tools.site.rendered import Rendered
 from tools.site.replays import add_replays
 from tools.site.snippet_index import list_groups
 from tools.site.tables import finish_tables
 from tools.site.trees import add_trees
 from tools.words import SITE
-
-UNUSED = (
-    "**/*.map",
-    "assets/_mkdocstrings.css",
-    "assets/images/favicon.png",
-    "assets/javascripts/lunr",
-    "assets/javascripts/workers",
-    "assets/stylesheets/palette.*.css",
-    "mkdocstrings",
-)
-"""What Material, mkdocstrings and our theme folder put into the site, and no page asks for."""
-
-_ICON = re.compile(
-    r"--md-(?:admonition|annotation|footnotes|path|post|source|status|tabbed|tag|tasklist|version)"
-    r"-?[\w-]*:url\(\"[^\"]*\"\);?"
-)
-"""Pictures in Material's style sheet for what no page has: a tenth of its weight."""
-
-_COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
-_SPACE = re.compile(r"\s+")
-_SCRIPT_MARGIN = re.compile(r"^(?:\s*(?://|/\*\*).*\n|\s+)", re.MULTILINE)
-_BETWEEN = re.compile(r" ?([{};,]) ?")
-_TITLE = re.compile(r'(class="md-nav__link[^>]*>\s*)<span class="md-ellipsis">\s*([^<]*)</span>')
-_INDENT = re.compile(r"(<pre\b.*?</pre>)|\n\s+", re.DOTALL)
-_PALETTE = re.compile(r'\s*<link rel="stylesheet" href="[^"]*/palette\.\w+\.min\.css">')
 
 
 @dataclass
@@ -188,20 +163,16 @@ def on_env(env: jinja2.Environment, config: MkDocsConfig, files: Files) -> None:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out Material's palette: extra.css has the two schemes in use. Name its dialog.
-
-    So do its indentation, a sixth of a page, and what would cut off the menu's titles: ninety
-    elements. All may go with Material: https://github.com/squidfunk/mkdocs-material.
-    """
+    """Make the page lighter, and give Material's dialog the name that it lacks."""
     name = SITE[find_language(config).code]["search"]
-    output = _PALETTE.sub("", output).replace('role="dialog"', f'role="dialog" aria-label="{name}"')
-    return _INDENT.sub(lambda found: found[1] or "\n", _TITLE.sub(r"\1\2", output))
+    output = output.replace('role="dialog"', f'role="dialog" aria-label="{name}"')
+    return lighten_page(output)
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
     """Say in the sitemap which pages are the same in the other language."""
     if template_name != "sitemap.xml":
-        return _PALETTE.sub("", output)
+        return drop_palette(output)
     site = str(config.site_url)
     root = site.removesuffix(find_language(config).prefix)
 
@@ -221,30 +192,9 @@ def on_post_build(config: MkDocsConfig) -> None:
     site, nav = Path(config.site_dir), cast(Navigation, _site.nav)
     llms.write(_site.texts, nav, config)
     _describe_pages(site / "search" / "search_index.json", nav)
-    for pattern in UNUSED:
-        for path in list(site.glob(pattern)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    style = site / "assets" / "extra.css"
-    style.write_text(shorten_css(style.read_text("utf-8")), "utf-8")
-    for sheet in site.glob("assets/stylesheets/main.*.css"):
-        sheet.write_text(_ICON.sub("", sheet.read_text("utf-8")), "utf-8")
-    for script in (site / "assets" / "player").glob("*.js"):
-        script.write_text(shorten_script(script.read_text("utf-8")), "utf-8")
+    lighten_site(site)
     if find_language(config) == CHINESE and not _site.rendered:
         build_english(config)
-
-
-def shorten_css(css: str) -> str:
-    """A style sheet without comments and indentation."""
-    return _BETWEEN.sub(r"\1", _SPACE.sub(" ", _COMMENT.sub("", css))).strip()
-
-
-def shorten_script(script: str) -> str:
-    """A script without the lines that are comments, and without indentation.
-
-    Not for a script in which a string goes on in the next line.
-    """
-    return _SCRIPT_MARGIN.sub("", script)
 
 
 def _describe_pages(search_index: Path, nav: Navigation) -> None:
