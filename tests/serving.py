@@ -9,8 +9,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-DEADLINE = 60.0
-"""Seconds until something that must happen counts as not happening."""
+from tests.waiting import DEADLINE
 
 
 @asynccontextmanager

@@ -11,10 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from tests.asking import OTHERS
 from tests.pools import MakeEngine, both_drivers, pool_of
-from tests.waiting import eventually
+from tests.waiting import DEADLINE, eventually
 from tools.postgres import EmbeddedPostgres
-
-DEADLINE = 20.0
 
 
 def count(engine: AsyncEngine) -> Counter[str]:

@@ -28,10 +28,9 @@ from starlette.responses import Response
 from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
 from tests.serving import running
 from tests.versions import IS_2_0
-from tests.waiting import eventually
+from tests.waiting import DEADLINE, eventually
 from tools.postgres import Proxy
 
-DEADLINE = 10.0
 SELECT = text("SELECT 'oolong'")
 SLEEP = text("SELECT pg_sleep(60)")
 

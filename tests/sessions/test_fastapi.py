@@ -31,8 +31,8 @@ from tests.asking import backends
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
-from tests.serving import DEADLINE, running, serving
-from tests.waiting import eventually
+from tests.serving import running, serving
+from tests.waiting import DEADLINE, eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 
 PAGE = "sessions/fastapi"

@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.pools import checked_out
 from tests.report import require_on
-from tests.serving import DEADLINE, serving
-from tests.waiting import eventually
+from tests.serving import serving
+from tests.waiting import DEADLINE, eventually
 from tools.paths import SNIPPETS
 from tools.proof.snippets import OUTPUT
 

@@ -21,6 +21,7 @@ from tests.asking import ask
 from tests.pools import MakeEngine
 from tests.report import report
 from tests.versions import IS_2_0
+from tests.waiting import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import Page
@@ -30,8 +31,6 @@ PREFLIGHT = SNIPPETS / "sizing" / "rules" / "preflight.py"
 REFUSED = SNIPPETS / "sizing" / "arithmetic" / "refused.py"
 DRIVERS = "asyncpg", "psycopg"
 WRAPS = not IS_2_0
-DEADLINE = 20.0
-"""Seconds a closed backend has to be gone from the server."""
 BACKENDS = text("SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL")
 
 
@@ -253,7 +252,7 @@ async def test_a_run_that_is_stopped_leaves_no_role_that_can_log_in_for_long(
     """)
     with EmbeddedPostgres(post_auth_delay="1") as server:  # which gives time to stop it
         watcher = create_async_engine(server.url(), isolation_level="AUTOCOMMIT")
-        async with asyncio.timeout(2 * DEADLINE), watcher.connect() as connection:
+        async with asyncio.timeout(DEADLINE), watcher.connect() as connection:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, REFUSED, env=environment(as_role(server, "postgres")),
                 stderr=asyncio.subprocess.DEVNULL,

@@ -19,8 +19,7 @@ from sqlalchemy import make_url
 from snippets.sizing.measure.sweep import Row, verdict
 from tests.asking import ask, backends
 from tests.report import report, require_on
-from tests.serving import DEADLINE
-from tests.waiting import eventually
+from tests.waiting import DEADLINE, eventually
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres, dsn_of
 
@@ -58,7 +57,7 @@ async def started(
 
 async def outcome(process: asyncio.subprocess.Process) -> tuple[int | None, str, list[str]]:
     """Exit code, output, and the lines of complaint once it has ended."""
-    said, complaints = await asyncio.wait_for(process.communicate(), 3 * DEADLINE)
+    said, complaints = await asyncio.wait_for(process.communicate(), 2 * DEADLINE)
     return process.returncode, said.decode(), complaints.decode().split("\n")
 
 

@@ -30,7 +30,7 @@ from snippets.troubleshooting.doctor.doctor import (
     read_options,
 )
 from tests.report import report
-from tests.serving import DEADLINE
+from tests.waiting import DEADLINE
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres, Proxy, dsn_of
 from tools.site.pages import Page
@@ -712,7 +712,7 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
         )  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
-        async with asyncio.timeout(3 * DEADLINE):
+        async with asyncio.timeout(2 * DEADLINE):
             looks = [json.loads(await process.stdout.readline()) for _ in range(2)]
             server.stop()
             assert b"Cannot look" in await process.stderr.readline()
@@ -735,7 +735,7 @@ async def test_colors_are_for_a_terminal(
     reader, terminal = pty.openpty()
     ran = await asyncio.to_thread(
         subprocess.run, [sys.executable, str(SCRIPT)],
-        env=environment(stage.url) | words, stdout=terminal, timeout=3 * DEADLINE,
+        env=environment(stage.url) | words, stdout=terminal, timeout=2 * DEADLINE,
     )  # fmt: skip
     os.close(terminal)
     said = os.read(reader, 65536).decode()
