@@ -15,7 +15,7 @@ from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site import agreement
 from tools.site.archives import list_archives
 from tools.site.faults import find_heading_faults, find_missing_twins
-from tools.site.pages import INCLUDE, Page, Section, pages, pairs
+from tools.site.pages import INCLUDE, Page, Section, list_nav, pages, pairs
 
 CODE = re.compile(r"`[^`]+`")
 NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
@@ -171,14 +171,8 @@ def test_everything_was_compared_with_its_twin() -> None:
 def menu(file: str) -> list[str]:
     """The pages that a configuration's `nav` lists, in its order."""
 
-    def listed(entry: object) -> list[str]:
-        if isinstance(entry, str):
-            return [entry]
-        parts = entry.values() if isinstance(entry, dict) else entry
-        return [page for part in parts for page in listed(part)]  # type: ignore[attr-defined]
-
-    with (ROOT / file).open(encoding="utf-8") as config:
-        return listed(yaml_load(config)["nav"])
+    config = yaml_load((ROOT / file).read_text("utf-8"))
+    return [page for page, _ in list_nav(config["nav"])]
 
 
 def test_both_menus_list_every_page_in_the_same_order() -> None:

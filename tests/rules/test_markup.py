@@ -1,7 +1,6 @@
 """Markdown stays Markdown: unique ids, no raw tags, words for pictures, one language a page."""
 
 import re
-from collections.abc import Iterator
 
 from mkdocs.utils.yaml import yaml_load
 
@@ -10,7 +9,7 @@ from tests.prose import every_language, prose
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
 from tools.site.faults import find_accidental_titles, find_repeated_ids
-from tools.site.pages import pages
+from tools.site.pages import list_nav, pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
@@ -119,23 +118,10 @@ def test_an_english_page_is_in_english() -> None:
     )
 
 
-def titles(entry: object) -> Iterator[tuple[str, str]]:
-    """Page and title of each entry below a part of `nav`."""
-    if isinstance(entry, dict):
-        for title, target in entry.items():
-            if isinstance(target, str):
-                yield target, str(title)
-            else:
-                yield from titles(target)
-    elif isinstance(entry, list):
-        for part in entry:
-            yield from titles(part)
-
-
 def _chapters(file: str) -> list[list[str]]:
     """The pages of each entry of a nav, in their order."""
     nav = yaml_load((ROOT / file).read_text("utf-8"))["nav"]
-    return [[page for page, _ in titles(entry)] for entry in nav]
+    return [[page for page, _ in list_nav([entry])] for entry in nav]
 
 
 def test_a_page_stands_in_the_chapter_of_its_folder() -> None:
@@ -161,7 +147,7 @@ def test_a_menu_entry_shares_a_word_with_its_page(language: str) -> None:
     file = "mkdocs.yml" if language == "zh" else "mkdocs.en.yml"
     known = {page.name: page for page in pages(language)}
     word = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
-    menu = dict(titles(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
+    menu = dict(list_nav(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
 
     def words(page: str) -> set[str]:
         head = page + known[page].sections()[0].title + "\n".join(known[page].lines[:4])

@@ -8,9 +8,8 @@ from mkdocs.utils.yaml import yaml_load
 
 from tests.prose import every_language
 from tests.report import report
-from tests.rules.test_markup import titles
 from tools.paths import LANGUAGES, ROOT
-from tools.site.pages import pages
+from tools.site.pages import list_nav, pages
 from tools.site.problems import find_line
 
 FILES = {"zh": "mkdocs.yml", "en": "mkdocs.en.yml"}
@@ -32,7 +31,7 @@ _WORD = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
 
 def menu(language: str) -> list[tuple[str, str]]:
     """Page and title of each entry."""
-    return list(titles(yaml_load((ROOT / FILES[language]).read_text("utf-8"))["nav"]))
+    return list(list_nav(yaml_load((ROOT / FILES[language]).read_text("utf-8"))["nav"]))
 
 
 @every_language
@@ -53,7 +52,7 @@ def test_a_chapter_is_called_what_its_folder_is(language: str) -> None:
     def findings() -> Iterator[str]:
         for entry in yaml_load((ROOT / file).read_text("utf-8"))["nav"]:
             for title, below in entry.items():
-                if isinstance(below, list) and (page := next(titles(below), None)):
+                if isinstance(below, list) and (page := next(list_nav(below), None)):
                     folder = page[0].split("/")[0]
                     right = CHAPTERS.get(folder, (title, title))[LANGUAGES.index(language)]
                     if title != right:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tools.paths import DOCS, ROOT
 
@@ -148,3 +149,18 @@ def pairs() -> list[tuple[Page, Page]]:
     """The Chinese and the English page of each name that both languages have."""
     english = {page.name: page for page in pages("en")}
     return [(page, english[page.name]) for page in pages("zh") if page.name in english]
+
+
+def list_nav(nav: list[Any]) -> Iterator[tuple[str, str]]:
+    """File and title of each page of a `nav`, or of a part of it, in their order.
+
+    Args:
+        nav: As MkDocs has it in its configuration: `[{"Pool": [{"Size": "pool/size.md"}]}]`. What
+            is neither is passed over: MkDocs says what is wrong with it.
+    """
+    for entry in nav:
+        for title, target in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(target, str):
+                yield target, str(title)
+            elif isinstance(target, list):
+                yield from list_nav(target)

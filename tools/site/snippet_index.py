@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.paths import SNIPPETS
 from tools.proof.snippets import find_encoding_fault, find_home, read_claims, snippet_name
-from tools.site.pages import INCLUDE, pages
+from tools.site.pages import INCLUDE, list_nav, pages
 
 
 def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
         nav: The `nav` of the language's MkDocs config.
     """
     shown = dict(_sections(language))
-    titles = {name.removesuffix(".md"): title for title, name in _nav_pages(nav)}
+    titles = {name.removesuffix(".md"): title for name, title in list_nav(nav)}
     order = {name: place for place, name in enumerate(titles)}
     folders = {find_home(path) for path in SNIPPETS.rglob("*.py")}
     return [
@@ -39,16 +39,6 @@ def list_groups(language: str, nav: list[Any]) -> list[dict[str, Any]]:
         }
         for folder in sorted(folders, key=lambda name: (order.get(name, len(order)), name))
     ]
-
-
-def _nav_pages(nav: list[Any]) -> Iterator[tuple[str, str]]:
-    """Title and file of each page, in the order of the nav."""
-    for entry in nav:
-        for title, target in entry.items() if isinstance(entry, dict) else ():
-            if isinstance(target, str):
-                yield title, target
-            elif isinstance(target, list):
-                yield from _nav_pages(target)
 
 
 def _sections(language: str) -> Iterator[tuple[str, str]]:
