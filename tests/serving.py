@@ -1,9 +1,10 @@
-"""A FastAPI application behind a real uvicorn."""
+"""An application behind a real uvicorn, or asked without a server."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import uvicorn
@@ -36,3 +37,8 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         ) as client,
     ):
         yield client
+
+
+def through(app: Any) -> httpx.AsyncClient:
+    """A client of an application without a server, in the loop of its caller; no lifespan runs."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.report import report
-from tests.rules.test_schemas import TESTS, WORKFLOWS, content, spot
+from tests.rules.workflows import TESTS, WORKFLOWS, content, spot
 from tools.paths import ROOT
 
 PAGES = ROOT / ".github" / "workflows" / "pages.yml"

@@ -4,41 +4,21 @@ import os
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
 
-import pytest
 from mkdocs.utils.yaml import yaml_load
 
 from tests.claims import pages_of
 from tests.report import report
+from tests.rules.twins import URL, every_pair, sections
 from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site import agreement
 from tools.site.archives import list_archives
 from tools.site.faults import find_heading_faults, find_missing_twins
-from tools.site.pages import INCLUDE, Page, Section, list_nav, pages, pairs
+from tools.site.pages import INCLUDE, Page, Section, list_nav, pages
 
 CODE = re.compile(r"`[^`]+`")
 NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
 """Two digits at least: small numbers are written as words, in either language."""
-URL = re.compile(r"https?:[^)\s]+|\{#[^}]*\}|\([^)\s]*\.md[^)]*\)")
-
-every_pair = pytest.mark.parametrize(
-    ("chinese", "english"), pairs(), ids=[chinese.name for chinese, _ in pairs()]
-)
-
-
-class Twins(NamedTuple):
-    """A section in both languages, and where it stands."""
-
-    zh: Section
-    en: Section
-    where: str
-    twin: str
-
-
-def sections(chinese: Page, english: Page) -> Iterator[Twins]:
-    for zh, en in agreement.pair_sections(chinese, english).values():
-        yield Twins(zh, en, f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
 
 
 def tables(section: Section) -> list[list[list[str]]]:

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from tests.report import report
-from tests.rules.test_languages import URL, every_pair, sections
+from tests.rules.twins import URL, every_pair, sections
 from tools.site.pages import Page, Section
 
 SMALLEST = 4

@@ -6,40 +6,19 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from sqlalchemy import make_url
 
 from tests.report import report
+from tests.rules.workflows import TESTS, WORKFLOWS, content, spot
 from tools.paths import ROOT, SNIPPETS
 from tools.postgres import find as postgres
 from tools.proof.pooler import read_settings
 
 COMPOSE = ROOT / "docker-compose.yml"
 PRE_COMMIT = ROOT / ".pre-commit-config.yaml"
-TESTS = ROOT / ".github" / "workflows" / "test.yml"
-
-
-@cache
-def content(file: Path) -> Any:
-    """A YAML file; its mappings and lists know their lines."""
-    return YAML().load(file)
-
-
-def _is_yaml(file: Path) -> bool:
-    """Whether a file can be read; `test_readable` names those that cannot."""
-    try:
-        return content(file) is not None
-    except YAMLError:
-        return False
-
-
-WORKFLOWS = list(filter(_is_yaml, sorted((ROOT / ".github" / "workflows").iterdir())))
 FOR_READERS = ROOT / "snippets/testing/postgres/template/tests.yml"
 """A workflow that a page shows."""
 READERS = {
@@ -50,15 +29,6 @@ READERS = {
 }
 
 every_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.name)
-
-
-def spot(file: Path, *steps: str | int) -> str:
-    """Where in a file something stands, `docker-compose.yml:14`."""
-    node, line = content(file), 0
-    for step in steps:
-        line = node.lc.data[step][0]
-        node = node[step]
-    return f"{file.relative_to(ROOT)}:{line + 1}"
 
 
 def violations(schema: str) -> Iterator[str]:

@@ -69,3 +69,13 @@ def test_an_engine_of_a_test_is_disposed_though_the_test_fails() -> None:
         for line, called in calls(test)
         if called == "create_async_engine"
     )
+
+
+def test_no_test_module_is_imported() -> None:
+    report(
+        f"{file.relative_to(ROOT)}:{node.lineno}: imports from {node.module}; move what both need "
+        "into a module beside them"
+        for file in FILES
+        for node in ast.walk(parse(file))
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or "")
+    )

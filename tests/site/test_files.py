@@ -14,8 +14,8 @@ import pytest
 from mkdocs.utils.meta import get_data
 
 from tests.site.conftest import REPOSITORY
+from tests.site.every_page import addresses
 from tests.site.host import PREFIX, SITE_URL
-from tests.site.test_pages import addresses
 from tools.paths import DOCS, ROOT, SNIPPETS
 from tools.site.pages import INCLUDE, pages
 from tools.site.vendor import LIBRARIES, Library

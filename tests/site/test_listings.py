@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.site.conftest import OpenPage
-from tests.site.test_pages import addresses
+from tests.site.every_page import addresses
 from tools.paths import SNIPPETS
 
 DESKTOP: ViewportSize = {"width": 1350, "height": 940}

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import PdfMargins, expect
 
 from tests.site.conftest import OpenPage
-from tests.site.test_pages import addresses
+from tests.site.every_page import addresses
 
 MANY_SNIPPETS = "en/pool/stale/"
 COVERED = """() => [...document.querySelectorAll(".md-code__nav")].flatMap(nav => {

@@ -1,12 +1,10 @@
 """What every page of the site keeps, in both languages."""
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import ViewportSize
 
 from tests.site.conftest import OpenPage
-from tools.site.pages import pages
+from tests.site.every_page import AXE, BARRIERS, TOO_WIDE, addresses
 
 BYTES, REQUESTS, NODES, SHIFT = 84 * 1024, 9, 1750, 0.01
 """What a first visit may cost; a tenth of the layout shift that counts as good."""
@@ -33,11 +31,6 @@ COST = """() => new Promise(done => requestAnimationFrame(() => requestAnimation
 REACHED = """() => [...document.querySelectorAll("pre code")]
     .every(code => code.scrollWidth <= code.clientWidth || code.tabIndex === 0)"""
 """Material lets the keyboard reach code that scrolls, some frames after the width changed."""
-TOO_WIDE = """() => [...document.querySelectorAll("body *")]
-    .filter(element => element.getBoundingClientRect().right > innerWidth)
-    .filter(element => element.checkVisibility())
-    .filter(element => !element.closest("pre, .md-typeset__scrollwrap, .md-sidebar, .md-search"))
-    .map(element => `${element.tagName} ${element.className}`)"""
 UNSEEN = """() => {
     const parts = "h1, h2, h3, p, li, pre, code, table, th, td, figure, img, svg, summary, a"
     const clear = "rgba(0, 0, 0, 0)"
@@ -54,21 +47,6 @@ UNSEEN = """() => {
         })).map(part => `${part.tagName} ${part.className} ${part.textContent.trim().slice(0, 40)}`)
 }"""
 """What stands on the page and cannot be seen: not displayed, without a size, or too small."""
-AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
-BARRIERS = """async () => {
-    const found = await axe.run(document, { resultTypes: ["violations"], elementRef: false })
-    return found.violations.map(({ id, help, nodes }) =>
-        `${id}: ${help}, at ${nodes.slice(0, 3).map(node => node.target.join(" ")).join(" and ")}`)
-}"""
-
-
-def addresses() -> list[str]:
-    """Each page's place on the site, `en/pool/size/`."""
-    return [
-        ("en/" if language == "en" else "") + page.name.removesuffix("index.md").replace(".md", "/")
-        for language in ("zh", "en")
-        for page in pages(language)
-    ]
 
 
 @pytest.mark.parametrize("path", addresses())

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.site.conftest import OpenPage
-from tests.site.test_pages import addresses
+from tests.site.every_page import addresses
 from tools.paths import SNIPPETS
 
 LONG = "pool/size/"

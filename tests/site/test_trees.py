@@ -3,7 +3,7 @@
 import pytest
 
 from tests.site.conftest import OpenPage
-from tests.troubleshooting.test_symptoms import targets, trees
+from tests.troubleshooting.symptoms import targets, trees
 
 LINKS = """() => [...document.querySelectorAll(".tree")].map(tree =>
     [...tree.querySelectorAll("a")].map(link =>

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
-from tests.serving import serving
+from tests.serving import serving, through
 from tests.testing.readers import run_source
 from tools.paths import SNIPPETS
 from tools.proof.projects import copy_project
@@ -75,11 +75,6 @@ def pouring(engine: AsyncEngine) -> FastAPI:
             return str(await connection.scalar(ONE))
 
     return app
-
-
-def through(app: Any) -> AsyncClient:
-    """httpx's client, in the loop of its caller."""
-    return AsyncClient(transport=ASGITransport(app), base_url="http://shop")
 
 
 def run(folder: Path, url: str, source: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import warnings
 
-from tests.testing.test_frameworks import through
+from tests.serving import through
 
 with warnings.catch_warnings(action="ignore"):  # it imports advanced-alchemy, written for 2.0
     from litestar import Litestar, get

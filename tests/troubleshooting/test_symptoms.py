@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from itertools import zip_longest
 
-import markdown  # type: ignore[import-untyped]
 import pytest
 
 from tests.report import report
-from tools.paths import DOCS, LANGUAGES
+from tests.troubleshooting.symptoms import page, targets, trees
+from tools.paths import LANGUAGES
 from tools.site.pages import Page
-from tools.site.trees import PAGE, Question, read_trees
+from tools.site.trees import PAGE
 
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(r"\{ *#([\w-]+) *\}")
@@ -19,28 +18,6 @@ BESIDE = {"else"}
 """Sections that are no symptom."""
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
-
-
-def page(language: str) -> Page:
-    return Page(DOCS / language / PAGE)
-
-
-@cache
-def trees(language: str) -> dict[str, list[Question]]:
-    body = page(language).text.split("\n---\n", 1)[1]
-    return read_trees(markdown.markdown(body, extensions=["attr_list", "tables"]))
-
-
-def targets(language: str) -> dict[str, list[str]]:
-    """Where each line of each tree leads; empty where it leads to the next question."""
-    return {
-        symptom: [
-            target
-            for question in questions
-            for target in (question.look, *(answer.target for answer in question.answers))
-        ]
-        for symptom, questions in trees(language).items()
-    }
 
 
 def test_both_languages_lead_from_the_same_questions_to_the_same_places() -> None:

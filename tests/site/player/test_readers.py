@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.site.every_page import AXE, BARRIERS, TOO_WIDE
 from tests.site.player import (
     FULL,
     STUCK,
@@ -13,7 +14,6 @@ from tests.site.player import (
     said,
     walk,
 )
-from tests.site.test_pages import AXE, BARRIERS, TOO_WIDE
 
 PLACES = """() => [scrollY, document.documentElement.scrollWidth,
     ...[...document.querySelectorAll(".player, .player .keys, .snippet.watched")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.proof.test_prove import TRUE
+from tests.tools.proof.samples import TRUE
 from tools.postgres import Server
 from tools.proof.judge import Refused, prove, prove_as_reader
 from tools.proof.occupied import Occupied, names_and_numbers, occupy

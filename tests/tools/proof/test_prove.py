@@ -6,28 +6,9 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.tools.proof.samples import TRUE
 from tools.postgres import Server
 from tools.proof import compare, judge, prove, record, rerun, snippets
-
-TRUE = """\
-import asyncio
-import os
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
-
-engine = create_async_engine(os.environ["DATABASE_URL"])
-
-
-async def main() -> None:
-    async with engine.connect() as connection:
-        print(await connection.scalar(text("SELECT 1")))
-        #> 1
-    await engine.dispose()
-
-
-asyncio.run(main())
-"""
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """A small guide, whose tools are the real ones: three pages, two snippets, all proved."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tools.paths import CACHE, ROOT
@@ -88,6 +91,18 @@ def count_as_recorded(folder: Path, server: Server) -> None:
         place = folder / ".cache/recordings" / snippet.relative_to(folder / "snippets")
         recording = Recording(digest(snippet), versions, "this is a test")
         recording.save(place.with_suffix(".json"))
+
+
+def start(folder: Path, **environment: str) -> "subprocess.Popen[str]":
+    """Run `make serve` in a guide, with these variables."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools", "serve"],
+        cwd=folder,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
 
 
 def write(path: Path, text: str) -> None:

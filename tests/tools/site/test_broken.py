@@ -13,8 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from tests.tools.site.guide import write_guide
-from tests.tools.site.test_serve import start
+from tests.tools.site.guide import start, write_guide
 from tests.waiting import wait_until
 from tools.postgres import Server, free_port
 

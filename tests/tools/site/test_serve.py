@@ -1,11 +1,8 @@
 """`make serve` shows an edit at once, a failing snippet as failing, and ends without a trace."""
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +10,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.tools.site.guide import write_guide
+from tests.tools.site.guide import start, write_guide
 from tests.waiting import wait_until
 from tools.postgres import Server, free_port
 
 PAGE, SNIPPET = "pool/size", "pool/size/one.py"
-
-
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tools", "serve"],
-        cwd=folder,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
 
 
 def shown(url: str) -> str:

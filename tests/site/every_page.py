@@ -1,0 +1,26 @@
+"""Every page of the site, and what is tried on each, as on the steps of a replay."""
+
+from pathlib import Path
+
+from tools.site.pages import pages
+
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+    .filter(element => element.getBoundingClientRect().right > innerWidth)
+    .filter(element => element.checkVisibility())
+    .filter(element => !element.closest("pre, .md-typeset__scrollwrap, .md-sidebar, .md-search"))
+    .map(element => `${element.tagName} ${element.className}`)"""
+AXE = (Path(__file__).parent / "vendor" / "axe.js").read_text("utf-8")
+BARRIERS = """async () => {
+    const found = await axe.run(document, { resultTypes: ["violations"], elementRef: false })
+    return found.violations.map(({ id, help, nodes }) =>
+        `${id}: ${help}, at ${nodes.slice(0, 3).map(node => node.target.join(" ")).join(" and ")}`)
+}"""
+
+
+def addresses() -> list[str]:
+    """Each page's place on the site, `en/pool/size/`."""
+    return [
+        ("en/" if language == "en" else "") + page.name.removesuffix("index.md").replace(".md", "/")
+        for language in ("zh", "en")
+        for page in pages(language)
+    ]
