@@ -135,9 +135,7 @@ async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
     await other.dispose()
 
 
-async def test_psycopg_on_2_1_wraps_the_error(
-    engine: AsyncEngine, make_engine: MakeEngine
-) -> None:
+async def test_psycopg_on_2_1_wraps_the_error(engine: AsyncEngine, make_engine: MakeEngine) -> None:
     other = make_engine(with_psycopg(engine.url))
     async with AsyncSession(other) as session:
         guest = await session.get_one(Guest, 1)
