@@ -146,6 +146,16 @@ async def test_a_deadline_and_a_refused_certificate_look_transient_too(
     assert is_transient(ssl.SSLCertVerificationError())
 
 
+async def test_that_no_host_is_the_primary_yet_is_missed(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    is_transient = load_snippet("pool/drivers/retry.py")["is_transient"]
+    wanted = {"target_session_attrs": "standby"}  # and this one is no standby
+    with pytest.raises(Exception, match="None of the hosts match") as caught:
+        await use(engine_for(make_engine, database_url, "asyncpg", connect_args=wanted))
+    assert not is_transient(caught.value)
+
+
 @pytest.mark.parametrize(
     "changes", [{"database": "teapot"}, {"password": "wrong"}], ids=["database", "password"]
 )
