@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -140,6 +140,35 @@ async def test_a_rollback_expires_objects_whatever_expire_on_commit_says(
             print(order.drink)
         await session.refresh(order)
         assert order.drink == "oolong"
+
+
+@pytest.mark.parametrize("expire_on_commit", [False, True])
+@pytest.mark.parametrize(
+    ("ask", "drink"),
+    [
+        (lambda it: it.scalars(select(Order).with_for_update()), "oolong"),
+        (lambda it: it.get(Order, 1, with_for_update=True), "oolong"),
+        (lambda it: it.get(Order, 1, with_for_update=True, populate_existing=True), "longjing"),
+        (lambda it: it.refresh(it.kept, with_for_update=True), "longjing"),
+    ],
+    ids=["select", "get", "get anew", "refresh"],
+)
+async def test_an_object_read_first_and_locked_later_has_its_old_values(
+    engine: AsyncEngine,
+    expire_on_commit: bool,
+    ask: Callable[[Any], Awaitable[object]],
+    drink: str,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    session: Any
+    async with AsyncSession(engine, expire_on_commit=expire_on_commit) as session:
+        session.kept = await session.get_one(Order, 1)
+        async with engine.begin() as connection:
+            await connection.execute(update(Order).values(drink="longjing"))
+        await ask(session)
+        assert session.kept.drink == drink
 
 
 class Counted(Base):

@@ -403,3 +403,88 @@ async def test_raise_needs_no_luck_and_does_not_cover_expired_columns(engine: As
                 read()
         with pytest.raises(MissingGreenlet):
             print(snack.drink_id)
+
+
+class Regular(Base):
+    __tablename__ = "regulars"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    visits: Mapped[list["Visit"]] = relationship(back_populates="regular", lazy="selectin")
+
+
+class Visit(Base):
+    __tablename__ = "visits"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    regular_id: Mapped[int] = mapped_column(ForeignKey("regulars.id"))
+    regular: Mapped[Regular] = relationship(back_populates="visits", lazy="selectin")
+
+
+class Shelf(Base):
+    __tablename__ = "shelves"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    above: Mapped[int | None] = mapped_column(ForeignKey("shelves.id"))
+    below: Mapped[list["Shelf"]] = relationship(lazy="selectin")
+
+
+async def test_a_tree_is_not_loaded_ahead_unless_the_query_says_how_deep(
+    engine: AsyncEngine,
+) -> None:
+    leaf = Shelf(id=4)
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Shelf(id=1, below=[Shelf(id=2, below=[Shelf(id=3, below=[leaf])])]))
+    top = select(Shelf).where(Shelf.id == 1)
+    async with AsyncSession(engine) as session:
+        shelf = (await session.scalars(top)).one()
+        with pytest.raises(MissingGreenlet):
+            print(shelf.below)
+    deep = top.options(selectinload(Shelf.below, recursion_depth=-1))
+    async with AsyncSession(engine) as session:
+        shelf = (await session.scalars(deep)).one()
+        assert shelf.below[0].below[0].below[0].below == []
+
+
+async def test_append_needs_the_list_and_the_other_side_does_not(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Regular(id=1, visits=[Visit()]))
+    async with AsyncSession(engine) as session:
+        visit = (await session.scalars(select(Visit))).one()
+        with pytest.raises(MissingGreenlet):
+            visit.regular.visits.append(Visit())
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        visit = (await session.scalars(select(Visit))).one()
+        session.add(Visit(regular=visit.regular))
+        await session.commit()
+        assert len((await session.scalars(select(Visit))).all()) == 2
+
+
+async def test_refresh_reads_the_list_of_an_object_just_added(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.add_all([regular := Regular(), given := Regular(visits=[])])
+        await session.commit()
+        assert given.visits == []
+        with pytest.raises(MissingGreenlet):
+            print(regular.visits)
+        await session.refresh(regular, attribute_names=["visits"])
+        assert regular.visits == []
+
+
+async def test_get_ignores_options_for_what_the_session_has(engine: AsyncEngine) -> None:
+    ahead = selectinload(Guest.orders)
+    async with AsyncSession(engine) as session:
+        held = await session.get_one(Guest, 1)
+        guest = await session.get_one(Guest, 1, options=[ahead])
+        assert guest is held
+        with pytest.raises(MissingGreenlet):
+            print(guest.orders)
+        assert await session.scalar(select(Guest).where(Guest.id == 1).options(ahead)) is guest
+        assert len(guest.orders) == 2
+
+
+@pytest.mark.parametrize("how", ["scalar", "scalars", "execute"])
+async def test_scalar_loads_ahead_as_execute_does(engine: AsyncEngine, how: str) -> None:
+    query = select(Guest).where(Guest.id == 1).options(selectinload(Guest.orders))
+    async with AsyncSession(engine) as session:
+        found: Any = await getattr(session, how)(query)
+        guest = {"scalar": lambda: found, "scalars": lambda: found.one()}.get(
+            how, lambda: found.scalar_one()
+        )()
+        assert len(guest.orders) == 2

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import datetime
 
 import asyncpg  # type: ignore[import-untyped]
@@ -22,7 +23,14 @@ from sqlalchemy.exc import (
     SAWarning,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -531,3 +539,16 @@ async def test_a_connect_event_awaits_the_driver_by_run_async(engine: AsyncEngin
     event.listen(engine.sync_engine, "connect", register)
     async with engine.connect() as connection:
         assert await (await driver(connection)).fetchval("SELECT '1'::json") == "<1>"
+
+
+async def test_tasks_inherit_a_session_that_a_context_variable_scopes(engine: AsyncEngine) -> None:
+    scope = ContextVar("scope", default="none")
+    scope.set("a request")
+    scoped = async_scoped_session(async_sessionmaker(engine), scopefunc=scope.get)
+
+    async def its_own() -> AsyncSession:
+        return scoped()
+
+    one, other = await asyncio.gather(its_own(), its_own())
+    assert one is other
+    await scoped.remove()

@@ -728,6 +728,30 @@ async def test_watching_goes_on_until_ctrl_c_also_while_the_server_is_gone() -> 
     assert process.returncode == 0
 
 
+async def test_it_gives_up_when_the_line_falls_silent_while_it_looks(stage: Stage) -> None:
+    async with Proxy(stage.url) as proxy:
+
+        def fall_silent(side: str, said: bytes) -> bytes:
+            if b"pg_stat_activity" in said:
+                proxy.swallow()
+            return said
+
+        proxy.edit = fall_silent
+        url = proxy.url.render_as_string(hide_password=False)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(SCRIPT), "--timeout=0.5",
+            env=environment(url), stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(DEADLINE):
+                _, complaints = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert process.returncode == 2
+    assert complaints.startswith(b"Cannot look: no answer in time")
+
+
 @pytest.mark.parametrize(("words", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
 async def test_colors_are_for_a_terminal(
     stage: Stage, words: dict[str, str], colored: bool
@@ -749,7 +773,7 @@ def test_uv_is_told_what_it_needs() -> None:
     source = SCRIPT.read_text("utf-8")
     [block] = re.findall(r"^# /// script\n((?:# .*\n)+)# ///$", source, re.MULTILINE)
     needs = tomllib.loads(re.sub("^# ", "", block, flags=re.MULTILINE))
-    assert needs == {"requires-python": ">=3.11", "dependencies": ["asyncpg>=0.31"]}
+    assert needs == {"requires-python": ">=3.11", "dependencies": ["asyncpg>=0.32"]}
     imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
     assert imported - sys.stdlib_module_names == {"asyncpg"}
 

@@ -1,14 +1,16 @@
 """What the page on errors of shared sessions says beyond what its snippets print."""
 
 import asyncio
+import gc
+from typing import Self
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, InvalidRequestError
+from sqlalchemy.exc import InterfaceError, InvalidRequestError, SAWarning
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out, with_psycopg
+from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
@@ -17,6 +19,57 @@ NAP = text("SELECT pg_sleep(0.1)")
 async def together(session: AsyncSession) -> tuple[object, object]:
     both = session.execute(OOLONG), session.execute(OOLONG)
     return await asyncio.gather(*both, return_exceptions=True)
+
+
+class UnitOfWork:
+    """As it is often written: the session is an attribute."""
+
+    def __init__(self, make_session: async_sessionmaker[AsyncSession]) -> None:
+        self.make_session = make_session
+        self.answered = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self.session = self.make_session()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def serve(self) -> str:
+        async with self:
+            await asyncio.sleep(0)  # in which another request comes
+            try:
+                drink = await self.session.scalar(OOLONG)
+            except InvalidRequestError as error:
+                await self.answered.wait()
+                return str(error)
+            self.answered.set()
+            return str(drink)
+
+
+async def test_requests_that_share_a_unit_of_work_share_its_session(
+    make_engine: MakeEngine,
+) -> None:
+    shared = UnitOfWork(async_sessionmaker(make_engine()))
+    served, error = await asyncio.gather(shared.serve(), shared.serve())
+    assert served == "oolong"
+    assert "This session is provisioning a new connection" in error
+
+
+@leaves_open
+async def test_a_shared_unit_of_work_loses_the_connection_of_the_first_request(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    shared = UnitOfWork(async_sessionmaker(engine))
+    async with shared:
+        await shared.session.execute(OOLONG)
+        async with shared:  # another request
+            await shared.session.execute(OOLONG)
+    assert checked_out(engine) == 1
+    with pytest.warns(SAWarning, match="non-checked-in connection"):
+        gc.collect()
+    assert checked_out(engine) == 0
 
 
 async def test_null_pool_makes_provisioning_certain(make_engine: MakeEngine) -> None:

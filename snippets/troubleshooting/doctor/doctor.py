@@ -5,7 +5,7 @@
 
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["asyncpg>=0.31"]
+# dependencies = ["asyncpg>=0.32"]
 # ///
 
 import asyncio
@@ -241,6 +241,7 @@ async def look(at: Namespace) -> dict[str, list[Facts]]:
     connection = await asyncpg.connect(
         clean_url(at.url),
         timeout=at.timeout,
+        command_timeout=at.timeout,
         statement_cache_size=0,  # for PgBouncer
         server_settings={"application_name": "doctor"},
     )
