@@ -135,9 +135,7 @@ async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
     await other.dispose()
 
 
-async def test_psycopg_on_2_1_wraps_the_error(
-    engine: AsyncEngine, make_engine: MakeEngine
-) -> None:
+async def test_psycopg_on_2_1_wraps_the_error(engine: AsyncEngine, make_engine: MakeEngine) -> None:
     other = make_engine(with_psycopg(engine.url))
     async with AsyncSession(other) as session:
         guest = await session.get_one(Guest, 1)
@@ -405,3 +403,44 @@ async def test_raise_needs_no_luck_and_does_not_cover_expired_columns(engine: As
                 read()
         with pytest.raises(MissingGreenlet):
             print(snack.drink_id)
+
+
+class Nested(DeclarativeBase):
+    pass
+
+
+class Shop(Nested):
+    __tablename__ = "shops"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelves: Mapped[list["Shelf"]] = relationship()
+
+
+class Shelf(Nested):
+    __tablename__ = "shelves"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    tins: Mapped[list["Tin"]] = relationship()
+
+
+class Tin(Nested):
+    __tablename__ = "tins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("shelves.id"))
+
+
+@pytest.mark.parametrize("both", [False, True])
+async def test_the_next_level_has_to_be_named(engine: AsyncEngine, both: bool) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Nested.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Shop(shelves=[Shelf(tins=[Tin()])]))
+        await session.commit()
+    option = selectinload(Shop.shelves)
+    async with AsyncSession(engine) as session:
+        query = select(Shop).options(option.selectinload(Shelf.tins) if both else option)
+        shop = (await session.scalars(query)).one()
+        if both:
+            assert len(shop.shelves[0].tins) == 1
+        else:
+            with pytest.raises(MissingGreenlet):
+                print(shop.shelves[0].tins)
