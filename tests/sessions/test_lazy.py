@@ -488,3 +488,44 @@ async def test_scalar_loads_ahead_as_execute_does(engine: AsyncEngine, how: str)
             how, lambda: found.scalar_one()
         )()
         assert len(guest.orders) == 2
+
+
+class Nested(DeclarativeBase):
+    pass
+
+
+class Shop(Nested):
+    __tablename__ = "shops"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    racks: Mapped[list["Rack"]] = relationship()
+
+
+class Rack(Nested):
+    __tablename__ = "racks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    tins: Mapped[list["Tin"]] = relationship()
+
+
+class Tin(Nested):
+    __tablename__ = "tins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rack_id: Mapped[int] = mapped_column(ForeignKey("racks.id"))
+
+
+@pytest.mark.parametrize("both", [False, True])
+async def test_the_next_level_has_to_be_named(engine: AsyncEngine, both: bool) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Nested.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Shop(racks=[Rack(tins=[Tin()])]))
+        await session.commit()
+    option = selectinload(Shop.racks)
+    async with AsyncSession(engine) as session:
+        query = select(Shop).options(option.selectinload(Rack.tins) if both else option)
+        shop = (await session.scalars(query)).one()
+        if both:
+            assert len(shop.racks[0].tins) == 1
+        else:
+            with pytest.raises(MissingGreenlet):
+                print(shop.racks[0].tins)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
+import anyio
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
@@ -298,3 +299,38 @@ async def test_rollback_takes_back_nothing_that_was_committed(engine: AsyncEngin
 
 async def test_the_debug_mode_of_asyncio_logs_from_a_tenth_of_a_second() -> None:
     assert asyncio.get_running_loop().slow_callback_duration == 0.1
+
+
+@pytest.mark.parametrize(
+    ("how", "saved"),
+    [("awaited", 0), ("in except", 0), ("shielded in except", 1), ("a task of its own", 1)],
+)
+async def test_what_a_cancelled_stream_saves(engine: AsyncEngine, how: str, saved: int) -> None:
+    tasks = []
+
+    async def save() -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            session.add(Order(drink=how))
+
+    async def stream() -> None:
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            if how.endswith("in except"):
+                with anyio.move_on_after(5, shield=how.startswith("shielded")):
+                    await save()
+            raise
+        finally:
+            if how == "awaited":
+                await save()
+            elif how == "a task of its own":
+                tasks.append(asyncio.create_task(save()))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream)
+        await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    await asyncio.gather(*tasks)
+    async with AsyncSession(engine) as session:
+        orders = await session.scalars(select(Order).where(Order.drink == how))
+        assert len(orders.all()) == saved

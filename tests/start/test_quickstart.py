@@ -323,11 +323,21 @@ def test_a_refused_connection_says_what_the_page_says_on_either_loop(language: s
         assert ran.stderr.splitlines()[-1] in page.splitlines()
 
 
-def test_the_version_of_an_opengauss_is_not_recognised() -> None:
-    said = "(openGauss 6.0.0 build aee4abd5) compiled at 2024-09-29 on x86_64-unknown-linux-gnu"
+@pytest.mark.parametrize(
+    "said",
+    [
+        "(openGauss 6.0.0 build aee4abd5) compiled at 2024-09-29 on x86_64-unknown-linux-gnu",
+        "(openGauss-lite 7.0.0-RC3 build ) compiled at 2026-04-21 15:29:26 commit 0 last mr",
+        "HighGo Security Enterprise Edition Database System 4.5.7 on KylinV10 x86_64",
+        "KingbaseES V009R001C002B0014 on x86_64-pc-linux-gnu, compiled by gcc (GCC) 4.8.5",
+    ],
+    ids=["openGauss", "openGauss-lite", "HighGo", "KingbaseES"],
+)
+def test_the_version_of_a_relative_is_not_recognised(said: str) -> None:
     connection = MagicMock()
     connection.exec_driver_sql.return_value.scalar.return_value = said
-    with pytest.raises(AssertionError, match=r"Could not determine version from string '\(openGa"):
+    words = f"Could not determine version from string '{said}'"
+    with pytest.raises(AssertionError, match=re.escape(words)):
         asyncpg_dialect.dialect()._get_server_version_info(connection)  # type: ignore[no-untyped-call]
 
 

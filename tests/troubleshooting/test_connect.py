@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
-from tests.pools import with_psycopg
+from tests.pools import MakeEngine, with_psycopg
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.postgres import EmbeddedPostgres, dsn_of
@@ -266,3 +267,19 @@ async def test_the_listing_lets_other_errors_through(database_url: str) -> None:
     assert program.returncode == 1
     assert printed.decode().split() == ["ConnectionRefusedError"] * 2
     assert "password authentication failed" in complained.decode()
+
+
+def test_no_dialect_has_the_short_name_with_a_driver_either() -> None:
+    for words in "postgres+asyncpg://", "sqlalchemy.dialects:postgres.asyncpg":
+        assert all(f"`{words}`" in page for page in PAGES)
+    with pytest.raises(exc.NoSuchModuleError, match=r"sqlalchemy.dialects:postgres\.asyncpg"):
+        create_async_engine("postgres+asyncpg://tea:secret@127.0.0.1/tea")
+
+
+async def test_a_limit_of_a_query_shows_in_the_traceback(make_engine: MakeEngine) -> None:
+    async with make_engine(connect_args={"command_timeout": 0.1}).connect() as connection:
+        with pytest.raises(TimeoutError) as caught:
+            await connection.execute(text("SELECT pg_sleep(60)"))
+    assert str(caught.value) == ""
+    assert "bind_execute" in [entry.name for entry in traceback.extract_tb(caught.tb)]
+    assert all("`bind_execute`" in page for page in PAGES)

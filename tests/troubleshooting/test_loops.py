@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, literal, text
-from sqlalchemy.exc import MissingGreenlet
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import MetaData, create_engine, inspect, literal, text
+from sqlalchemy.exc import MissingGreenlet, NoInspectionAvailable
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import Session
@@ -152,4 +154,30 @@ def test_a_synchronous_engine_with_asyncpg_raises_missing_greenlet(database_url:
     engine = create_engine(database_url)
     with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
         engine.connect()
+    engine.dispose()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
+def test_metadata_gets_no_further_with_the_sync_engine(database_url: str) -> None:
+    with pytest.raises(MissingGreenlet):
+        MetaData().create_all(create_async_engine(database_url).sync_engine)
+
+
+async def test_an_inspector_wants_run_sync(make_engine: MakeEngine) -> None:
+    engine: Any = make_engine()
+    with pytest.raises(NoInspectionAvailable, match="on an AsyncEngine is currently not supported"):
+        inspect(engine)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == []
+
+
+def test_a_job_store_wants_a_synchronous_engine(make_engine: MakeEngine, database_url: str) -> None:
+    def store(engine: Any) -> SQLAlchemyJobStore:
+        return SQLAlchemyJobStore(engine=engine, tablename="guide_jobs")
+
+    with pytest.raises(AttributeError, match="'AsyncEngine' object has no attribute '_run_ddl_v"):
+        store(make_engine()).start(BackgroundScheduler(), "default")
+    engine = create_engine(with_psycopg(database_url))
+    store(engine).start(BackgroundScheduler(), "default")
+    assert inspect(engine).has_table("guide_jobs")
     engine.dispose()

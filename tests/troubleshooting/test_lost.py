@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
+import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, event, exc, make_url, text
 from sqlalchemy.ext.asyncio import (
@@ -162,7 +163,10 @@ async def test_a_killed_backend_leaves_no_word_but_in_the_log(make_engine: MakeE
     with EmbeddedPostgres(18) as server:
         for url, words in (
             (server.url(), "connection was closed in the middle of operation"),
-            (with_psycopg(server.url()), "server closed the connection unexpectedly"),
+            (
+                with_psycopg(server.url()),
+                "consuming input failed: server closed the connection unexpectedly",
+            ),
         ):
             engine = make_engine(url, poolclass=NullPool)
             async with engine.connect() as connection, engine.connect() as other:
@@ -625,3 +629,18 @@ async def test_without_tls_a_forked_child_may_go_unnoticed(database_url: str) ->
     )
     printed, _ = await program.communicate()
     assert printed.decode().strip() == "fine"
+
+
+async def test_psycopg_alone_stays_closed_after_the_cut(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    url = with_psycopg(database_url).set(drivername="postgresql")
+    connection = await psycopg.AsyncConnection.connect(
+        url.render_as_string(hide_password=False), autocommit=True
+    )
+    pid = connection.info.backend_pid
+    await watcher.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+    for words in "due to administrator command", *["^the connection is closed$"] * 2:
+        with pytest.raises(psycopg.OperationalError, match=words):
+            await connection.execute("SELECT 'oolong'")
+    await connection.close()

@@ -1,24 +1,45 @@
 """What the page on errors of statements says beyond what its snippets print."""
 
 import asyncio
+import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from secrets import token_hex
 
 import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Connection, Enum, Integer, MetaData, Table, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, ProgrammingError
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Enum,
+    Integer,
+    MetaData,
+    Table,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.exc import (
+    DBAPIError,
+    InvalidRequestError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import registry
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
+from tools.paths import DOCS, LANGUAGES
 
 SHELF = "CREATE TABLE shelf AS VALUES ('longjing', 5), ('oolong', 5)"
 TAKE = text("UPDATE shelf SET column2 = column2 - 1 WHERE column1 = :tea")
 OOLONG = text("SELECT 'oolong'")
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PID = text("SELECT pg_backend_pid()")
 LONGJING_FIRST = ({"tea": "longjing"}, {"tea": "oolong"})
 OOLONG_FIRST = LONGJING_FIRST[::-1]
@@ -491,3 +512,64 @@ async def test_a_name_that_another_client_took_runs_his_query(make_engine: MakeE
         name = await driver.fetchval(ours, OOLONG.text)
         await driver.execute(f"DEALLOCATE {name}; PREPARE {name} AS SELECT 'pu-erh'")
         assert await connection.scalar(OOLONG) == "pu-erh"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Visit(Base):
+    __tablename__ = "visits"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created: Mapped[datetime]
+
+
+async def test_after_a_value_refused_by_a_flush_the_session_needs_a_rollback(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Visit(created=NOON))
+        with pytest.raises(DBAPIError, match="offset-naive and offset-aware"):
+            await session.flush()
+        with pytest.raises(PendingRollbackError):
+            await session.execute(OOLONG)
+        await session.rollback()
+        session.add(Visit(created=NOON.astimezone(UTC).replace(tzinfo=None)))
+        await session.commit()
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", 12), ("Asia/Shanghai", 4)])
+async def test_the_migration_reads_the_old_times_in_the_zone_that_it_names(
+    make_engine: MakeEngine, zone: str, hour: int
+) -> None:
+    alter = (
+        "ALTER TABLE orders ALTER COLUMN created TYPE timestamptz "
+        f"USING created AT TIME ZONE '{zone}'"
+    )
+    for language in LANGUAGES:
+        page = (DOCS / language / "troubleshooting/statements.md").read_text("utf-8")
+        assert alter.replace(zone, "UTC") in page
+    engine = make_engine()
+    await run(engine, "CREATE TABLE orders AS SELECT timestamp '2026-05-04 12:00' AS created")
+    await run(engine, alter)
+    async with engine.connect() as connection:
+        created = await connection.scalar(text("SELECT created FROM orders"))
+    assert created == NOON.replace(hour=hour)
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", 12), ("Asia/Shanghai", 4)])
+async def test_asyncpg_takes_a_time_without_a_zone_as_local_time(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, zone: str, hour: int
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        async with make_engine().connect() as connection:
+            value = literal(NOON.replace(tzinfo=None), DateTime(timezone=True))
+            assert await connection.scalar(select(value)) == NOON.replace(hour=hour)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
