@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import URL, create_engine, exc, make_url
+from sqlalchemy import URL, create_engine, exc, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
