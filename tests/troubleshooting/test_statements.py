@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from secrets import token_hex
+from typing import Any
 
 import pytest
 from alembic.operations import Operations
@@ -17,12 +18,14 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    insert,
     literal,
     select,
     text,
 )
 from sqlalchemy.exc import (
     DBAPIError,
+    InterfaceError,
     InvalidRequestError,
     OperationalError,
     PendingRollbackError,
@@ -409,6 +412,87 @@ async def test_in_a_revision_of_alembic_a_script_is_in_the_transaction_that_has_
                 await connection.run_sync(upgrade)
         there = await connection.scalar(text("SELECT to_regclass('menu') IS NOT NULL"))
         assert there is not (fails and begun)
+
+
+MANY = 40_000
+COUNT = text("SELECT count(*) FROM shelf")
+
+
+async def filled(engine: AsyncEngine) -> Table:
+    """A table of numbers, with one row."""
+    table = Table("shelf", MetaData(), Column("id", Integer, primary_key=True))
+    async with engine.begin() as connection:
+        await connection.run_sync(table.create)
+        await connection.execute(insert(table), [{"id": 0}])
+    return table
+
+
+@pytest.mark.parametrize("options", [{}, {"insertmanyvalues_page_size": 100}])
+async def test_rows_beside_the_statement_are_divided_and_those_in_values_are_not(
+    make_engine: MakeEngine, options: dict[str, int]
+) -> None:
+    engine = make_engine(**options)
+    table = await filled(engine)
+    rows = [{"id": number} for number in range(1, MANY)]
+    too_many = pytest.raises(InterfaceError, match="arguments cannot exceed 32767")
+    async with engine.connect() as connection:
+        with too_many:
+            await connection.execute(insert(table).values(rows))
+    async with engine.connect() as connection:
+        ids = await connection.execute(insert(table).returning(table.c.id), rows)
+        assert len(ids.all()) == len(rows)
+
+
+async def test_any_takes_a_list_that_is_too_long_for_in(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    table = await filled(engine)
+    ids = list(range(MANY))
+    async with engine.connect() as connection:
+        with pytest.raises(InterfaceError, match="arguments cannot exceed 32767"):
+            await connection.execute(select(table).where(table.c.id.in_(ids)))
+        query = text("SELECT count(*) FROM shelf WHERE id = ANY(:ids)")
+        assert await connection.scalar(query, {"ids": ids}) == 1
+
+
+async def test_psycopg_has_twice_the_limit_and_says_it_in_other_words(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = engine_for(make_engine, database_url, "psycopg")
+    table = await filled(engine)
+    rows = [{"id": number} for number in range(1, 2 * MANY)]
+    async with engine.connect() as connection:
+        await connection.execute(insert(table).values(rows[:MANY]))
+        await connection.rollback()
+        with pytest.raises(OperationalError, match="must be between 0 and 65535"):
+            await connection.execute(insert(table).values(rows))
+
+
+async def copy(driver: Any) -> None:
+    """Copy one row to the shelf, by either driver."""
+    if hasattr(driver, "copy_records_to_table"):
+        await driver.copy_records_to_table("shelf", records=[(1,)], columns=["id"])
+        return
+    async with driver.cursor() as cursor, cursor.copy("COPY shelf FROM STDIN") as rows:
+        await rows.write_row((1,))
+
+
+@both_drivers
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_copy_before_any_sql_is_not_undone_with_asyncpg(
+    make_engine: MakeEngine, database_url: str, driver: str, before: bool
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    await filled(engine)
+    with suppress(ZeroDivisionError):
+        async with AsyncSession(engine) as session, session.begin():
+            connection = await session.connection()
+            if before:
+                await session.execute(OOLONG)
+            await copy((await connection.get_raw_connection()).driver_connection)
+            raise ZeroDivisionError
+    async with engine.connect() as connection:
+        stays = driver == "asyncpg" and not before
+        assert await connection.scalar(COUNT) == 1 + stays
 
 
 @pytest.mark.parametrize("ending", ["commit", "rollback", "close"])
