@@ -1,15 +1,21 @@
 """What the page on a connection's state says beyond what its snippets print."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import URL, Column, MetaData, Table, Text, event, make_url, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, NotSupportedError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+)
+from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.pools import MakeEngine, both_drivers, with_psycopg
 from tests.waiting import eventually
@@ -366,6 +372,149 @@ async def test_an_after_begin_listener_sets_it_in_each_transaction(engine: Async
         for _ in range(3):
             assert await session.scalar(who) == "Lu Yu"
             await session.commit()
+
+
+# A schema for each tenant
+
+
+@pytest.fixture
+async def schemas(engine: AsyncEngine) -> list[str]:
+    """Two schemas with a table of one name; the second has a column more."""
+    names = ["guide_a", "guide_b"]
+    async with engine.begin() as connection:
+        for name, more in zip(names, ["", ", 1 AS cups"], strict=True):
+            await connection.execute(text(f"CREATE SCHEMA {name}"))
+            rows = f"SELECT '{name}' AS owner{more}"
+            await connection.execute(text(f"CREATE TABLE {name}.orders AS {rows}"))
+    return names
+
+
+@pytest.mark.parametrize(("columns", "fails"), [("owner", False), ("*", True)])
+async def test_a_search_path_for_each_transaction_wants_the_columns_named(
+    engine: AsyncEngine, schemas: list[str], columns: str, fails: bool
+) -> None:
+    path = text("SELECT set_config('search_path', :schema, true)")
+    said = []
+    for schema in schemas * 2:
+        with suppress(NotSupportedError):
+            async with AsyncSession(engine) as session:
+                await session.execute(path, {"schema": schema})
+                said.append(await session.scalar(text(f"SELECT {columns} FROM orders")))
+    assert (said == schemas * 2) is not fails
+
+
+async def test_schema_translate_map_outlives_a_commit_on_the_engine_and_not_on_the_connection(
+    engine: AsyncEngine, schemas: list[str]
+) -> None:
+    owner = select(Table("orders", MetaData(), Column("owner", Text)))
+    for schema in schemas:
+        options = {"schema_translate_map": {None: schema}}
+        tenant = engine.execution_options(**options)
+        assert tenant.pool is engine.pool
+        async with async_sessionmaker(tenant)() as session:
+            for _ in range(2):
+                assert await session.scalar(owner) == schema
+                await session.commit()
+        async with AsyncSession(engine) as session:
+            await session.connection(execution_options=options)
+            assert await session.scalar(owner) == schema
+            await session.commit()
+            with pytest.raises(DBAPIError, match='relation "orders" does not exist'):
+                await session.scalar(owner)
+
+
+# LISTEN
+
+
+async def listen(connection: AsyncConnection) -> asyncio.Queue[str]:
+    """What arrives on the channel of the kitchen, on this connection."""
+    heard = asyncio.Queue[str]()
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.add_listener("kitchen", lambda *said: heard.put_nowait(said[3]))
+    return heard
+
+
+async def call_out(watcher: AsyncConnection, drink: str) -> None:
+    await watcher.execute(text(f"NOTIFY kitchen, '{drink}'"))
+
+
+async def channels(connection: AsyncConnection) -> list[str]:
+    return list(await connection.scalars(text("SELECT pg_listening_channels()")))
+
+
+@pytest.mark.parametrize("way", ["recycled", "cleaned", "kept"])
+async def test_a_listener_of_a_pooled_connection_goes_when_the_pool_renews_or_cleans_it(
+    make_engine: MakeEngine, way: str
+) -> None:
+    engine = one_connection(make_engine, pool_recycle=0 if way == "recycled" else -1)
+    if way == "cleaned":
+        event.listen(
+            engine.sync_engine,
+            "reset",
+            lambda connection, _, __: connection.run_async(lambda driver: driver.execute(CLEAN)),
+        )
+    async with engine.connect() as connection:
+        await listen(connection)
+    async with engine.connect() as connection:
+        assert await channels(connection) == (["kitchen"] if way == "kept" else [])
+
+
+async def test_a_notification_waits_for_the_end_of_the_listeners_transaction(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with engine.connect() as connection:
+        heard = await listen(connection)
+        await connection.execute(SELECT)
+        await call_out(watcher, "oolong")
+        await connection.execute(SELECT)
+        assert heard.empty()
+        await connection.commit()
+        assert await asyncio.wait_for(heard.get(), 60) == "oolong"
+
+
+async def test_what_is_sent_after_the_listeners_connection_broke_is_lost(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    ended = asyncio.Event()
+    async with keeper.connect() as connection:
+        heard = await listen(connection)
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.add_termination_listener(lambda _: ended.set())
+        pid = driver.get_server_pid()
+        await watcher.execute(text(f"SELECT pg_terminate_backend({pid})"))
+        await asyncio.wait_for(ended.wait(), 60)
+        await call_out(watcher, "oolong")
+    async with keeper.connect() as connection:
+        again = await listen(connection)
+        await call_out(watcher, "longjing")
+        assert await asyncio.wait_for(again.get(), 60) == "longjing"
+    assert heard.empty()
+
+
+async def test_a_notification_of_a_transaction_that_is_rolled_back_is_not_sent(
+    engine: AsyncEngine, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    async with make_engine(isolation_level="AUTOCOMMIT").connect() as connection:
+        heard = await listen(connection)
+        async with engine.connect() as sender:
+            await call_out(sender, "oolong")
+        await call_out(watcher, "longjing")
+        assert await asyncio.wait_for(heard.get(), 60) == "longjing"
+
+
+async def test_psycopg_reads_notifications_of_a_connection_in_autocommit(
+    make_engine: MakeEngine, database_url: str, watcher: AsyncConnection
+) -> None:
+    keeper = make_engine(
+        with_psycopg(database_url), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    async with keeper.connect() as connection:
+        await connection.execute(text("LISTEN kitchen"))
+        await call_out(watcher, "oolong")
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        said = [each.payload async for each in driver.notifies(timeout=60, stop_after=1)]
+    assert said == ["oolong"]
 
 
 # A BEGIN that nobody knows of
