@@ -265,6 +265,25 @@ async def test_under_a_stricter_isolation_the_loser_of_a_claim_gets_40001(
     assert getattr(lost.orig, "sqlstate", None) == "40001"
 
 
+@pytest.mark.parametrize("state_is_set", [True, False])
+async def test_a_job_is_skipped_while_it_is_locked_and_afterwards_if_its_state_is_set(
+    engine: AsyncEngine, state_is_set: bool
+) -> None:
+    waiting = select(Order).where(Order.drink != "taken").order_by(Order.id)
+    take = waiting.with_for_update(skip_locked=True).limit(1)
+    async with AsyncSession(engine) as one, AsyncSession(engine) as other:
+        other.add(Order(drink="longjing"))
+        await other.commit()
+        mine = await one.scalar(take)
+        assert mine
+        assert (await other.scalars(take)).one().drink == "longjing"
+        await other.rollback()
+        mine.drink = "taken" if state_is_set else mine.drink
+        await one.commit()
+        assert checked_out(engine) == 0
+        assert (await other.scalars(take)).one().drink == ("longjing" if state_is_set else "oolong")
+
+
 # The call failed
 
 
