@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy
 import uvicorn
 from packaging.requirements import Requirement
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, func, make_url, select, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -638,3 +638,13 @@ def test_the_extra_of_psycopg_brings_no_greenlet(extra: str, brings: bool) -> No
         if marker and marker.evaluate({"extra": extra, "platform_machine": "riscv64"}):
             names |= {requirement.name, *requirement.extras}
     assert bool(names & {"greenlet", "asyncio"}) is brings
+
+
+@both_drivers
+async def test_first_adds_no_limit(engine: AsyncEngine) -> None:
+    sent: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *said: sent.append(said[2]))
+    async with engine.connect() as connection:
+        rows = await connection.execute(select(func.generate_series(1, 3)))
+        assert rows.scalars().first() == 1
+    assert "LIMIT" not in sent[-1]
