@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy
 import uvicorn
 from packaging.requirements import Requirement
-from sqlalchemy import event, func, make_url, select, text
+from sqlalchemy import create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -648,3 +648,9 @@ async def test_first_adds_no_limit(engine: AsyncEngine) -> None:
         rows = await connection.execute(select(func.generate_series(1, 3)))
         assert rows.scalars().first() == 1
     assert "LIMIT" not in sent[-1]
+
+
+def test_a_synchronous_engine_lends_as_many_by_default() -> None:
+    pool = create_engine("postgresql+psycopg://teahouse").pool
+    assert isinstance(pool, QueuePool)
+    assert (pool.size(), pool._max_overflow) == (5, 10)
