@@ -735,5 +735,16 @@ async def test_set_takes_no_parameters_and_set_config_does(engine: AsyncEngine) 
             text("SELECT set_config('teahouse.guest', :name, true)"), {"name": "A"}
         )
         assert await session.scalar(text("SELECT current_setting('teahouse.guest')")) == "A"
-        with pytest.raises(DBAPIError, match="syntax error"):
+        with pytest.raises(DBAPIError, match=r'syntax error at or near "\$1"'):
             await session.execute(text("SET LOCAL teahouse.guest = :name"), {"name": "B"})
+
+
+async def test_set_config_sets_a_role_for_the_transaction(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        me = await session.scalar(text("SELECT current_user"))
+        await session.execute(
+            text("SELECT set_config('role', :name, true)"), {"name": "pg_monitor"}
+        )
+        assert await session.scalar(text("SELECT current_user")) == "pg_monitor" != me
+        await session.commit()
+        assert await session.scalar(text("SELECT current_user")) == me
