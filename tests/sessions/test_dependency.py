@@ -1,6 +1,7 @@
 """What the page on the session dependency claims beyond the lines that its snippets print."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
@@ -21,8 +22,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
+from tests.waiting import eventually
 from tools.paths import ROOT
 
 SELECT = text("SELECT 'oolong'")
@@ -204,6 +206,40 @@ async def test_autoflush_takes_no_second_connection(make_engine: MakeEngine) -> 
 
 
 # A generator that somebody iterates by hand
+
+
+@leaves_open
+@pytest.mark.filterwarnings("ignore:The garbage collector is trying")
+@pytest.mark.parametrize("connected", [True, False])
+async def test_anext_leaves_a_generator_that_the_event_loop_closes_at_once(
+    engine: AsyncEngine, connected: bool
+) -> None:
+    closed, faults = asyncio.Event(), list[object]()
+
+    async def get_session() -> AsyncGenerator[AsyncSession, None]:
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+        finally:
+            closed.set()
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, said: faults.append(said.get("exception")))
+    if connected:
+        async with engine.connect():
+            pass
+    else:
+        await engine.dispose()
+    session = await anext(get_session())
+    assert await session.scalar(text("SELECT 'oolong'")) == "oolong"
+    await asyncio.wait_for(closed.wait(), 60)
+    await session.scalar(text("SELECT 'oolong'"))
+    assert checked_out(engine) >= 1
+    await session.close()
+    gc.collect()
+    await eventually("the fault is told", lambda: connected or faults)
+    text_of = "another operation is in progress" if connected else "'close()' can't be called here"
+    assert all(text_of in str(fault) for fault in faults)
 
 
 async def test_an_exception_in_the_loop_body_never_reaches_the_generator(
