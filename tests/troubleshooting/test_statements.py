@@ -18,6 +18,8 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    bindparam,
+    event,
     insert,
     literal,
     select,
@@ -34,6 +36,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 from sqlalchemy.pool import NullPool
+from sqlalchemy.types import UserDefinedType
 
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
@@ -412,6 +415,47 @@ async def test_in_a_revision_of_alembic_a_script_is_in_the_transaction_that_has_
                 await connection.run_sync(upgrade)
         there = await connection.scalar(text("SELECT to_regclass('menu') IS NOT NULL"))
         assert there is not (fails and begun)
+
+
+class Vector(UserDefinedType[list[float]]):
+    """A type that makes text of a list, as pgvector's does; the codec below wants the list."""
+
+    cache_ok = True
+
+    def bind_processor(self, _: object) -> Any:
+        return str
+
+
+@pytest.mark.parametrize(
+    ("typed", "codec", "refused"),
+    [
+        (True, False, None),
+        (False, True, None),
+        (True, True, "could not convert string to float"),
+        (False, False, "expected str, got list"),
+    ],
+)
+async def test_a_value_is_converted_by_its_type_or_by_the_codec_of_the_connection(
+    make_engine: MakeEngine, typed: bool, codec: bool, refused: str | None
+) -> None:
+    engine = make_engine()
+
+    def register(connection: Any, _: object) -> None:
+        wants_a_list = {"encoder": lambda each: " ".join(str(float(one)) for one in each)}
+        connection.run_async(
+            lambda driver: driver.set_type_codec(
+                "tsvector", schema="pg_catalog", decoder=str, **wants_a_list
+            )
+        )
+
+    if codec:
+        event.listen(engine.sync_engine, "connect", register)
+    query = text("SELECT CAST(:lines AS tsvector)")
+    if typed:
+        query = query.bindparams(bindparam("lines", type_=Vector()))
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError, match=refused) if refused else nullcontext():
+            await connection.execute(query, {"lines": [1.0, 2.0]})
 
 
 MANY = 40_000
