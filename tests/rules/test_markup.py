@@ -13,6 +13,8 @@ from tools.site.pages import list_nav, pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
+SHORTEST = {"zh": 45, "en": 140}
+"""Characters of a description."""
 
 _TAG = re.compile(r"<(\w+|!--)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(")
@@ -105,6 +107,20 @@ def test_a_description_is_in_the_language_of_its_page() -> None:
         for page in pages(language)
         for line in page.lines[1:2]
         if line.startswith("description:") and bool(HAN.search(line)) != (language == "zh")
+    )
+
+
+@every_language
+def test_a_description_is_whole(language: str) -> None:
+    report(
+        f"{page.file}:{number}: its description is short, or breaks off with “{said[-20:]}”; "
+        "say what a reader finds here, in the words he searches for"
+        for least in [SHORTEST[language]]
+        for page in pages(language)
+        for number, line in enumerate(page.lines[:4], 1)
+        if line.startswith("description:")
+        for said in [line.removeprefix("description:").strip(' "')]
+        if len(said) < least or said[-1] not in ".?。？"
     )
 
 
