@@ -59,6 +59,36 @@ def test_a_snippet_hides_no_module_of_python() -> None:
     )
 
 
+def test_a_snippet_swallows_no_error_that_it_does_not_know() -> None:
+    report(
+        f"{location(snippet, line)}: takes any error and says nothing of it; name the class that "
+        "is expected, raise again, or print what it was"
+        for snippet, tree in list_programs()
+        for line in swallows(tree)
+    )
+
+
+def swallows(tree: ast.Module) -> Iterator[int]:
+    """The lines that end any exception, and neither raise nor use it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+            below = [part for line in node.body for part in ast.walk(line)]
+            used = any(isinstance(part, ast.Name) and part.id == node.name for part in below)
+            if not used and not any(isinstance(part, ast.Raise) for part in below):
+                yield node.lineno
+    for name, call in calls(tree):
+        if name.split(".")[-1] == "suppress" and any(map(_is_broad, call.args)):
+            yield call.lineno
+
+
+def _is_broad(caught: ast.expr | None) -> bool:
+    """Whether errors of any kind are caught, an assertion's among them."""
+    if isinstance(caught, ast.Tuple):
+        return any(map(_is_broad, caught.elts))
+    broad = ("Exception", "BaseException", "AssertionError")
+    return caught is None or ast.unparse(caught) in broad
+
+
 def test_a_snippet_sleeps_only_where_that_is_its_subject() -> None:
     report(
         f"{location(snippet, call.lineno)}: sleeps, which loses a race on a busy machine; wait for "
@@ -237,3 +267,18 @@ def test_a_sleep_is_told_from_a_question(program: str, sleeping: bool) -> None:
 )
 def test_a_url_of_its_own_is_found(program: str, found: int) -> None:
     assert len(list(own_urls(ast.parse(program)))) == found
+
+
+@pytest.mark.parametrize(
+    ("program", "lines"),
+    [
+        ("try:\n    ask()\nexcept Exception:\n    x = 1", [3]),
+        ("try:\n    ask()\nexcept (OSError, AssertionError) as error:\n    x = 1", [3]),
+        ("with suppress(Exception):\n    ask()", [1]),
+        ("try:\n    ask()\nexcept Exception as error:\n    print(error)", []),
+        ("try:\n    ask()\nexcept Exception:\n    raise ValueError from None", []),
+        ("try:\n    ask()\nexcept OSError:\n    x = 1", []),
+    ],
+)
+def test_an_error_that_is_swallowed_is_found(program: str, lines: list[int]) -> None:
+    assert list(swallows(ast.parse(program))) == lines
