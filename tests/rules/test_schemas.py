@@ -28,6 +28,8 @@ READERS = {
     "custom.github-workflows-require-timeout": [*WORKFLOWS, FOR_READERS],
 }
 
+_IMAGE = re.compile(r"""\b(postgres|python)(?::|-version: ")(?:\$\{PG_MAJOR:-)?(\d[\d.]*)""")
+
 every_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.name)
 
 
@@ -128,6 +130,20 @@ def test_compose_runs_pgbouncer_with_the_settings_of_its_page() -> None:
     assert {name: service["environment"][name.upper()] for name in settings} == {
         name: f"${{{name.upper()}:-{value}}}" for name, value in settings.items()
     }
+
+
+def test_readers_files_take_versions_that_are_proved() -> None:
+    matrix = content(TESTS)["jobs"]["prove"]["strategy"]["matrix"]
+    proved = {"postgres": matrix["postgres"], "python": matrix["python"]}
+    files = [FOR_READERS, *READERS["vendor.compose-spec"], *sorted(SNIPPETS.rglob("Containerfile"))]
+    report(
+        f"{file.relative_to(ROOT)}:{number}: takes {what} {version}, on which CI does not run the "
+        f"snippets; take {proved[what][-1]}"
+        for file in files
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        for what, version in _IMAGE.findall(line)
+        if version != proved[what][-1]
+    )
 
 
 def test_the_locked_sqlalchemy_is_among_those_proved() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.programs import parse, read
 from tests.report import report
-from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
+from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT, SNIPPETS
 from tools.proof.snippets import (
     OUTPUT,
     find_home,
@@ -27,6 +27,15 @@ COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
+
+ALIKE = (
+    ("testing/failures/cut/conftest.py", "testing/failures/commit/conftest.py"),
+    ("testing/failures/cut/line.py", "testing/failures/commit/line.py"),
+    ("testing/frameworks/async_client/shop.py", "testing/frameworks/sync_client/shop.py"),
+    ("testing/leaks/no_leaks/conftest.py", "testing/leaks/false_alarms/conftest.py"),
+    ("testing/loops/one_loop/shop.py", "testing/loops/engine_each_test/shop.py"),
+)
+"""Files of which a page says that they are the same, or that readers take for it."""
 
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=snippet_name)
@@ -87,6 +96,15 @@ def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
         "hold; draw the number, `secrets.randbits(62)`"
         for number, line in enumerate(read(snippet).splitlines(), 1)
         if (key := re.search(r"advisory\w*lock\w*\((\d+)", line)) and not OUTPUT.match(line)
+    )
+
+
+def test_files_that_a_page_calls_the_same_are_the_same() -> None:
+    report(
+        f"snippets/{other}: differs from snippets/{one}, and the page calls them the same; change "
+        "both, or take the pair out of ALIKE in tests/rules/test_snippet_form.py"
+        for one, other in ALIKE
+        if read(SNIPPETS / one) != read(SNIPPETS / other)
     )
 
 
