@@ -16,6 +16,7 @@ OTHER_WORDS = {
     ("symptoms.md", "active"),
     ("symptoms.md", "canceling statement due to lock timeout"),
     ("symptoms.md", "connect()"),
+    ("symptoms.md", "garbage collector is trying to clean up"),
     ("symptoms.md", "gather"),
     ("symptoms.md", 'prepared statement "__asyncpg_stmt_1__" already exists'),
     ("symptoms.md", "QueuePool limit"),
@@ -40,7 +41,7 @@ def catalogues(language: str) -> Iterator[tuple[Page, list[tuple[int, str]]]]:
     """The pages that begin with a table of their entries, and its rows with their numbers."""
     for page in pages(language):
         if page.name.startswith("troubleshooting/"):
-            rows = [row for row in page.sections()[0].lines if row[1].startswith("| `")]
+            rows = [row for row in page.sections()[0].lines if row[1].startswith("| ")]
             if sum(_ENDS_IN_A_LINK.search(row) is not None for _, row in rows) >= ROWS:
                 yield page, rows
 
@@ -83,6 +84,23 @@ def test_a_row_leads_to_the_entry_of_its_text(language: str) -> None:
         if (link := _TARGET.search(row))
         for span in leads_astray(page, _CELL.split(row)[1], link[2])
     )
+
+
+@every_language
+def test_two_rows_lead_to_two_entries(language: str) -> None:
+    def findings() -> Iterator[str]:
+        for page, rows in catalogues(language):
+            seen: dict[str, int] = {}
+            for number, row in rows:
+                if (link := _TARGET.search(row)) and link[2].startswith("#"):
+                    before = seen.setdefault(link[2], number)
+                    if before != number:
+                        yield (
+                            f"{page.file}:{number}: leads to {link[2]} as line {before} does; link "
+                            "each row to its own entry, or make one row of the two"
+                        )
+
+    report(findings())
 
 
 @every_language

@@ -13,6 +13,8 @@ from tools.site.pages import list_nav, pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
+ASKS_NOTHING = {"reference/glossary.md", "reference/snippets.md", "start/quickstart.md"}
+"""Pages whose title is no question."""
 SHORTEST = {"zh": 45, "en": 140}
 """Characters of a description."""
 
@@ -108,6 +110,22 @@ def test_a_description_is_in_the_language_of_its_page() -> None:
         for line in page.lines[1:2]
         if line.startswith("description:") and bool(HAN.search(line)) != (language == "zh")
     )
+
+
+@every_language
+def test_a_page_begins_with_its_answer(language: str) -> None:
+    report(
+        f"{page.file}:{number}: begins with no answer in bold; say it there, in **...**"
+        for page in pages(language)
+        if page.name not in ASKS_NOTHING
+        for section in page.sections()[:1]
+        for number, line in [*filter(_has_words, section.lines)][:1]
+        if "**" not in line
+    )
+
+
+def _has_words(line: tuple[int, str]) -> bool:
+    return bool(line[1].strip())
 
 
 @every_language

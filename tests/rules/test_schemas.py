@@ -132,6 +132,17 @@ def test_compose_runs_pgbouncer_with_the_settings_of_its_page() -> None:
     }
 
 
+def test_the_workflow_for_readers_asks_by_tcp_and_names_its_server() -> None:
+    """The image answers on a socket before it is ready, as the page says."""
+    said = FOR_READERS.read_text("utf-8")
+    report(
+        f"{FOR_READERS.relative_to(ROOT)}: has no `{needed}`, which testing/postgres.md says it "
+        "needs; write it again"
+        for needed in ("--host=127.0.0.1", "TEST_DATABASE_URL:", "POSTGRES_INITDB_ARGS:")
+        if needed not in said
+    )
+
+
 def test_readers_files_take_versions_that_are_proved() -> None:
     matrix = content(TESTS)["jobs"]["prove"]["strategy"]["matrix"]
     proved = {"postgres": matrix["postgres"], "python": matrix["python"]}

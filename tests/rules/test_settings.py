@@ -15,6 +15,7 @@ SETTINGS: dict[str, Any] = {
     "pytest.ini_options.testpaths": ["tests"],
     "pytest.ini_options.addopts": "-q -rs -n 6 --dist loadscope --strict-config "
     "--strict-markers --tb=short --import-mode=importlib",
+    "pytest.ini_options.empty_parameter_set_mark": "fail_at_collect",
     "mypy.strict": True,
     "mypy.files": ["snippets", "tests", "tools"],
     "mypy.exclude": None,
