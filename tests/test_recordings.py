@@ -154,4 +154,4 @@ def test_nearly_all_snippets_can_be_watched_and_the_others_say_why() -> None:
     names = set(map(snippet_name, list_snippets()))
     assert not UNFOLLOWED.keys() - names, "there is no such snippet any more: take it off the list"
     assert all(UNFOLLOWED.values())
-    assert len(FOLLOWED) >= 110
+    assert len(FOLLOWED) >= 240
