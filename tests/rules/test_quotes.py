@@ -36,7 +36,7 @@ NO_RUN_SAYS = (
     "due to conflict with recovery",
     "due to read/write dependencies among transactions",
     "error with status",
-    "got Future attached to",
+    "Future attached to",
     "lost synchronization with server: got message type",
     "lost synchronization with server",
     "non-replication superuser connections",
@@ -226,6 +226,20 @@ def test_an_error_that_a_line_quotes_is_one_that_was_raised(language: str) -> No
         "was raised, or link its source and add it to NO_RUN_SAYS in tests/rules/test_quotes.py"
         for where, span in spans(language)
         if (words := unsaid(span))
+    )
+
+
+def test_an_error_that_a_description_quotes_is_one_that_was_raised() -> None:
+    """English words in a Chinese description are an error's; the English one has the same."""
+    report(
+        f"{page.file}:{number}: says “{found[0][:60]}” to search engines, and no snippet and no "
+        f"test says “{words[0]}”; quote what was raised, in both languages"
+        for page in pages("zh")
+        for number, line in enumerate(page.lines[:4], 1)
+        if line.startswith("description:")
+        for part in line.split(" / ")
+        for found in [*_WORDS.finditer(part)]
+        if (words := unsaid(found[0]))
     )
 
 
