@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from mkdocs.utils.yaml import yaml_load
 
@@ -135,9 +135,15 @@ def test_what_is_opened_in_a_line_is_closed(language: str) -> None:
 
 
 def test_no_english_word_is_said_twice_in_a_row() -> None:
+    descriptions = (
+        (page, number, line)
+        for page in pages("en")
+        for number, line in enumerate(page.lines[:4], 1)
+        if line.startswith("description:")
+    )
     report(
         f"{page.file}:{number}: says “{said[0]}”; say it once"
-        for page, number, line in prose("en")
+        for page, number, line in chain(prose("en"), descriptions)
         if (said := re.search(r"\b([A-Za-z]+) \1\b", line, re.IGNORECASE))
     )
 

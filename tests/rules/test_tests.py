@@ -147,6 +147,25 @@ def test_a_test_asserts_something() -> None:
     )
 
 
+def test_an_assertion_can_fail() -> None:
+    ours = [(file.relative_to(ROOT).as_posix(), parse(file)) for file in FILES]
+    readers = [(location(file), tree) for file, tree in list_programs()]
+    report(
+        f"{name}:{node.lineno}: asserts what is true in any case, {ast.unparse(node.test)[-40:]}; "
+        "assert what the run found"
+        for name, tree in [*ours, *readers]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert) and holds_anyway(node.test)
+    )
+
+
+def holds_anyway(test: ast.expr) -> bool:
+    """Whether an assertion's condition is a constant, or has one behind `or`."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return any(map(holds_anyway, test.values))
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
 def asks(test: ast.AST, tree: ast.Module, seen: frozenset[str] = frozenset()) -> bool:
     """Whether a test, or a helper in its module, fails where something is not so."""
     helpers = {
@@ -176,3 +195,11 @@ def asks(test: ast.AST, tree: ast.Module, seen: frozenset[str] = frozenset()) ->
 def test_what_asserts_is_told_from_what_does_not(program: str, right: bool) -> None:
     tree = ast.parse(program)
     assert asks(tree.body[-1], tree) == right
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [("True", True), ("x == 1 or True", True), ("x == 1 or y", False), ("x == 1", False)],
+)
+def test_what_holds_anyway_is_found(condition: str, holds: bool) -> None:
+    assert holds_anyway(ast.parse(condition, mode="eval").body) == holds
