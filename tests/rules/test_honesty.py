@@ -12,6 +12,7 @@ from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
 from tools.paths import OUTAGES_TABLE, PROGRAMS, ROOT, SETTINGS_TABLE, SNIPPETS
 from tools.proof.snippets import list_files, list_snippets, location, snippet_name
+from tools.site.problems import find_line
 
 WORK = {
     "sessions/waiting/blocked_loop.py": "work that blocks is the subject",
@@ -42,6 +43,7 @@ EXAMPLE_URLS = {
 }
 """Snippets that show a URL which is no reader's."""
 
+HERE = "tests/rules/test_honesty.py"
 _URL = re.compile(r"postgres\w*(\+\w+)?://.")
 _LABEL = re.compile(r"\b([a-z]+(?:_[a-z]+)+)(?: ?= ?|: )([\d.]+)\b")
 _POOL_OF = re.compile(r"\bpool of (\d+)\b")
@@ -51,7 +53,7 @@ _NEVER_SET = re.compile(r"\b(Event|Future|create_future)\(\)")
 
 def test_an_exception_is_of_a_snippet_that_is_there() -> None:
     report(
-        f"tests/rules/test_honesty.py: makes an exception of {name}, which is no snippet; take "
+        f"{HERE}:{find_line(HERE, name)}: makes an exception of {name}, which is no snippet; take "
         "the line out, or mend the name"
         for name in [*WORK, *EXAMPLE_URLS]
         if not (SNIPPETS / name).is_file()

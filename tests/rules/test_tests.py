@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -113,21 +112,6 @@ def test_no_test_module_is_imported() -> None:
         for file in FILES
         for node in ast.walk(parse(file))
         if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or "")
-    )
-
-
-def test_a_function_of_a_test_module_is_used() -> None:
-    """A test whose name does not begin with `test_` is never run."""
-    said = Counter(word for file in FILES for word in re.findall(r"\w+", file.read_text("utf-8")))
-    report(
-        f"{file.relative_to(ROOT).as_posix()}:{node.lineno}: {node.name} is called by nobody; name "
-        "it test_..., or delete it"
-        for file in FILES
-        if file.name.startswith("test_")
-        for node in parse(file).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if said[node.name] == 1 and not node.decorator_list
-        if not node.name.startswith(("test_", "pytest_"))
     )
 
 

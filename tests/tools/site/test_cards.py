@@ -14,6 +14,9 @@ from tests.report import report
 from tools.paths import ROOT
 from tools.proof.snippets import find_lead, list_files, location
 from tools.site.cards import PACKAGES, list_packages
+from tools.site.problems import find_line
+
+CARDS = "tools/site/cards.py"
 
 COMES_WITH_THE_TWO = {"asyncpg", "greenlet", "sqlalchemy"}
 
@@ -47,8 +50,10 @@ def test_each_module_that_is_imported_is_named() -> None:
 def test_each_package_that_is_named_brings_its_module() -> None:
     brought = packages_distributions()
     report(
-        f"tools/site/cards.py: {package} does not bring {module}; name the package that does"
+        f"{CARDS}:{find_line(CARDS, quoted)}: {package} does not bring {module}; name the package "
+        "that does"
         for module, package in PACKAGES.items()
+        for quoted in [f'"{module}": "{package}"']
         if package.partition("[")[0] not in map(normalize, brought.get(module, ()))
     )
 
@@ -59,7 +64,7 @@ def test_a_package_is_named_with_the_extras_that_we_install() -> None:
     wanted = [Requirement(requirement) for group in groups for requirement in group]
     ours = {normalize(each.name): each.extras for each in wanted}
     report(
-        f"tools/site/cards.py: names {package}, pyproject.toml asks for the extras "
+        f"{CARDS}:{find_line(CARDS, package)}: names {package}, pyproject.toml asks for the extras "
         f"{', '.join(sorted(ours[name])) or 'none'}; name those, for we run with them"
         for package in PACKAGES.values()
         for name in [Requirement(package).name]
