@@ -11,8 +11,8 @@ import pytest
 
 from tests.prose import every_language
 from tests.report import report
-from tools.paths import ROOT
-from tools.site.pages import pages
+from tools.paths import ROOT, SNIPPETS
+from tools.site.pages import INCLUDE, Page, pages
 
 NO_RUN_SAYS = (
     "Cancelled via cancel scope",
@@ -143,6 +143,14 @@ OTHER_POOLS = ("reference/parameters.md", "elsewhere")
 BESIDE = {"contributing.md"}
 """Pages that quote our tools; tests/test_contributing.py knows what those can say."""
 
+ROOMS = ("docs", "snippets", "tests", "tools")
+QUOTES_ERRORS = {"troubleshooting/myths.md"}
+"""Pages whose titles are what is not so."""
+SHOWN_ELSEWHERE = {"pool_use_lifo=True"}
+"""Settings whose run another page has."""
+
+_FILE = re.compile(r"(?<![\w./-])(?:[\w-]+/)*([\w-]+\.(?:py|toml|ini|txt|ya?ml|lock))\b")
+_SETTING = re.compile(r"""\b([a-z]\w*_\w+) ?= ?("[^"]*"|[\w.]+)""")
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _WORDS = re.compile(r"(?<![\w.=(-])[A-Za-z']{2,}(?: [a-z'/-]+,?){2,}")
 _GAP = re.compile(r"""\.\.\.|…|<[^>]*>|(?<!\w)'[^']*'(?!\w)|"[^"]*"|\[[^\]]*\]|\d+""")
@@ -260,6 +268,42 @@ def test_a_name_that_a_line_quotes_is_one_that_is_used(language: str) -> None:
         for where, span in spans(language)
         for name in unknown(span)
     )
+
+
+@every_language
+def test_a_file_that_a_page_names_is_there(language: str) -> None:
+    there = {path.name for room in ROOMS for path in (ROOT / room).rglob("*.*")}
+    there |= {path.name for path in ROOT.iterdir()}
+    report(
+        f"{page.file}:{number}: names {name}, and there is no such file; mend the name"
+        for page in pages(language)
+        if page.name not in BESIDE
+        for number, line in enumerate(page.lines, 1)
+        if "--8<--" not in line  # another rule knows includes
+        for name in _FILE.findall(line)
+        if name not in there and name not in _sources()
+    )
+
+
+@every_language
+def test_a_setting_in_a_title_is_one_that_the_page_runs(language: str) -> None:
+    report(
+        f"{page.file}:{section.line}: says {name}={value} in a title, and no listing and no test "
+        "of the page sets that; say what was run"
+        for page in pages(language)
+        if page.name not in QUOTES_ERRORS
+        for section in page.sections()
+        for name, value in _SETTING.findall(section.title)
+        if f"{name}={value}" not in _settings(page) and f"{name}={value}" not in SHOWN_ELSEWHERE
+    )
+
+
+def _settings(page: Page) -> str:
+    """The listings and tests of a page, each setting as `name=value`."""
+    tests = (ROOT / "tests" / page.name).with_name(f"test_{page.path.stem}.py")
+    files = [tests, *(SNIPPETS / match[2] for match in INCLUDE.finditer(page.text))]
+    text = "".join(file.read_text("utf-8") for file in files if file.is_file())
+    return re.sub(r"""["']?\s*[=:]\s*""", "=", text).replace("'", '"')
 
 
 @pytest.mark.parametrize(
