@@ -11,6 +11,13 @@ from tests.claims import absolutes, claims_file, is_proof, is_readable, register
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
 from tools.site.pages import Page, pages
+from tools.site.problems import find_line
+
+
+def place(page: Page, words: str) -> str:
+    """Where words of a sentence are registered, `tests/pool/size.claims.toml:3`."""
+    file = claims_file(page).relative_to(ROOT).as_posix()
+    return f"{file}:{find_line(file, words)}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -27,7 +34,7 @@ def test_an_absolute_sentence_has_its_proof(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_proves_a_sentence_exists(language: str) -> None:
     report(
-        f"{claims_file(page).relative_to(ROOT)}: “{words}” is proved by {proof}, which is neither "
+        f"{place(page, words)}: “{words}” is proved by {proof}, which is neither "
         "a test of the page nor one of its snippets nor a link on it; name the proof"
         for page in pages(language)
         for words, proof in registered(page).items()
@@ -38,7 +45,7 @@ def test_what_proves_a_sentence_exists(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_proof_is_kept_for_a_sentence_that_is_gone(language: str) -> None:
     report(
-        f"{claims_file(page).relative_to(ROOT)}: “{words}” is in no absolute sentence of "
+        f"{place(page, words)}: “{words}” is in no absolute sentence of "
         f"{page.file}; take the line out, or read the sentence anew"
         for page in pages(language)
         for words in registered(page)

@@ -33,7 +33,12 @@ def test_ruff_finds_nothing() -> None:
 
 
 def test_ruff_would_format_nothing() -> None:
-    report(findings("ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, PROGRAMS)))
+    said = findings("ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, PROGRAMS))
+    places = [match[1] for line in said if (match := re.match(r" *--> (\S+?:\d+)", line))]
+    report(
+        f"{place}: is not formatted; `.venv/bin/ruff format tools tests` does it"
+        for place in places or said
+    )
 
 
 @pytest.mark.timeout(900)  # on a fresh clone mypy reads every library, beside all other tests
@@ -77,7 +82,8 @@ def test_every_name_is_used() -> None:
     files = _list_own()
     elsewhere = {use for tree in files.values() for use in _uses(tree)}
     report(
-        f"{file.relative_to(ROOT)}:{line}: nothing uses {name}; take it out"
+        f"{file.relative_to(ROOT)}:{line}: nothing uses {name}; take it out, or begin a "
+        "test's name with test_"
         for file, tree in files.items()
         for line, name in _definitions(tree)
         if (_module(file), name) not in elsewhere

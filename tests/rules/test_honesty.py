@@ -12,12 +12,12 @@ from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
 from tools.paths import OUTAGES_TABLE, PROGRAMS, ROOT, SETTINGS_TABLE, SNIPPETS
 from tools.proof.snippets import list_files, list_snippets, location, snippet_name
+from tools.site.problems import find_line
 
 WORK = {
     "sessions/waiting/blocked_loop.py": "work that blocks is the subject",
     "sessions/waiting/ten_requests.py": "the answer of another service",
     "sizing/measured/little.py": "work of a known length is the subject",
-    "pool/stale/lifo.py": "a quiet hour, in short",
     "pool/timeout/deadline.py": "a query of a length that the caller chooses",
     "production/loops/taskiq_limit.py": "tasks longer than pool_timeout",
     "production/restarts/outage.py": "pauses between attempts",
@@ -43,11 +43,21 @@ EXAMPLE_URLS = {
 }
 """Snippets that show a URL which is no reader's."""
 
+HERE = "tests/rules/test_honesty.py"
 _URL = re.compile(r"postgres\w*(\+\w+)?://.")
 _LABEL = re.compile(r"\b([a-z]+(?:_[a-z]+)+)(?: ?= ?|: )([\d.]+)\b")
 _POOL_OF = re.compile(r"\bpool of (\d+)\b")
 _SHORT_SLEEP = re.compile(r"pg_sleep\((?:0?\.\d+|[0-4]\b|[:{%])")
 _NEVER_SET = re.compile(r"\b(Event|Future|create_future)\(\)")
+
+
+def test_an_exception_is_of_a_snippet_that_is_there() -> None:
+    report(
+        f"{HERE}:{find_line(HERE, name)}: makes an exception of {name}, which is no snippet; take "
+        "the line out, or mend the name"
+        for name in [*WORK, *EXAMPLE_URLS]
+        if not (SNIPPETS / name).is_file()
+    )
 
 
 def test_a_snippet_hides_no_module_of_python() -> None:
@@ -57,6 +67,36 @@ def test_a_snippet_hides_no_module_of_python() -> None:
         for snippet in list_snippets()
         if snippet.stem in sys.stdlib_module_names
     )
+
+
+def test_a_snippet_swallows_no_error_that_it_does_not_know() -> None:
+    report(
+        f"{location(snippet, line)}: takes any error and says nothing of it; name the class that "
+        "is expected, raise again, or print what it was"
+        for snippet, tree in list_programs()
+        for line in swallows(tree)
+    )
+
+
+def swallows(tree: ast.Module) -> Iterator[int]:
+    """The lines that end any exception, and neither raise nor use it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+            below = [part for line in node.body for part in ast.walk(line)]
+            used = any(isinstance(part, ast.Name) and part.id == node.name for part in below)
+            if not used and not any(isinstance(part, ast.Raise) for part in below):
+                yield node.lineno
+    for name, call in calls(tree):
+        if name.split(".")[-1] == "suppress" and any(map(_is_broad, call.args)):
+            yield call.lineno
+
+
+def _is_broad(caught: ast.expr | None) -> bool:
+    """Whether errors of any kind are caught, an assertion's among them."""
+    if isinstance(caught, ast.Tuple):
+        return any(map(_is_broad, caught.elts))
+    broad = ("Exception", "BaseException", "AssertionError")
+    return caught is None or ast.unparse(caught) in broad
 
 
 def test_a_snippet_sleeps_only_where_that_is_its_subject() -> None:
@@ -237,3 +277,18 @@ def test_a_sleep_is_told_from_a_question(program: str, sleeping: bool) -> None:
 )
 def test_a_url_of_its_own_is_found(program: str, found: int) -> None:
     assert len(list(own_urls(ast.parse(program)))) == found
+
+
+@pytest.mark.parametrize(
+    ("program", "lines"),
+    [
+        ("try:\n    ask()\nexcept Exception:\n    x = 1", [3]),
+        ("try:\n    ask()\nexcept (OSError, AssertionError) as error:\n    x = 1", [3]),
+        ("with suppress(Exception):\n    ask()", [1]),
+        ("try:\n    ask()\nexcept Exception as error:\n    print(error)", []),
+        ("try:\n    ask()\nexcept Exception:\n    raise ValueError from None", []),
+        ("try:\n    ask()\nexcept OSError:\n    x = 1", []),
+    ],
+)
+def test_an_error_that_is_swallowed_is_found(program: str, lines: list[int]) -> None:
+    assert list(swallows(ast.parse(program))) == lines

@@ -1,14 +1,18 @@
 """The lock is that of pyproject.toml: what is asked for is what gets installed."""
 
 import re
+import shlex
 import tomllib
+from collections.abc import Iterator
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.prose import every_language
 from tests.report import report
 from tools.paths import ROOT
+from tools.site.pages import pages
 
 LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -17,6 +21,14 @@ REQUIREMENTS = [
     for group in [PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values()]
     for requirement in group
 ]
+ALSO_RUN = {"sqlalchemy 2.0.58", "sqlalchemy 2.0", "quart 0.22.0", "django 5.2.19"}
+"""Versions beside those of the lock that our own runs, CI or an author had."""
+
+_RAN = re.compile(
+    r"^- (?:Run (?:with|on) .*?|用 ?.*?跑过|(?:\w+ [\d.]+[,、] ?)+.*?)(?=[.;] |[;；。]|$)"
+)
+_VERSION = re.compile(r"([A-Za-z][\w-]*) (\d+(?:\.\d+)*)(?![\w.]*\d)")
+_INSTALL = re.compile(r"pip install ([^`\n]+)")
 
 
 def locked() -> dict[str, str]:
@@ -64,4 +76,41 @@ def test_every_locked_package_has_its_hashes_and_no_address() -> None:
         f"requirements.lock:{number}: names an address; `make lock` writes none"
         for number, line in enumerate(LOCK.splitlines(), 1)
         if "://" in line
+    )
+
+
+@every_language
+def test_the_versions_that_a_page_was_run_with_are_those_of_the_lock(language: str) -> None:
+    versions = locked()
+    report(
+        f"{page.file}:{number}: was run with {name} {said}, the lock has {found}; write that, or "
+        "add what else was run to ALSO_RUN in tests/rules/test_lock.py"
+        for page in pages(language)
+        for number, line in page.prose()
+        for ran in _RAN.findall(line)
+        for name, said in _VERSION.findall(ran.partition("before")[0])
+        for found in [versions.get(canonicalize_name(name), said)]
+        if not f"{found}.".startswith(f"{said}.") and f"{name.lower()} {said}" not in ALSO_RUN
+    )
+
+
+def asked_for(command: str) -> Iterator[Requirement]:
+    """The packages behind `pip install`, without options and folders."""
+    for word in shlex.split(command, comments=True):
+        if re.match(r"[A-Za-z]", word):
+            yield Requirement(word)
+
+
+@every_language
+def test_what_a_page_installs_is_a_package_that_we_run(language: str) -> None:
+    versions = locked()
+    report(
+        f"{page.file}:{number}: installs {wanted}, the lock has {found}; name the package, and "
+        "the version, with which our runs were"
+        for page in pages(language)
+        for number, line in enumerate(page.lines, 1)
+        for command in _INSTALL.findall(line)
+        for wanted in asked_for(command)
+        for found in [versions.get(canonicalize_name(wanted.name), "nothing")]
+        if found == "nothing" or Version(found) not in wanted.specifier
     )

@@ -1,6 +1,8 @@
 """Markdown stays Markdown: unique ids, no raw tags, words for pictures, one language a page."""
 
 import re
+from collections.abc import Iterator
+from itertools import chain, pairwise
 
 from mkdocs.utils.yaml import yaml_load
 
@@ -13,8 +15,15 @@ from tools.site.pages import list_nav, pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
+ASKS_NOTHING = {"reference/glossary.md", "reference/snippets.md", "start/quickstart.md"}
+"""Pages whose title is no question."""
+SHORTEST = {"zh": 45, "en": 140}
+"""Characters of a description."""
 
 _TAG = re.compile(r"<(\w+|!--)")
+_CODE_SPAN = re.compile(r"``.*?``|`[^`]*`")
+_BROKEN_LINK = re.compile(r"\]\s+\((?=[^)]*(?:\.md|https?:|#))|\]\([^)]*$")
+_CELL_END = re.compile(r"(?<!\\)\|")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(")
 _SAYS_CHINESE = re.compile(r"(?<!!)\[[^\]]*\]\([^)]*\)|“[^”]*”")
 _ATTRIBUTES = re.compile(r"\{ *(?!#[\w-]+ *\})[:.#]?[^{}]*(?:=|\.\w)[^{}]*\}|\{: *[^}]*\}")
@@ -105,6 +114,99 @@ def test_a_description_is_in_the_language_of_its_page() -> None:
         for page in pages(language)
         for line in page.lines[1:2]
         if line.startswith("description:") and bool(HAN.search(line)) != (language == "zh")
+    )
+
+
+@every_language
+def test_what_is_opened_in_a_line_is_closed(language: str) -> None:
+    report(
+        f"{page.file}:{number}: {what}, so a reader sees the marks; mend it"
+        for page in pages(language)
+        for number, line in page.prose()
+        for plain in [_CODE_SPAN.sub("", line)]
+        for what, is_wrong in (
+            ("has a backtick without its twin", "`" in plain),
+            ("opens ** and does not close it", plain.count("**") % 2),
+            ("breaks a link between ] and its target", _BROKEN_LINK.search(plain)),
+            ("has a note to its author", re.search(r"\b(TODO|FIXME|XXX)\b", plain)),
+        )
+        if is_wrong
+    )
+
+
+def test_no_english_word_is_said_twice_in_a_row() -> None:
+    descriptions = (
+        (page, number, line)
+        for page in pages("en")
+        for number, line in enumerate(page.lines[:4], 1)
+        if line.startswith("description:")
+    )
+    report(
+        f"{page.file}:{number}: says “{said[0]}”; say it once"
+        for page, number, line in chain(prose("en"), descriptions)
+        if (said := re.search(r"\b([A-Za-z]+) \1\b", line, re.IGNORECASE))
+    )
+
+
+@every_language
+def test_a_row_has_the_cells_of_its_table(language: str) -> None:
+    def findings() -> Iterator[str]:
+        for page in pages(language):
+            before, wanted = 0, 0
+            for number, line in page.prose():
+                if not line.lstrip().startswith("|"):
+                    continue
+                cells = len(_CELL_END.findall(_CODE_SPAN.sub("", line.strip()).strip("|")))
+                if number != before + 1:
+                    wanted = cells
+                elif cells != wanted:
+                    yield (
+                        f"{page.file}:{number}: has {cells + 1} cells, the head of the table "
+                        f"{wanted + 1}; give each row as many"
+                    )
+                before = number
+
+    report(findings())
+
+
+@every_language
+def test_a_heading_is_one_level_below_its_parent(language: str) -> None:
+    report(
+        f"{page.file}:{section.line}: begins with {'#' * section.level} below a heading with "
+        f"{'#' * before.level}; leave no level out"
+        for page in pages(language)
+        for before, section in pairwise(page.sections())
+        if section.level > before.level + 1
+    )
+
+
+@every_language
+def test_a_page_begins_with_its_answer(language: str) -> None:
+    report(
+        f"{page.file}:{number}: begins with no answer in bold; say it there, in **...**"
+        for page in pages(language)
+        if page.name not in ASKS_NOTHING
+        for section in page.sections()[:1]
+        for number, line in [*filter(_has_words, section.lines)][:1]
+        if "**" not in line
+    )
+
+
+def _has_words(line: tuple[int, str]) -> bool:
+    return bool(line[1].strip())
+
+
+@every_language
+def test_a_description_is_whole(language: str) -> None:
+    report(
+        f"{page.file}:{number}: its description is short, or breaks off with “{said[-20:]}”; "
+        "say what a reader finds here, in the words he searches for"
+        for least in [SHORTEST[language]]
+        for page in pages(language)
+        for number, line in enumerate(page.lines[:4], 1)
+        if line.startswith("description:")
+        for said in [line.removeprefix("description:").strip(' "')]
+        if len(said) < least or said[-1] not in ".?。？"
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.report import report
 from tests.rules.twins import URL, every_pair, sections
-from tools.site.pages import Page, Section
+from tools.paths import SNIPPETS
+from tools.site.pages import INCLUDE, Page, Section
 
 SMALLEST = 4
 """Up to three, words are idioms as often as numbers: 一起, 两边, "one of them"."""
@@ -35,6 +36,7 @@ _NO_NUMBER = re.compile(
     "十分(?!之)|十几|几十|[二三四五六七八九]十多|百分之|十来|十秒判断|四处|四周|[百千万]分之"
 )
 _FRACTION = re.compile("[一二三四五六七八九十]+分之[一二三四五六七八九十]+")
+_LINE = re.compile(r"\b[Ll]ine (\d+)\b|第 (\d+) 行")
 
 
 def look_up(text: str, words: dict[str, int]) -> set[int]:
@@ -84,6 +86,26 @@ def test_a_number_word_is_said_in_both_languages(chinese: Page, english: Page) -
                     )
 
     report(findings())
+
+
+@every_pair
+def test_a_line_number_that_a_page_names_is_in_an_output_of_the_page(
+    chinese: Page, english: Page
+) -> None:
+    report(
+        f"{page.file}:{number}: names line {line}, and no listing of the page prints it; look at "
+        "the output again"
+        for page in (chinese, english)
+        for number, words in page.prose()
+        for found in _LINE.findall(words)
+        for line in filter(None, found)
+        if not re.search(rf"^#>.*:{line}\b", _listings(page), re.MULTILINE)
+    )
+
+
+def _listings(page: Page) -> str:
+    files = (SNIPPETS / match[2] for match in INCLUDE.finditer(page.text))
+    return "\n".join(file.read_text("utf-8") for file in files if file.is_file())
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ READERS = {
     "custom.github-workflows-require-timeout": [*WORKFLOWS, FOR_READERS],
 }
 
+_IMAGE = re.compile(r"""\b(postgres|python)(?::|-version: ")(?:\$\{PG_MAJOR:-)?(\d[\d.]*)""")
+
 every_workflow = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.name)
 
 
@@ -128,6 +130,31 @@ def test_compose_runs_pgbouncer_with_the_settings_of_its_page() -> None:
     assert {name: service["environment"][name.upper()] for name in settings} == {
         name: f"${{{name.upper()}:-{value}}}" for name, value in settings.items()
     }
+
+
+def test_the_workflow_for_readers_asks_by_tcp_and_names_its_server() -> None:
+    """The image answers on a socket before it is ready, as the page says."""
+    said = FOR_READERS.read_text("utf-8")
+    report(
+        f"{FOR_READERS.relative_to(ROOT)}: has no `{needed}`, which testing/postgres.md says it "
+        "needs; write it again"
+        for needed in ("--host=127.0.0.1", "TEST_DATABASE_URL:", "POSTGRES_INITDB_ARGS:")
+        if needed not in said
+    )
+
+
+def test_readers_files_take_versions_that_are_proved() -> None:
+    matrix = content(TESTS)["jobs"]["prove"]["strategy"]["matrix"]
+    proved = {"postgres": matrix["postgres"], "python": matrix["python"]}
+    files = [FOR_READERS, *READERS["vendor.compose-spec"], *sorted(SNIPPETS.rglob("Containerfile"))]
+    report(
+        f"{file.relative_to(ROOT)}:{number}: takes {what} {version}, on which CI does not run the "
+        f"snippets; take {proved[what][-1]}"
+        for file in files
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        for what, version in _IMAGE.findall(line)
+        if version != proved[what][-1]
+    )
 
 
 def test_the_locked_sqlalchemy_is_among_those_proved() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.programs import parse, read
 from tests.report import report
-from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT
+from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT, SNIPPETS
 from tools.proof.snippets import (
     OUTPUT,
     find_home,
@@ -27,6 +27,17 @@ COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
+
+NOT_SHOWN = {"ruff.toml", "sessions/request/background.txt"}
+"""Files that no page shows: a setting of ours, a record that a sentence sums up."""
+ALIKE = (
+    ("testing/failures/cut/conftest.py", "testing/failures/commit/conftest.py"),
+    ("testing/failures/cut/line.py", "testing/failures/commit/line.py"),
+    ("testing/frameworks/async_client/shop.py", "testing/frameworks/sync_client/shop.py"),
+    ("testing/leaks/no_leaks/conftest.py", "testing/leaks/false_alarms/conftest.py"),
+    ("testing/loops/one_loop/shop.py", "testing/loops/engine_each_test/shop.py"),
+)
+"""Files of which a page says that they are the same, or that readers take for it."""
 
 every_snippet = pytest.mark.parametrize("snippet", list_snippets(), ids=snippet_name)
 every_file = pytest.mark.parametrize("snippet", PUBLISHED, ids=snippet_name)
@@ -90,6 +101,15 @@ def test_a_snippet_locks_no_number_that_a_reader_may_use(snippet: Path) -> None:
     )
 
 
+def test_files_that_a_page_calls_the_same_are_the_same() -> None:
+    report(
+        f"snippets/{other}: differs from snippets/{one}, and the page calls them the same; change "
+        "both, or take the pair out of ALIKE in tests/rules/test_snippet_form.py"
+        for one, other in ALIKE
+        if read(SNIPPETS / one) != read(SNIPPETS / other)
+    )
+
+
 @every_snippet
 def test_a_snippet_prints_and_shows_what_it_printed(snippet: Path) -> None:
     if not any(OUTPUT.match(line) for line in read(snippet).splitlines()):
@@ -105,6 +125,32 @@ def test_every_snippet_is_on_the_page_of_its_name(language: str) -> None:
         for snippet in PUBLISHED
         if snippet_name(snippet) not in shown.get(home := f"{find_home(snippet)}.md", ())
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_program_needs_beside_it_is_on_a_page(language: str) -> None:
+    shown = {file for page in pages(language) for _, file in includes(page)}
+    report(
+        f"snippets/{name}: no page of docs/{language} shows it, so a reader has not all that ran; "
+        f'include it, `--8<-- "{name}"`, or delete it'
+        for path in sorted(SNIPPETS.rglob("*"))
+        for name in [path.relative_to(SNIPPETS).as_posix()]
+        if path.name == "Containerfile" or path.suffix in (".ini", ".toml", ".txt", ".yaml", ".yml")
+        if name not in shown | NOT_SHOWN and ".ruff_cache" not in path.parts
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_shows_a_file_once(language: str) -> None:
+    def findings() -> Iterator[str]:
+        for page in pages(language):
+            seen = set[str]()
+            for number, file in includes(page):
+                if file in seen:
+                    yield f"{page.file}:{number}: shows {file} a second time; link the section"
+                seen.add(file)
+
+    report(findings())
 
 
 def test_every_name_that_a_listing_shows_is_there() -> None:

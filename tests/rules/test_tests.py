@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.programs import list_programs
 from tests.report import report
 from tools.paths import ROOT
+from tools.proof.snippets import location
 
 FILES = sorted((ROOT / "tests").rglob("*.py"))
 CLOCK = re.compile(r"^(time\.(time|monotonic|perf_counter)|perf_counter|monotonic|.*loop.*\.time)$")
@@ -19,6 +23,36 @@ ONE_PLACE = {
     "sqlalchemy.__version__": ("tests/versions.py", "say IS_2_0 of tests/versions.py"),
     "uvicorn.Server": ("tests/serving.py", "say `running` or `serving` of tests/serving.py"),
 }
+ASKS = re.compile(r"^(assert|eventually|expect|fail|must|raises|report|require|until|wait|warns)")
+"""How the functions begin that fail where something is not so."""
+SHOWS_BY_ENDING = {
+    "test_a_program_that_is_stopped_leaves_no_process_behind",  # `stop_program` asserts
+    "test_a_program_that_is_stopped_leaves_no_server_behind",
+    "test_a_second_event_loop_works_if_the_first_disposed_of_the_engine",
+    "test_a_second_event_loop_works_without_a_pool",
+    "test_a_semaphore_around_the_session_keeps_the_others_out_of_the_queue",
+    "test_a_semaphore_one_below_the_limit_lets_everybody_through",
+    "test_after_commit_another_session_can_take_the_connection",
+    "test_an_engine_of_its_own_serves_the_second_session_of_everybody",
+    "test_given_back_runs_in_a_thread_as_a_test_client_runs_it",
+    "test_no_schedule_costs_a_connection",  # the state machine asserts
+    "test_no_schedule_costs_the_pool_a_slot",
+    "test_not_retried",  # the error is what is shown
+    "test_one_task_less_than_connections_always_gets_through",
+    "test_overflow_connections_count_in_full",
+    "test_pre_ping_replaces_what_was_idle_too_long",
+    "test_psycopg_waits_where_asyncpg_refuses",
+    "test_tasks_that_meet_by_chance_get_done_if_they_are_fewer_than_the_connections",
+    "test_the_broker_in_memory_does_not_heed_the_limit",
+    "test_the_server_names_who_holds_the_lock",
+    "test_three_guests",  # passes on SQLite
+    "test_two_requests_at_once",
+    "test_who_is_connected_may_copy_the_database_himself",
+    "test_without_the_statement_cache_a_changed_table_is_no_error",
+}
+"""That they end, and in time, is all that these show."""
+A_FIXTURE_ASKS = ("snippets/testing/leaks/",)
+"""Projects in which a fixture judges each test."""
 NOBODY_DISPOSES = {"test_a_forgotten_engine_keeps_its_connections_open"}
 
 
@@ -79,3 +113,77 @@ def test_no_test_module_is_imported() -> None:
         for node in ast.walk(parse(file))
         if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or "")
     )
+
+
+def test_a_test_asserts_something() -> None:
+    ours = [(file.relative_to(ROOT).as_posix(), parse(file)) for file in FILES]
+    readers = [(location(file), tree) for file, tree in list_programs()]
+    report(
+        f"{name}:{test.lineno}: {test.name} asserts nothing, so it passes whatever happens; say "
+        "what must hold, or name it in SHOWS_BY_ENDING in tests/rules/test_tests.py"
+        for name, tree in [*ours, *readers]
+        if name.rpartition("/")[2].startswith("test_") and not name.startswith(A_FIXTURE_ASKS)
+        for test in tree.body
+        if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef)
+        and test.name.startswith("test_")
+        and test.name not in SHOWS_BY_ENDING
+        and not asks(test, tree)
+    )
+
+
+def test_an_assertion_can_fail() -> None:
+    ours = [(file.relative_to(ROOT).as_posix(), parse(file)) for file in FILES]
+    readers = [(location(file), tree) for file, tree in list_programs()]
+    report(
+        f"{name}:{node.lineno}: asserts what is true in any case, {ast.unparse(node.test)[-40:]}; "
+        "assert what the run found"
+        for name, tree in [*ours, *readers]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert) and holds_anyway(node.test)
+    )
+
+
+def holds_anyway(test: ast.expr) -> bool:
+    """Whether an assertion's condition is a constant, or has one behind `or`."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return any(map(holds_anyway, test.values))
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def asks(test: ast.AST, tree: ast.Module, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a test, or a helper in its module, fails where something is not so."""
+    helpers = {
+        node.name: node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    if any(isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(test)):
+        return True
+    names = {called.rpartition(".")[2] for _, called in calls(test)}
+    return any(ASKS.match(name) for name in names) or any(
+        asks(helpers[name], tree, seen | names) for name in names & helpers.keys() - seen
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "right"),
+    [
+        ("def test_x():\n    assert ask() == 7", True),
+        ("def test_x():\n    ask() == 7", False),
+        ("def test_x():\n    with pytest.raises(OSError):\n        ask()", True),
+        ("def look():\n    assert ask()\ndef test_x():\n    look()", True),
+        ("def look():\n    look()\ndef test_x():\n    look()", False),
+        ("def test_x():\n    expect(page).to_be(1)", True),
+    ],
+)
+def test_what_asserts_is_told_from_what_does_not(program: str, right: bool) -> None:
+    tree = ast.parse(program)
+    assert asks(tree.body[-1], tree) == right
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [("True", True), ("x == 1 or True", True), ("x == 1 or y", False), ("x == 1", False)],
+)
+def test_what_holds_anyway_is_found(condition: str, holds: bool) -> None:
+    assert holds_anyway(ast.parse(condition, mode="eval").body) == holds

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from tests.report import report
 from tools import words
-from tools.paths import ROOT, THEME
+from tools.paths import LANGUAGES, ROOT, THEME
+from tools.site.pages import pages
 
+READERS_SAY = {"heartbeat", "rollout", "杀死", "缺点", "脚手架"}
+"""Words of readers for which the pages have others."""
+
+_NAMES = re.compile(r"const NAMES = `\n(.*?)`", re.DOTALL)
 _GAP = re.compile(r"\{[^}]*\}")
 _SCRIPT_TABLE = re.compile(r"^(\s*)(zh|en): \{(.*?)^\1\}", re.MULTILINE | re.DOTALL)
 _FILE_KEY = re.compile(r"^  (\w+):", re.MULTILINE)
@@ -61,6 +66,26 @@ def test_scripts_have_the_same_words_in_both_languages() -> None:
                 yield f"{where}: has {key!r} in one language only; write it in both"
 
     report(findings())
+
+
+def test_a_name_of_the_search_is_said_on_a_page_or_by_a_reader() -> None:
+    """A misspelt one leads nowhere, and nothing else would show it."""
+    script = THEME / "assets" / "search" / "words.js"
+    text = script.read_text("utf-8")
+    found = _NAMES.search(text)
+    assert found, "words.js has no `const NAMES`; mend _NAMES in tests/rules/test_words.py"
+    start, names = found.start(1), found[1]
+    queries = (ROOT / "tests" / "site" / "search.toml").read_text("utf-8")
+    said = "\n".join([queries, *(page.text for one in LANGUAGES for page in pages(one))]).lower()
+    before = text.count("\n", 0, start)
+    report(
+        f"{script.relative_to(ROOT)}:{before + number}: has {word}, which no "
+        "page and no query of tests/site/search.toml says; mend it, or add it to READERS_SAY in "
+        "tests/rules/test_words.py"
+        for number, line in enumerate(names.splitlines(), 1)
+        for word in line.split()
+        if word.lower() not in said and word not in READERS_SAY
+    )
 
 
 def test_the_words_are_found_where_they_stand() -> None:

@@ -10,6 +10,7 @@ from tests.report import report
 from tests.troubleshooting.symptoms import page, targets, trees
 from tools.paths import LANGUAGES
 from tools.site.pages import Page
+from tools.site.problems import find_line
 from tools.site.trees import PAGE
 
 _NUMBER = re.compile(r"\d+")
@@ -64,7 +65,10 @@ def test_each_answer_leads_to_a_section_that_exists(language: str) -> None:
                 name, _, section = place.partition("#")
                 there = Page((here.path.parent / name).resolve()) if name else here
                 if not there.path.is_file() or section not in ["", *_ID.findall(there.text)]:
-                    yield f"{here.file}: #{symptom} leads to {place}; name a section that is there"
+                    yield (
+                        f"{here.file}:{find_line(here.file, place)}: #{symptom} leads to {place}; "
+                        "name a section that is there"
+                    )
 
     report(findings())
 

@@ -49,8 +49,8 @@ def find_broken_seals(records: Iterable[Path]) -> list[str]:
     """The records that are not as a tool wrote them, and what has no record, a sentence each."""
     seals, known = read_seals(), {location(record): record for record in records}
     return [
-        f"{name}:1: is not as `make bench` or `make older` wrote it; figures are measured and "
-        "never edited: take the edit back, or run that again"
+        f"{name}:1: is not as its tool wrote it; figures are measured and never edited: take the "
+        f"edit back, `git checkout {name} {location(SEALS)}`, or run the tool again"
         for name, record in known.items()
         if not record.is_file() or seals.get(name) != _digest(record)
     ] + [f"docs/records.json: knows {name}, which is no record" for name in seals.keys() - known]

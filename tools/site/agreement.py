@@ -6,7 +6,9 @@ changes too, or somebody who read both says that they agree.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from tools.paths import DOCS, PROGRAMS
@@ -14,6 +16,10 @@ from tools.proof.snippets import list_parts, list_snippets, location, read_claim
 from tools.site.pages import Page, Section, pairs
 
 AGREED = DOCS / "agreed.json"
+WHAT = {"docstring": "half of the docstring", "picture": "picture"}
+"""What changed, by the name of the twins; else a section."""
+
+_SAYS = re.compile(r">\s*([^<>]*[^<>\s])\s*<")
 
 Agreed = dict[str, dict[str, list[str]]]
 
@@ -24,7 +30,7 @@ class Twins(NamedTuple):
     file: str
     """What `agreed.json` knows them by: `pool/size.md`, or `snippets/pool/size/default.py`."""
     name: str
-    """The id of the section; `top` above all sections; `docstring` in a snippet."""
+    """The id of the section; `top` above all sections; `docstring` in a snippet; `picture`."""
     texts: tuple[str, str]
     places: tuple[str, str]
     """`docs/zh/pool/size.md:14`."""
@@ -36,7 +42,7 @@ class Twins(NamedTuple):
 
 
 def list_twins() -> Iterator[Twins]:
-    """What both languages have: the sections of the pages, the docstrings of the snippets."""
+    """What both languages have: sections of pages, docstrings of snippets, words of pictures."""
     for chinese, english in pairs():
         for name, (zh, en) in pair_sections(chinese, english).items():
             places = (f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
@@ -46,6 +52,16 @@ def list_twins() -> Iterator[Twins]:
             first, last = claims
             places = (location(snippet, 2 + len(first.splitlines())), location(snippet, 1))
             yield Twins(location(snippet), "docstring", (last, first), places)
+    for picture in sorted((DOCS / "zh").rglob("*.svg")):
+        name = picture.relative_to(DOCS / "zh").as_posix()
+        if (other := DOCS / "en" / name).is_file():  # else another rule reports the picture
+            texts = (_read_words(picture), _read_words(other))
+            yield Twins(name, "picture", texts, (location(picture, 1), location(other, 1)))
+
+
+def _read_words(picture: Path) -> str:
+    """What a picture says, without its shapes."""
+    return "\n".join(_SAYS.findall(picture.read_text("utf-8", errors="replace")))
 
 
 def pair_sections(chinese: Page, english: Page) -> dict[str, tuple[Section, Section]]:
@@ -87,7 +103,7 @@ def changed_in_one_language(agreed: Agreed) -> list[str]:
         if sum(changed) != 1:
             continue
         mine, other = reversed(twins.places) if changed[1] else twins.places
-        what = "half of the docstring" if twins.name == "docstring" else "section"
+        what = WHAT.get(twins.name, "section")
         found.append(
             f"{mine}: this {what} changed, its twin {other} did not; change the twin, "
             "or say `make agree` if both still say the same"
@@ -108,7 +124,7 @@ def describe(file: str, name: str) -> str:
     """`docs/*/pool/size.md#zero`, or `snippets/pool/size/default.py`."""
     if name == "docstring":
         return file
-    return f"docs/*/{file}{'' if name == 'top' else f'#{name}'}"
+    return f"docs/*/{file}{'' if name in ('top', 'picture') else f'#{name}'}"
 
 
 def agree() -> list[str]:

@@ -104,3 +104,26 @@ def test_one_command_records_that_both_agree(docs: Path, monkeypatch: pytest.Mon
     assert agreement.changed_in_one_language(agreement.read())
     assert agreement.agree() == ["docs/*/size.md#why: agreed as it stands"]
     assert agreement.changed_in_one_language(agreement.read()) == []
+
+
+def test_a_picture_whose_words_changed_alone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(language: str, word: str, x: int) -> None:
+        svg = f'<svg><title>{word}</title><text x="{x}">{word}</text></svg>'
+        (tmp_path / "docs" / language / "loan.svg").write_text(svg, "utf-8")
+
+    for language in ("zh", "en"):
+        (tmp_path / "docs" / language).mkdir(parents=True)
+        draw(language, language, 1)
+    monkeypatch.setattr(agreement, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(agreement, "location", lambda path, _: path.relative_to(tmp_path))
+    for snippets in ("list_snippets", "list_parts"):
+        monkeypatch.setattr(agreement, snippets, list)
+    monkeypatch.setattr(agreement, "PROGRAMS", [])
+    agreed = agreement.current_fingerprints()
+    draw("en", "en", 2)
+    assert agreement.changed_in_one_language(agreed) == []
+    draw("en", "other", 2)
+    (sentence,) = agreement.changed_in_one_language(agreed)
+    assert sentence.startswith("docs/en/loan.svg: this picture changed, its twin docs/zh/loan.svg")

@@ -2,14 +2,21 @@
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from tests.programs import list_programs
 from tests.report import report
+from tools.paths import ROOT
 from tools.proof.snippets import find_lead, list_files, location
 from tools.site.cards import PACKAGES, list_packages
+from tools.site.problems import find_line
+
+CARDS = "tools/site/cards.py"
 
 COMES_WITH_THE_TWO = {"asyncpg", "greenlet", "sqlalchemy"}
 
@@ -43,9 +50,25 @@ def test_each_module_that_is_imported_is_named() -> None:
 def test_each_package_that_is_named_brings_its_module() -> None:
     brought = packages_distributions()
     report(
-        f"tools/site/cards.py: {package} does not bring {module}; name the package that does"
+        f"{CARDS}:{find_line(CARDS, quoted)}: {package} does not bring {module}; name the package "
+        "that does"
         for module, package in PACKAGES.items()
+        for quoted in [f'"{module}": "{package}"']
         if package.partition("[")[0] not in map(normalize, brought.get(module, ()))
+    )
+
+
+def test_a_package_is_named_with_the_extras_that_we_install() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = [asked["project"]["dependencies"], *asked["dependency-groups"].values()]
+    wanted = [Requirement(requirement) for group in groups for requirement in group]
+    ours = {normalize(each.name): each.extras for each in wanted}
+    report(
+        f"{CARDS}:{find_line(CARDS, package)}: names {package}, pyproject.toml asks for the extras "
+        f"{', '.join(sorted(ours[name])) or 'none'}; name those, for we run with them"
+        for package in PACKAGES.values()
+        for name in [Requirement(package).name]
+        if ours.get(name, set()) != Requirement(package).extras
     )
 
 
