@@ -16,6 +16,8 @@ from tools.site.pages import INCLUDE, Page, pages
 
 NO_RUN_SAYS = (
     "Cancelled via cancel scope",
+    "Could not refresh instance",
+    "Task exception was never retrieved",
     "Inspection on an AsyncEngine is currently not supported",
     "could not convert string to float",
     "expected list or ndarray",
@@ -96,6 +98,7 @@ NAMES = {
     "do_run_migrations",
     "event_loop",
     "force_ssl",
+    "from_conn_string",
     "get_connection_url",
     "get_db",
     "get_reader",

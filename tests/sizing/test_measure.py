@@ -26,7 +26,7 @@ from tools.postgres import EmbeddedPostgres, dsn_of
 SCRIPT = SNIPPETS / "sizing/measure/sweep.py"
 SLOW = "SELECT pg_sleep(600)"
 # Two runs of a size make a row; the third is for a machine so busy that the last one is cut off.
-SMALL = ("--size", "1", "--size", "4", "--tasks", "4", "--repeats", "3", "--seconds", "8")
+SMALL = ("--size", "1", "--size", "4", "--tasks", "4", "--repeats", "3", "--seconds", "12")
 
 
 @pytest.fixture(scope="module")
