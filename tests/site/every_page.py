@@ -15,6 +15,24 @@ BARRIERS = """async () => {
     return found.violations.map(({ id, help, nodes }) =>
         `${id}: ${help}, at ${nodes.slice(0, 3).map(node => node.target.join(" ")).join(" and ")}`)
 }"""
+CUT_TEXTS = """() => [...document.querySelectorAll(".picture svg")].flatMap(svg => {
+    const frame = svg.getBoundingClientRect()
+    return [...svg.querySelectorAll("text")].filter(text => {
+        const box = text.getBoundingClientRect()
+        const room = box.height / 5 // above and below the letters of a line
+        return box.left < frame.left - 1 || box.right > frame.right + 1
+            || box.top < frame.top - room || box.bottom > frame.bottom + room
+    }).map(text => text.textContent)
+})"""
+BROKEN_NAMES = """() => [...document.querySelectorAll("td code")]
+    .filter(code => !/\\s/.test(code.textContent) && code.getClientRects().length > 1)
+    .map(code => code.textContent)"""
+TIGHT_SUMMARIES = """() => [...document.querySelectorAll(".picture summary")].filter(summary => {
+    const range = document.createRange()
+    range.selectNodeContents(summary)
+    const icon = parseFloat(getComputedStyle(summary, "::after").width)
+    return summary.getBoundingClientRect().right - range.getBoundingClientRect().right < icon * 1.2
+}).map(summary => summary.textContent)"""
 
 
 def addresses() -> list[str]:

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import PdfMargins, expect
 
 from tests.site.conftest import OpenPage
-from tests.site.every_page import addresses
 
 MANY_SNIPPETS = "en/pool/stale/"
 COVERED = """() => [...document.querySelectorAll(".md-code__nav")].flatMap(nav => {
@@ -138,38 +137,6 @@ def test_forced_colors_keep_buttons_and_printed_lines(open_page: OpenPage) -> No
     }""")
     assert printed == "solid"
     assert comment != "solid"
-
-
-CUT_TEXTS = """() => [...document.querySelectorAll(".picture svg")].flatMap(svg => {
-    const frame = svg.getBoundingClientRect()
-    return [...svg.querySelectorAll("text")].filter(text => {
-        const box = text.getBoundingClientRect()
-        const room = box.height / 5 // above and below the letters of a line
-        return box.left < frame.left - 1 || box.right > frame.right + 1
-            || box.top < frame.top - room || box.bottom > frame.bottom + room
-    }).map(text => text.textContent)
-})"""
-BROKEN_NAMES = """() => [...document.querySelectorAll("td code")]
-    .filter(code => !/\\s/.test(code.textContent) && code.getClientRects().length > 1)
-    .map(code => code.textContent)"""
-TIGHT_SUMMARIES = """() => [...document.querySelectorAll(".picture summary")].filter(summary => {
-    const range = document.createRange()
-    range.selectNodeContents(summary)
-    const icon = parseFloat(getComputedStyle(summary, "::after").width)
-    return summary.getBoundingClientRect().right - range.getBoundingClientRect().right < icon * 1.2
-}).map(summary => summary.textContent)"""
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_text_of_a_picture_is_cut_and_no_name_in_a_table_is_in_two(
-    open_page: OpenPage, address: str, width: int
-) -> None:
-    page = open_page("", viewport={"width": width, "height": 800})
-    found = {}
-    for path in addresses():
-        page.goto(address + path)
-        found[path] = [page.evaluate(ask) for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES)]
-    assert {path: wrong for path, wrong in found.items() if any(wrong)} == {}
 
 
 @pytest.mark.parametrize("path", ["production/checklist/", "en/production/checklist/"])

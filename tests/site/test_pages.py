@@ -1,10 +1,18 @@
 """What every page of the site keeps, in both languages."""
 
 import pytest
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import Page, ViewportSize
 
 from tests.site.conftest import OpenPage
-from tests.site.every_page import AXE, BARRIERS, TOO_WIDE, addresses
+from tests.site.every_page import (
+    AXE,
+    BARRIERS,
+    BROKEN_NAMES,
+    CUT_TEXTS,
+    TIGHT_SUMMARIES,
+    TOO_WIDE,
+    addresses,
+)
 
 BYTES, REQUESTS, NODES, SHIFT = 84 * 1024, 9, 1750, 0.01
 """What a first visit may cost; a tenth of the layout shift that counts as good."""
@@ -49,11 +57,18 @@ UNSEEN = """() => {
 """What stands on the page and cannot be seen: not displayed, without a size, or too small."""
 
 
+def find_broken(page: Page) -> list[str]:
+    """Texts that a picture cuts off, names in a table that are in two, summaries too tight."""
+    return [
+        text for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES) for text in page.evaluate(ask)
+    ]
+
+
 @pytest.mark.parametrize("path", addresses())
 def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     page = open_page(path, script=WATCH)
     cost = page.evaluate(COST)
-    unseen = {"desktop": page.evaluate(UNSEEN)}
+    unseen, broken = {"desktop": page.evaluate(UNSEEN)}, {"desktop": find_broken(page)}
     page.evaluate(AXE)
     barriers = {"light, desktop": page.evaluate(BARRIERS)}
     page.evaluate("document.body.dataset.mdColorScheme = 'slate'")
@@ -61,7 +76,7 @@ def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     page.wait_for_function(REACHED)
     barriers["dark, phone"] = page.evaluate(BARRIERS)
     too_wide = page.evaluate(TOO_WIDE)
-    unseen["phone"] = page.evaluate(UNSEEN)
+    unseen["phone"], broken["phone"] = page.evaluate(UNSEEN), find_broken(page)
 
     assert cost["bytes"] <= (INDEX_BYTES if "reference/snippets" in path else BYTES)
     assert cost["requests"] <= REQUESTS
@@ -70,6 +85,7 @@ def test_a_page_is_light_and_readable(open_page: OpenPage, path: str) -> None:
     assert barriers == {"light, desktop": [], "dark, phone": []}
     assert too_wide == []
     assert unseen == {"desktop": [], "phone": []}
+    assert broken == {"desktop": [], "phone": []}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -43,6 +43,7 @@ LEAVES_CONNECTIONS = frozenset(
         "production/deploys/given_back.py",
         "production/frameworks/django_wsgi.py",
         "production/loops/flask_views.py",
+        "sessions/fastapi/own_engine.py",
         "sessions/tasks/drained.py",
     )
 )
