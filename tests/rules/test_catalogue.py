@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.prose import every_language
+from tests.prose import QUOTED, every_language, read_listings
 from tests.report import report
-from tools.paths import SNIPPETS
-from tools.site.pages import INCLUDE, Page, Section, pages
+from tools.site.pages import Page, Section, pages
 
 ROWS = 4
 """A page whose first table has so many rows that end in a link to a section is a catalogue."""
@@ -26,7 +25,6 @@ OTHER_WORDS = {
 }
 """What a reader sees, and the section that explains it says otherwise."""
 
-_SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _TARGET = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)(?!.*\]\()")
 _CELL = re.compile(r"(?<!\\)\|")
 _ENDS_IN_A_LINK = re.compile(r"\| \[[^\]]*\]\(#[\w-]+\) \|$")
@@ -57,8 +55,7 @@ def below(path: Path, anchor: str) -> str:
         if level or not anchor or section.id == anchor:
             level = level or section.level
             text += section.text
-    files = (SNIPPETS / include[2] for include in INCLUDE.finditer(text))
-    return _plain(text + "".join(file.read_text("utf-8") for file in files if file.is_file()))
+    return _plain(text + read_listings(text))
 
 
 def leads_astray(page: Page, said: str, target: str) -> Iterator[str]:
@@ -67,7 +64,7 @@ def leads_astray(page: Page, said: str, target: str) -> Iterator[str]:
     there = (page.path.parent / name).resolve() if name else page.path
     if not there.is_file() or "://" in target:
         return
-    for span in _SPAN.findall(said):
+    for span in QUOTED.findall(said):
         words = _plain(re.split(r"\.\.\.|…", span)[0])
         known = (page.path.name, span) in OTHER_WORDS
         if words and not known and words not in below(there, anchor):

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from tests.prose import every_language, prose
+from tests.prose import every_language, has_words, prose
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site.pages import pages
@@ -80,13 +80,9 @@ def test_a_page_ends_with_the_next_one(language: str) -> None:
         "with Next, 接下来 or 下一步, and give the reason to go there"
         for page in pages(language)
         if page.name not in ENDS_ALONE
-        for number, line in [*filter(_has_words, page.prose())][-1:]
+        for number, line in [*filter(has_words, page.prose())][-1:]
         if not (_NEXT.match(line) and "](" in line)
     )
-
-
-def _has_words(line: tuple[int, str]) -> bool:
-    return bool(line[1].strip())
 
 
 def test_a_place_that_the_search_must_find_is_there() -> None:

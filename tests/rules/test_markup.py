@@ -7,7 +7,7 @@ from itertools import chain, pairwise
 from mkdocs.utils.yaml import yaml_load
 
 from tests.chinese import HAN, menu_and_scripts
-from tests.prose import every_language, prose
+from tests.prose import every_language, has_words, prose
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
 from tools.site.faults import find_accidental_titles, find_repeated_ids
@@ -62,7 +62,7 @@ def test_a_script_is_a_file_of_ours(language: str) -> None:
 
 
 @every_language
-def test_a_picture_has_words_for_those_who_do_not_see_it(language: str) -> None:
+def test_a_picturehas_words_for_those_who_do_not_see_it(language: str) -> None:
     report(
         f"{page.file}:{number}: shows a picture whose text is {words!r}; write what it shows "
         "between the []"
@@ -187,13 +187,9 @@ def test_a_page_begins_with_its_answer(language: str) -> None:
         for page in pages(language)
         if page.name not in ASKS_NOTHING
         for section in page.sections()[:1]
-        for number, line in [*filter(_has_words, section.lines)][:1]
+        for number, line in [*filter(has_words, section.lines)][:1]
         if "**" not in line
     )
-
-
-def _has_words(line: tuple[int, str]) -> bool:
-    return bool(line[1].strip())
 
 
 @every_language

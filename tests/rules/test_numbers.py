@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
+from tests.prose import read_listings
 from tests.report import report
 from tests.rules.twins import URL, every_pair, sections
-from tools.paths import SNIPPETS
-from tools.site.pages import INCLUDE, Page, Section
+from tools.site.pages import Page, Section
 
 SMALLEST = 4
 """Up to three, words are idioms as often as numbers: 一起, 两边, "one of them"."""
@@ -99,13 +99,8 @@ def test_a_line_number_that_a_page_names_is_in_an_output_of_the_page(
         for number, words in page.prose()
         for found in _LINE.findall(words)
         for line in filter(None, found)
-        if not re.search(rf"^#>.*:{line}\b", _listings(page), re.MULTILINE)
+        if not re.search(rf"^#>.*:{line}\b", read_listings(page.text), re.MULTILINE)
     )
-
-
-def _listings(page: Page) -> str:
-    files = (SNIPPETS / match[2] for match in INCLUDE.finditer(page.text))
-    return "\n".join(file.read_text("utf-8") for file in files if file.is_file())
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from functools import cache
 
 import pytest
 
-from tests.prose import every_language
+from tests.prose import QUOTED, every_language, read_listings
 from tests.report import report
-from tools.paths import ROOT, SNIPPETS
-from tools.site.pages import INCLUDE, Page, pages
+from tools.paths import ROOT
+from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
     "Cancelled via cancel scope",
@@ -154,7 +154,6 @@ SHOWN_ELSEWHERE = {"pool_use_lifo=True"}
 
 _FILE = re.compile(r"(?<![\w./-])(?:[\w-]+/)*([\w-]+\.(?:py|toml|ini|txt|ya?ml|lock))\b")
 _SETTING = re.compile(r"""\b([a-z]\w*_\w+) ?= ?("[^"]*"|[\w.]+)""")
-_SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _WORDS = re.compile(r"(?<![\w.=(-])[A-Za-z']{2,}(?: [a-z'/-]+,?){2,}")
 _GAP = re.compile(r"""\.\.\.|…|<[^>]*>|(?<!\w)'[^']*'(?!\w)|"[^"]*"|\[[^\]]*\]|\d+""")
 _COMMAND = re.compile(
@@ -235,7 +234,7 @@ def spans(language: str) -> Iterator[tuple[str, str]]:
             for number, line in page.prose():
                 if number in elsewhere:
                     continue
-                for span in _SPAN.findall(line):
+                for span in QUOTED.findall(line):
                     yield f"{page.file}:{number}", span
 
 
@@ -304,8 +303,7 @@ def test_a_setting_in_a_title_is_one_that_the_page_runs(language: str) -> None:
 def _settings(page: Page) -> str:
     """The listings and tests of a page, each setting as `name=value`."""
     tests = (ROOT / "tests" / page.name).with_name(f"test_{page.path.stem}.py")
-    files = [tests, *(SNIPPETS / match[2] for match in INCLUDE.finditer(page.text))]
-    text = "".join(file.read_text("utf-8") for file in files if file.is_file())
+    text = read_listings(page.text) + (tests.read_text("utf-8") if tests.is_file() else "")
     return re.sub(r"""["']?\s*[=:]\s*""", "=", text).replace("'", '"')
 
 
