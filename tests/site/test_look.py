@@ -66,6 +66,17 @@ def test_what_a_reader_needs_is_there_and_has_a_size(open_page: OpenPage, path: 
         expect(page.locator(needed).locator("visible=true").first, needed).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [960, 1219, 1280, 1600])
+def test_the_header_keeps_still_while_its_end_arrives(open_page: OpenPage, width: int) -> None:
+    page = open_page("en/pool/size/", viewport={"width": width, "height": 900})
+    parts = [".md-header__title", "[data-md-component=palette]", "a.switch", ".md-search"]
+    whole = [page.locator(part).bounding_box() for part in parts]
+    page.evaluate("document.querySelector('.md-header__source').remove()")
+    assert [page.locator(part).bounding_box() for part in parts] == whole
+    page.evaluate("document.querySelector('.md-search').remove()")
+    assert [page.locator(part).bounding_box() for part in parts[:-1]] == whole[:-1]
+
+
 @pytest.mark.parametrize("width", [360, 412])
 @pytest.mark.parametrize("path", ["en/start/quickstart/", "start/quickstart/", MANY_SNIPPETS])
 def test_the_copy_button_covers_no_text_on_a_phone(
