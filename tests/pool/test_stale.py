@@ -153,7 +153,10 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
     with caplog.at_level(logging.INFO, "sqlalchemy.pool"):
         pids.append(await three_backends(engine))
     assert not set(pids[0]) & set(pids[1])
-    assert "invalidating all pooled connections prior to current timestamp" in caplog.text
+    assert (
+        "Disconnection detected on checkout, "
+        "invalidating all pooled connections prior to current timestamp"
+    ) in caplog.text
     assert "InvalidatePoolError" in caplog.text
 
 

@@ -3,18 +3,25 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import URL, Column, MetaData, Table, Text, event, make_url, select, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, NotSupportedError
+from sqlalchemy import URL, Column, Integer, MetaData, Table, Text, event, make_url, select, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InvalidRequestError,
+    NotSupportedError,
+)
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
 )
+from sqlalchemy.orm import registry
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.pools import MakeEngine, both_drivers, with_psycopg
@@ -372,6 +379,42 @@ async def test_an_after_begin_listener_sets_it_in_each_transaction(engine: Async
         for _ in range(3):
             assert await session.scalar(who) == "Lu Yu"
             await session.commit()
+
+
+async def test_without_it_a_refresh_after_the_commit_does_not_find_the_row(
+    make_engine: MakeEngine,
+) -> None:
+    class Order:
+        id: int
+
+    table = Table("orders", MetaData(), Column("id", Integer, primary_key=True))
+    registry().map_imperatively(Order, table)
+    role, own = f"guide_{token_hex(4)}", "current_setting('teahouse.guest', true) = 'Lu Yu'"
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(table.metadata.create_all)
+        for statement in (
+            "ALTER TABLE orders ENABLE ROW LEVEL SECURITY",
+            f"CREATE POLICY own_orders ON orders USING ({own})",
+            f"CREATE ROLE {role}",
+            f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
+            f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        ):
+            await connection.execute(text(statement))
+    try:
+        ordinary = make_engine(connect_args={"server_settings": {"role": role}})
+        async with AsyncSession(ordinary, expire_on_commit=False) as session:
+            await session.execute(text("SELECT set_config('teahouse.guest', 'Lu Yu', true)"))
+            order = Order()
+            session.add(order)
+            await session.commit()
+            with pytest.raises(InvalidRequestError, match="Could not refresh instance"):
+                await session.refresh(order)
+        await ordinary.dispose()
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"DROP OWNED BY {role}"))
+            await connection.execute(text(f"DROP ROLE {role}"))
 
 
 # A schema for each tenant

@@ -124,7 +124,9 @@ async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_re
         asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         await eventually("the query runs", lambda: ask(pair[1].url(), asleep))
         await stand_against(pair)
-        with pytest.raises(DBAPIError, match="canceling statement due to conflict") as caught:
+        with pytest.raises(
+            DBAPIError, match="canceling statement due to conflict with recovery"
+        ) as caught:
             await reading
         assert getattr(caught.value.orig, "sqlstate", None) == "40001"
         assert not caught.value.connection_invalidated

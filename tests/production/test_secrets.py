@@ -32,11 +32,13 @@ STRICT = "Basic Constraints of CA cert not marked critical|Missing Authority Key
 
 
 @contextlib.asynccontextmanager
-async def tls(url: URL, authority: trustme.CA | None = None, *files: Path) -> AsyncIterator[int]:
-    """A port where TLS ends in front of PostgreSQL, with a certificate for `localhost`."""
+async def tls(
+    url: URL, authority: trustme.CA | None = None, *files: Path, name: str = "localhost"
+) -> AsyncIterator[int]:
+    """A port where TLS ends in front of PostgreSQL, with a certificate for this name."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     if authority:
-        authority.issue_cert("localhost").configure_cert(context)
+        authority.issue_cert(name).configure_cert(context)
     else:
         context.load_cert_chain(files[0], files[1])
 
@@ -116,6 +118,18 @@ async def test_left_out_it_is_what_the_environment_says(
         assert await use(make_engine, url.set(host="localhost", port=port)) == "longjing"
         with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
             await use(make_engine, url.set(host="127.0.0.1", port=port))
+
+
+async def test_another_name_than_in_the_certificate_is_refused(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    url, authority = make_url(database_url), trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    words = "Hostname mismatch, certificate is not valid for 'localhost'"
+    async with tls(url, authority, name="tea.example") as port:
+        with pytest.raises(ssl.SSLCertVerificationError, match=words):
+            await use(make_engine, url.set(host="localhost", port=port), ssl=context)
 
 
 async def test_a_chain_with_its_root_and_a_lone_certificate_are_called_self_signed(

@@ -15,10 +15,6 @@ from tools.paths import ROOT
 from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
-    "Cancelled via cancel scope",
-    "Could not refresh instance",
-    "Task exception was never retrieved",
-    "Inspection on an AsyncEngine is currently not supported",
     "could not convert string to float",
     "expected list or ndarray",
     "Max client connections reached",
@@ -26,21 +22,13 @@ NO_RUN_SAYS = (
     "Tenant or user not found",
     "waiting for writers before build",
     "'<=' not supported between instances of",
-    "Disconnection detected on checkout, invalidating all pooled connections prior to current",
-    "During handling of the above exception, another exception occurred",
-    "Hostname mismatch, certificate is not valid for",
-    "None of the hosts match the target attribute requirement",
     "PGRES_TUPLES_OK and no message from the libpq",
     "SSL error: unexpected eof while reading",
-    "This connection has already initialized a SQLAlchemy Transaction() object via begin() or "
-    "autobegin; can't call begin() here unless rollback() or commit() is called first.",
     "This probably means the server terminated abnormally before or while processing the request.",
     "Timeout context manager should be used inside a task",
     "Usage of the 'Session.add()' operation is not currently supported",
     "[Errno -3] Temporary failure in name resolution",
     "certificate verify failed",
-    "due to conflict with recovery",
-    "due to read/write dependencies among transactions",
     "error with status",
     "Future attached to",
     "lost synchronization with server: got message type",

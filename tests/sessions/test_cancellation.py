@@ -210,6 +210,20 @@ async def test_what_anyio_cancels_runs_on_and_the_next_session_works(
     assert await backends.count("PgSleep") == 1
 
 
+async def test_what_anyio_cancels_says_so(engine: AsyncEngine, backends: Backends) -> None:
+    said = list[str]()
+
+    async def query() -> None:
+        try:
+            await sleep(engine)
+        except asyncio.CancelledError as error:
+            said.append(str(error))
+            raise
+
+    await anyio_task_group(query, lambda: backends.until(1))
+    assert [words.startswith("Cancelled via cancel scope") for words in said] == [True]
+
+
 async def test_a_second_cancellation_leaves_the_query_running(
     engine: AsyncEngine, backends: Backends
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import Annotated
@@ -459,6 +460,7 @@ async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
     with pytest.raises(DBAPIError, match=said) as caught:
         await work()
     assert isinstance(caught.value.__context__, LookupError)
+    assert "out of oolong" not in "".join(traceback.format_exception(caught.value))
     assert checked_out(engine) == 0
     await work_in_a_block(engine)
 

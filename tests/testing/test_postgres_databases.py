@@ -60,7 +60,8 @@ async def test_connections_that_are_there_outlive_allow_connections_false(
         pass
     await watcher.execute(text(f"ALTER DATABASE {template} ALLOW_CONNECTIONS false"))
     copy = text(f"CREATE DATABASE {template}_copy TEMPLATE {template}")
-    with pytest.raises(DBAPIError, match="is being accessed by other users"):
+    words = f'source database "{template}" is being accessed by other users'
+    with pytest.raises(DBAPIError, match=words):
         await watcher.execute(copy)
     end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
     assert (await watcher.scalars(text(end), {"name": template})).all() == [True]

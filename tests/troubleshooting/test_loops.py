@@ -165,7 +165,9 @@ def test_metadata_gets_no_further_with_the_sync_engine(database_url: str) -> Non
 
 async def test_an_inspector_wants_run_sync(make_engine: MakeEngine) -> None:
     engine: Any = make_engine()
-    with pytest.raises(NoInspectionAvailable, match="on an AsyncEngine is currently not supported"):
+    with pytest.raises(
+        NoInspectionAvailable, match="Inspection on an AsyncEngine is currently not supported"
+    ):
         inspect(engine)
     async with engine.connect() as connection:
         assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == []

@@ -196,6 +196,24 @@ async def test_under_repeatable_read_a_deleted_row_is_a_conflict_and_a_row_only_
     assert getattr(caught.value.orig, "sqlstate", None) == "40001"
 
 
+async def test_two_serializable_transactions_that_read_what_the_other_writes_conflict(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(isolation_level="SERIALIZABLE")
+    await run(engine, SHELF)
+    read = text("SELECT sum(column2) FROM shelf")
+    async with engine.connect() as one, engine.connect() as other:
+        await one.execute(read)
+        await other.execute(read)
+        await one.execute(TAKE, {"tea": "longjing"})
+        await other.execute(TAKE, {"tea": "oolong"})
+        await one.commit()
+        words = "could not serialize access due to read/write dependencies among transactions"
+        with pytest.raises(DBAPIError, match=words) as caught:
+            await other.commit()
+    assert getattr(caught.value.orig, "sqlstate", None) == "40001"
+
+
 @both_drivers
 async def test_commit_after_a_swallowed_error_saves_nothing_and_raises_nothing(
     make_engine: MakeEngine, database_url: str, driver: str
@@ -557,8 +575,12 @@ async def test_a_transaction_is_closed_by_its_session(
 async def test_a_connection_says_it_in_other_words(make_engine: MakeEngine) -> None:
     async with make_engine().connect() as connection:
         transaction = await connection.begin()
-        with pytest.raises(InvalidRequestError, match="has already initialized a SQLAlchemy"):
+        with pytest.raises(InvalidRequestError) as caught:
             await connection.begin()
+        assert str(caught.value) == (
+            "This connection has already initialized a SQLAlchemy Transaction() object via begin() "
+            "or autobegin; can't call begin() here unless rollback() or commit() is called first."
+        )
         await connection.commit()
         with pytest.raises(InvalidRequestError, match="This transaction is inactive"):
             await transaction.commit()
