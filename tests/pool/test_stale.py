@@ -258,7 +258,14 @@ async def test_psycopg_repeats_the_servers_last_words(
 
 @pytest.mark.parametrize(
     ("driver", "said"),
-    [("asyncpg", "connection is closed"), ("psycopg", "server closed the connection unexpectedly")],
+    [
+        ("asyncpg", "connection is closed"),
+        (
+            "psycopg",
+            "server closed the connection unexpectedly This probably means the server terminated "
+            "abnormally before or while processing the request.",
+        ),
+    ],
 )
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 async def test_a_line_that_ends_without_a_word_from_the_server(
@@ -272,8 +279,9 @@ async def test_a_line_that_ends_without_a_word_from_the_server(
             if pre_ping:
                 assert await use(engine) == "oolong"
             else:
-                with pytest.raises(DBAPIError, match=said) as caught:
+                with pytest.raises(DBAPIError) as caught:
                     await use(engine)
+                assert said in " ".join(str(caught.value).split())
                 assert caught.value.connection_invalidated
             await engine.dispose()
 

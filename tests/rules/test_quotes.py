@@ -24,7 +24,6 @@ NO_RUN_SAYS = (
     "'<=' not supported between instances of",
     "PGRES_TUPLES_OK and no message from the libpq",
     "SSL error: unexpected eof while reading",
-    "This probably means the server terminated abnormally before or while processing the request.",
     "Timeout context manager should be used inside a task",
     "Usage of the 'Session.add()' operation is not currently supported",
     "[Errno -3] Temporary failure in name resolution",
