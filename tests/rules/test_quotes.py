@@ -15,6 +15,7 @@ from tools.paths import ROOT
 from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
+    "Cancelled by cancel scope",
     "Cancelled via cancel scope",
     "Could not refresh instance",
     "Task exception was never retrieved",
@@ -46,7 +47,6 @@ NO_RUN_SAYS = (
     "lost synchronization with server: got message type",
     "lost synchronization with server",
     "non-replication superuser connections",
-    "object AsyncSession can't be used in 'await' expression",
     "prepared statement already exists",
     "QueuePool limit reached",
     "remaining connection slots are reserved for",
