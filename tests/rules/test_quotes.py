@@ -15,6 +15,7 @@ from tools.paths import ROOT
 from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
+    "Cancelled by cancel scope",
     "could not convert string to float",
     "expected list or ndarray",
     "Max client connections reached",
@@ -33,7 +34,6 @@ NO_RUN_SAYS = (
     "lost synchronization with server: got message type",
     "lost synchronization with server",
     "non-replication superuser connections",
-    "object AsyncSession can't be used in 'await' expression",
     "prepared statement already exists",
     "QueuePool limit reached",
     "remaining connection slots are reserved for",

@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
+from tests.serving import through
 from tests.waiting import eventually
 from tools.paths import ROOT
 
@@ -514,3 +515,50 @@ async def test_a_stream_holds_the_connection_unless_scoped_to_the_function(
     assert await request(app, []) == 200
     assert seen == [held]
     assert checked_out(engine) == 0
+
+
+async def test_the_factory_as_dependency_asks_for_a_query_parameter(engine: AsyncEngine) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(
+        session: Annotated[AsyncSession, Depends(async_sessionmaker(engine))],
+    ) -> None: ...
+
+    async with through(app) as client:
+        answer = await client.get("/")
+    assert answer.status_code == 422
+    [missing] = answer.json()["detail"]
+    assert (missing["loc"], missing["msg"]) == (["query", "local_kw"], "Field required")
+
+
+async def test_a_lambda_that_makes_the_session_leaves_a_connection_lent(
+    engine: AsyncEngine,
+) -> None:
+    app = FastAPI()
+    async_session = async_sessionmaker(engine)
+    kept: list[AsyncSession] = []
+
+    @app.get("/")
+    async def endpoint(
+        session: Annotated[AsyncSession, Depends(lambda: async_session())],
+    ) -> None:
+        kept.append(session)
+        await session.execute(SELECT)
+
+    for requests in 1, 2:
+        assert await request(app, []) == 200
+        assert checked_out(engine) == requests
+    for session in kept:
+        await session.close()
+    assert checked_out(engine) == 0
+
+
+def test_a_generator_as_dependency_is_refused_at_the_import() -> None:
+    async def get_session() -> AsyncIterator[int]:
+        yield 1
+
+    async def endpoint(session: Annotated[int, Depends(get_session())]) -> None: ...
+
+    with pytest.raises(TypeError, match="is not a callable object"):
+        FastAPI().get("/")(endpoint)

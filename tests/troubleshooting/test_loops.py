@@ -2,18 +2,25 @@
 
 import asyncio
 import gc
+import sys
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import MetaData, create_engine, inspect, literal, text
+from sqlalchemy import MetaData, create_engine, func, insert, inspect, literal, select, text
 from sqlalchemy.exc import MissingGreenlet, NoInspectionAvailable
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests.pools import MakeEngine, checked_out, with_psycopg
 
@@ -67,6 +74,106 @@ async def test_a_session_is_not_awaited(make_engine: MakeEngine) -> None:
     async_session: Any = async_sessionmaker(make_engine())
     with pytest.raises(TypeError, match=r"AsyncSession'?( object)? can't be "):
         await async_session()
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Tea(Base):
+    __tablename__ = "tea"
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+@pytest.fixture
+async def tea(make_engine: MakeEngine) -> AsyncIterator[AsyncSession]:
+    """A session on a table with one row."""
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Tea).values(name="oolong"))
+    async with AsyncSession(engine) as session:
+        yield session
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda result: result.scalars().all(), "object list can't be used in 'await' expression"),
+        (lambda result: result.fetchall(), "object list can't be used in 'await' expression"),
+        (
+            lambda result: result.scalars(),
+            "object ScalarResult can't be used in 'await' expression",
+        ),
+        (lambda result: result.scalars().first(), "object Tea can't be used in 'await' expression"),
+        (lambda result: result.scalar_one(), "object Tea can't be used in 'await' expression"),
+    ],
+)
+async def test_an_await_too_many_names_the_type_that_was_awaited(
+    tea: AsyncSession, read: Callable[[Any], Any], said: str
+) -> None:
+    result = await tea.execute(select(Tea))
+    with pytest.raises(TypeError) as caught:
+        await read(result)
+    if sys.version_info < (3, 14):
+        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda session, result: session.add(Tea(name="matcha")),
+        lambda session, result: result.first(),
+        lambda session, result: result.scalar_one_or_none(),
+    ],
+)
+async def test_an_await_before_add_or_before_no_row_names_none(
+    tea: AsyncSession, read: Callable[[AsyncSession, Any], Any]
+) -> None:
+    result = await tea.execute(select(Tea).where(Tea.name == "sencha"))
+    with pytest.raises(TypeError, match=r"NoneType'?( object)? can't be "):
+        await read(tea, result)
+    tea.expunge_all()
+
+
+async def test_async_for_is_for_a_stream_and_for_for_what_execute_returns(
+    tea: AsyncSession,
+) -> None:
+    rows: Any = await tea.scalars(select(Tea))
+    with pytest.raises(TypeError, match="requires an object with __aiter__ method, got Scalar"):
+        async for _ in rows:
+            pass
+    assert [row.name for row in rows] == ["oolong"]
+    stream = await tea.stream_scalars(select(Tea))
+    assert [row.name async for row in stream] == ["oolong"]
+    stream = await tea.stream_scalars(select(Tea))
+    assert [row.name for row in await stream.all()] == ["oolong"]
+
+
+async def test_delete_without_await_deletes_nothing(tea: AsyncSession) -> None:
+    row = await tea.get_one(Tea, "oolong")
+    coroutine = tea.delete(row)
+    await tea.commit()
+    assert await tea.scalar(select(func.count()).select_from(Tea)) == 1
+    await coroutine
+    await tea.commit()
+    assert await tea.scalar(select(func.count()).select_from(Tea)) == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # coroutine 'connect' was never awaited
+async def test_a_synchronous_engine_beside_an_async_one_takes_psycopg(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    assert await order(make_engine()) == "oolong"
+    beside = create_engine(database_url)
+    with pytest.raises(MissingGreenlet):
+        beside.connect()
+    beside = create_engine(with_psycopg(database_url))
+    with beside.connect() as connection:
+        assert connection.scalar(OOLONG) == "oolong"
+    beside.dispose()
 
 
 async def test_query_belongs_to_the_synchronous_session(make_engine: MakeEngine) -> None:

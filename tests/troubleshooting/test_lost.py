@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
     AsyncSession,
     create_async_engine,
 )
+from sqlalchemy.ext.asyncio.exc import AsyncMethodRequired
 
 from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, leaves_open, with_psycopg
@@ -351,6 +352,46 @@ async def test_a_stream_ends_with_its_session(
         stream = await session.stream(many)
         with pytest.raises(REFUSALS, match=words[driver]):
             await commit_in_between(stream, session)
+
+
+@both_drivers
+async def test_a_stream_needs_a_transaction_and_autocommit_has_none(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    words = {
+        "asyncpg": "cursor cannot be created outside of a transaction",
+        "psycopg": "DECLARE CURSOR can only be used in transaction blocks",
+    }
+    two = text("SELECT generate_series(1, 2)")
+    engine = make_engine(url, isolation_level="AUTOCOMMIT")
+    for begun in engine.connect, engine.begin:
+        async with begun() as connection:
+            with pytest.raises(REFUSALS, match=words[driver]):
+                await connection.stream(two)
+    async with AsyncSession(engine) as session:
+        with pytest.raises(REFUSALS, match=words[driver]):
+            await session.stream(two)
+        await session.rollback()
+        await session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+        assert [row async for row in await session.stream_scalars(two)] == [1, 2]
+        await session.rollback()
+        assert (await session.scalars(two)).all() == [1, 2]
+        for cursor in {"yield_per": 10}, {"stream_results": True}:
+            with pytest.raises(REFUSALS, match=words[driver]):
+                await session.execute(two, execution_options=cursor)
+
+
+@pytest.mark.parametrize("cursor", [{"yield_per": 10}, {"stream_results": True}])
+async def test_execute_takes_no_cursor_of_the_server(
+    make_engine: MakeEngine, cursor: dict[str, Any]
+) -> None:
+    async with AsyncSession(make_engine()) as session:
+        with pytest.raises(
+            AsyncMethodRequired,
+            match=r"Can't use the AsyncSession.execute\(\) method with a server-side cursor",
+        ):
+            await session.execute(OOLONG, execution_options=cursor)
 
 
 async def commit_in_between(stream: AsyncIterable[object], session: AsyncSession) -> None:
