@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -262,6 +264,64 @@ def test_a_synchronous_engine_with_asyncpg_raises_missing_greenlet(database_url:
     with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
         engine.connect()
     engine.dispose()
+
+
+async def test_psycopg_works_under_both_kinds_of_engine_with_libpq_s_words(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    url = with_psycopg(database_url).update_query_dict({"sslmode": "prefer"})
+    synchronous = create_engine(url)
+    with synchronous.connect() as connection:
+        assert connection.scalar(OOLONG) == "oolong"
+    synchronous.dispose()
+    assert await order(make_engine(url)) == "oolong"
+
+
+def test_a_thread_without_a_loop_has_no_current_one(database_url: str) -> None:
+    async def drink() -> str:
+        engine = create_async_engine(database_url)
+        try:
+            return await order(engine)
+        finally:
+            await engine.dispose()
+
+    def work() -> str:
+        said = "There is no current event loop in thread 'Thread-1"
+        with pytest.raises(RuntimeError, match=said):
+            asyncio.get_event_loop()
+        return asyncio.run(drink())
+
+    with ThreadPoolExecutor(thread_name_prefix="Thread-1") as threads:
+        assert threads.submit(work).result() == "oolong"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loop_made_for_the_thread_is_a_different_one(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(database_url)
+
+    def work() -> None:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = asyncio.get_event_loop()
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            loop.run_until_complete(order(engine))
+        loop.close()
+
+    async def main() -> None:
+        await order(engine)
+        await asyncio.to_thread(work)
+        await engine.dispose(close=False)
+
+    asyncio.run(main())
+    let_go(caplog)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="until then it made a loop, or warned")
+def test_from_3_14_on_the_main_thread_has_none_either() -> None:
+    program = "import asyncio; asyncio.get_event_loop()"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
+    assert "There is no current event loop in thread 'MainThread'" in ran.stderr
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
