@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,33 @@ async def test_on_asyncpg_the_network_speaks_in_python_s_own_exceptions() -> Non
     assert all(isinstance(error, OSError) for error in failures)
     assert not any(isinstance(error, exc.SQLAlchemyError) for error in failures)
     assert str(failures[-1]) == ""
+
+
+async def test_a_loop_that_stood_still_runs_out_of_time_for_a_server_that_answers(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(connect_args={"timeout": 0.3})
+
+    async def connect() -> None:
+        async with engine.connect():
+            pytest.fail("it connects")
+
+    connecting = asyncio.create_task(connect())
+    for _ in range(2):  # by then it has begun
+        await asyncio.sleep(0)
+    time.sleep(0.6)  # noqa: ASYNC251, the loop must not run
+    with pytest.raises(TimeoutError, match=r"^$"):
+        await connecting
+    async with engine.connect() as connection:  # undisturbed, the same limit is enough
+        assert await connection.scalar(text("SELECT 1")) == 1
+
+
+async def test_a_search_path_in_server_settings_holds_from_the_login_on(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(connect_args={"server_settings": {"search_path": "shop"}})
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW search_path")) == "shop"
 
 
 async def test_on_psycopg_the_network_speaks_through_operational_error() -> None:
