@@ -80,6 +80,49 @@ async def test_an_error_caught_without_a_rollback_leaves_an_aborted_transaction(
         assert await states(database_url) == ["idle"]
 
 
+CUT_OFF = """
+import asyncio, gc, os, sys
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+
+async def guest():
+    async with async_sessionmaker(engine)() as session:
+        await session.execute(text("SELECT 1"))
+        await asyncio.sleep(60)
+
+async def main():
+    task = asyncio.create_task(guest())
+    while not engine.pool.checkedout():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.2)
+    if sys.argv[1] == "awaited":
+        task.cancel()
+        await asyncio.wait([task])
+    await engine.dispose()
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("end", ["awaited", "forgotten"])
+def test_a_task_that_its_loop_forgot_leaves_a_connection_to_the_collector(
+    database_url: str, end: str
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CUT_OFF, end],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    texts = "The garbage collector is trying to clean up", "Task was destroyed but it is pending!"
+    assert [words in ran.stderr for words in texts] == [end == "forgotten"] * 2, ran.stderr
+
+
 async def test_a_garbage_collected_leak_leaves_the_server_and_loses_its_work(
     database_url: str, engine: AsyncEngine
 ) -> None:
