@@ -19,10 +19,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import free_port
@@ -427,3 +427,36 @@ async def test_an_index_that_failed_is_dropped_by_the_next_attempt(
     await project.upgrade()
     valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one'::regclass")
     assert await watcher.scalar(valid) is True
+
+
+@both_drivers
+async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    metadata = MetaData()
+    Table("orders", metadata, Column("drink", Text))
+
+    async def order() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+
+    async with engine.connect() as connection:
+        await connection.run_sync(metadata.create_all)
+    with pytest.raises(ProgrammingError, match='relation "orders" does not exist') as caught:
+        await order()
+    cause = caught.value.__cause__
+    original = cause.__cause__ if cause and driver == "asyncpg" else cause
+    classes = {"asyncpg": "UndefinedTableError", "psycopg": "UndefinedTable"}
+    assert type(original).__name__ == classes[driver]
+    assert getattr(caught.value.orig, "sqlstate", None) == "42P01"
+    async with engine.begin() as connection:
+        await connection.run_sync(MetaData().create_all)  # no model is imported
+    with pytest.raises(ProgrammingError, match='relation "orders" does not exist'):
+        await order()
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    await order()
+    async with engine.connect() as connection:
+        place = await connection.execute(text("SELECT current_database(), current_schemas(false)"))
+        assert tuple(place.one()) == (engine.url.database, ["public"])

@@ -5,6 +5,7 @@ import gc
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -562,3 +563,42 @@ def test_a_generator_as_dependency_is_refused_at_the_import() -> None:
 
     with pytest.raises(TypeError, match="is not a callable object"):
         FastAPI().get("/")(endpoint)
+
+
+async def test_what_is_no_session_has_no_execute_and_borrows_no_connection(
+    engine: AsyncEngine,
+) -> None:
+    async_session: Any = async_sessionmaker(engine)
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with async_session() as session:
+            yield session
+
+    called: Any = get_session()
+    entered: Any = asynccontextmanager(get_session)()
+    for held, name in (
+        (called, "async_generator"),
+        (entered, "_AsyncGeneratorContextManager"),
+        (async_session, "async_sessionmaker"),
+    ):
+        with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'execute'"):
+            await held.execute(SELECT)
+    assert checked_out(engine) == 0
+
+
+async def test_depends_wants_the_function_without_a_decorator(engine: AsyncEngine) -> None:
+    @asynccontextmanager
+    async def session_scope() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(session: Annotated[Any, Depends(session_scope)]) -> None:
+        await session.execute(SELECT)
+
+    async with through(app) as client:
+        said = "'_AsyncGeneratorContextManager' object is not an async iterator"
+        with pytest.raises(TypeError, match=said):
+            await client.get("/")
