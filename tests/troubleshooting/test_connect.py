@@ -283,3 +283,20 @@ async def test_a_limit_of_a_query_shows_in_the_traceback(make_engine: MakeEngine
     assert str(caught.value) == ""
     assert "bind_execute" in [entry.name for entry in traceback.extract_tb(caught.tb)]
     assert all("`bind_execute`" in page for page in PAGES)
+
+
+async def test_the_traceback_says_that_the_line_is_open_and_the_login_unanswered() -> None:
+    async def decline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)  # SSLRequest
+        writer.write(b"N")
+        await reader.read()  # the login, until the client gives up
+        writer.close()
+
+    async with await asyncio.start_server(decline, "127.0.0.1", 0) as pooler:
+        with silent() as mute:
+            asks = {"await connected": pooler.sockets[0].getsockname()[1], "await pr.on_data": mute}
+            for line, port in asks.items():
+                error = await refusal(NOBODY.set(port=port), connect_args={"timeout": 0.2})
+                assert type(error) is TimeoutError
+                assert line in "".join(traceback.format_exception(error))
+    assert_on_both(*asks)
