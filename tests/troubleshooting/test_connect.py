@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -97,6 +98,25 @@ async def test_where_no_route_leads_the_network_is_unreachable() -> None:
     assert isinstance(other, exc.OperationalError)
     assert "port 5432 failed: Network is unreachable" in str(other)
     assert_on_both("OSError: [Errno 101] Network is unreachable")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the number and the words are Linux's")
+async def test_a_host_that_is_down_is_another_number_of_the_same_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = socket.socket.getsockopt
+
+    def no_route(self: socket.socket, level: int, option: int, *size: int) -> int | bytes:
+        down = (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
+        return errno.EHOSTUNREACH if down else ask(self, level, option, *size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "getsockopt", no_route)
+        error = await refusal(NOBODY)
+    assert type(error) is OSError
+    assert str(error) == "[Errno 113] Connect call failed ('127.0.0.1', 1)"
+    assert os.strerror(errno.EHOSTUNREACH) == "No route to host"
+    assert_on_both("[Errno 113] Connect call failed", "No route to host")
 
 
 async def test_pre_ping_does_not_help_where_nothing_listens() -> None:
