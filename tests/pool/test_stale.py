@@ -335,6 +335,20 @@ async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> Non
     assert await backend(engine) != pid
 
 
+@both_drivers
+async def test_a_line_that_nobody_was_told_of_is_given_up_unasked_once_it_is_old(
+    driver: str, database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url, driver, pool_recycle=1)
+        dead = await backend(engine)
+        proxy.swallow()
+        clock.now = 1.25
+        assert await backend(engine) != dead
+
+
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
 async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
     database_url: str, make_engine: MakeEngine, rests: str

@@ -175,6 +175,21 @@ async def test_in_the_loop_a_coroutine_was_never_awaited(project: Project) -> No
         command.upgrade(project.config, "head")
 
 
+async def test_two_upgrades_of_an_empty_database_meet_at_the_table_of_versions(
+    project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    project.revise("op.execute('SELECT 1')")
+    async with make_engine().connect() as other, other.begin() as theirs:
+        await other.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        pid = await other.scalar(PID)
+        ours = asyncio.create_task(project.upgrade())
+        await eventually("ours waits for theirs", lambda: watcher.scalar(BLOCKED, {"pid": pid}))
+        await theirs.commit()
+        with pytest.raises(DBAPIError, match="pg_type_typname_nsp_index") as caught:
+            await ours
+    assert "CREATE TABLE alembic_version" in str(caught.value)
+
+
 async def test_create_all_does_not_add_a_column(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:

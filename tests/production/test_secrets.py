@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
@@ -23,6 +24,7 @@ from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
+from tests.asking import ask
 from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tools.postgres import EmbeddedPostgres, dsn_of
 
@@ -202,6 +204,16 @@ def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+async def test_a_token_goes_in_as_it_is(make_engine: MakeEngine) -> None:
+    token = "host:5432/?Action=connect&X-Amz-Credential=a%2Fb"
+    with EmbeddedPostgres() as server:
+        await ask(server.url(), f"CREATE ROLE guest LOGIN PASSWORD '{token}'")
+        url = make_url(server.url()).set(username="guest")
+        assert await use(make_engine, url, password=lambda: token) == "longjing"
+        with pytest.raises(Exception, match="password authentication failed"):
+            await use(make_engine, url, password=lambda: quote_plus(token))
 
 
 async def test_true_checks_certificate_and_host(make_engine: MakeEngine, database_url: str) -> None:

@@ -24,6 +24,7 @@ NO_RUN_SAYS = (
     "waiting for writers before build",
     "'<=' not supported between instances of",
     "PGRES_TUPLES_OK and no message from the libpq",
+    "SASL authentication failed",
     "SSL error: unexpected eof while reading",
     "Timeout context manager should be used inside a task",
     "Usage of the 'Session.add()' operation is not currently supported",

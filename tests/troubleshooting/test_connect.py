@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -125,6 +126,25 @@ async def test_where_no_route_leads_the_network_is_unreachable() -> None:
     assert isinstance(other, exc.OperationalError)
     assert "port 5432 failed: Network is unreachable" in str(other)
     assert_on_both("OSError: [Errno 101] Network is unreachable")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the number and the words are Linux's")
+async def test_a_host_that_is_down_is_another_number_of_the_same_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = socket.socket.getsockopt
+
+    def no_route(self: socket.socket, level: int, option: int, *size: int) -> int | bytes:
+        down = (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
+        return errno.EHOSTUNREACH if down else ask(self, level, option, *size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "getsockopt", no_route)
+        error = await refusal(NOBODY)
+    assert type(error) is OSError
+    assert str(error) == "[Errno 113] Connect call failed ('127.0.0.1', 1)"
+    assert os.strerror(errno.EHOSTUNREACH) == "No route to host"
+    assert_on_both("[Errno 113] Connect call failed", "No route to host")
 
 
 async def test_pre_ping_does_not_help_where_nothing_listens() -> None:
@@ -311,3 +331,20 @@ async def test_a_limit_of_a_query_shows_in_the_traceback(make_engine: MakeEngine
     assert str(caught.value) == ""
     assert "bind_execute" in [entry.name for entry in traceback.extract_tb(caught.tb)]
     assert all("`bind_execute`" in page for page in PAGES)
+
+
+async def test_the_traceback_says_that_the_line_is_open_and_the_login_unanswered() -> None:
+    async def decline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)  # SSLRequest
+        writer.write(b"N")
+        await reader.read()  # the login, until the client gives up
+        writer.close()
+
+    async with await asyncio.start_server(decline, "127.0.0.1", 0) as pooler:
+        with silent() as mute:
+            asks = {"await connected": pooler.sockets[0].getsockname()[1], "await pr.on_data": mute}
+            for line, port in asks.items():
+                error = await refusal(NOBODY.set(port=port), connect_args={"timeout": 0.2})
+                assert type(error) is TimeoutError
+                assert line in "".join(traceback.format_exception(error))
+    assert_on_both(*asks)

@@ -31,13 +31,14 @@ from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
-from tools.postgres import EmbeddedPostgres, dsn_of
+from tools.postgres import EmbeddedPostgres, Proxy, dsn_of
 
 PAGES = [(DOCS / language / "troubleshooting/lost.md").read_text("utf-8") for language in LANGUAGES]
 REFUSALS = exc.DBAPIError, asyncpg.PostgresError
 OOLONG = text("SELECT 'oolong'")
 PID = text("SELECT pg_backend_pid()")
 NAP = text("SELECT pg_sleep(60)")
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 LIMITS = "idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"
 
 
@@ -273,6 +274,26 @@ async def test_while_connecting_asyncpg_speaks_in_python_s_own_exceptions(
                 pass
     assert type(caught.value) is kind
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("driver", "word"), [("asyncpg", {"ssl": "disable"}), ("psycopg", {"sslmode": "disable"})]
+)
+async def test_what_cuts_off_the_question_for_tls_lets_in_who_does_not_ask(
+    make_engine: MakeEngine, database_url: str, driver: str, word: dict[str, str]
+) -> None:
+    def cut_off(_: object, data: bytes) -> bytes:
+        if data == SSL_REQUEST:
+            proxy.cut(reset=True)
+        return data
+
+    async with Proxy(database_url) as proxy:
+        proxy.edit = cut_off
+        with pytest.raises((ConnectionResetError, exc.OperationalError)):
+            await engine_for(make_engine, proxy.url, driver).connect()
+        quiet = engine_for(make_engine, proxy.url.update_query_dict(word), driver)
+        async with quiet.connect() as connection:
+            assert await connection.scalar(text("SELECT 'longjing'")) == "longjing"
 
 
 async def test_what_declines_tls_and_then_closes_is_closed_in_the_middle(
