@@ -20,6 +20,7 @@ NO_RUN_SAYS = (
     "Task exception was never retrieved",
     "Inspection on an AsyncEngine is currently not supported",
     "could not convert string to float",
+    "couldn't get a connection after",
     "expected list or ndarray",
     "Max client connections reached",
     "RDS Proxy currently doesn't support command-line options",
@@ -124,6 +125,7 @@ NAMES = {
     "skip_locked",
     "sqlalchemy_session",
     "sqlalchemy_session_persistence",
+    "stats_users",
     "tcp_keepalives_idle",
     "wait_time",
 }
