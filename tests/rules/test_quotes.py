@@ -28,6 +28,8 @@ NO_RUN_SAYS = (
     "waiting for writers before build",
     "'<=' not supported between instances of",
     "Disconnection detected on checkout, invalidating all pooled connections prior to current",
+    "DLL load failed while importing _greenlet",
+    "DLL load failed",
     "During handling of the above exception, another exception occurred",
     "Hostname mismatch, certificate is not valid for",
     "None of the hosts match the target attribute requirement",
