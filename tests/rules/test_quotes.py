@@ -39,6 +39,7 @@ NO_RUN_SAYS = (
     "autobegin; can't call begin() here unless rollback() or commit() is called first.",
     "This probably means the server terminated abnormally before or while processing the request.",
     "Timeout context manager should be used inside a task",
+    "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xd6",
     "Usage of the 'Session.add()' operation is not currently supported",
     "[Errno -3] Temporary failure in name resolution",
     "[WinError 64]",
