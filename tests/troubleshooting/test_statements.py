@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     bindparam,
     cast,
@@ -551,6 +552,23 @@ async def test_sqlite_converts_and_psycopg2_sends_no_type() -> None:
             await connection.run_sync(ORDERS.create)
             await connection.execute(insert(ORDERS), [{"id": 7}])
             assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
+    finally:
+        await engine.dispose()
+
+
+async def test_two_tables_with_a_constraint_of_one_name_do_on_sqlite(
+    make_engine: MakeEngine,
+) -> None:
+    metadata = MetaData()
+    for name in ("guests", "hosts"):
+        Table(name, metadata, Column("id", Integer), UniqueConstraint("id", name="unique_session"))
+    with pytest.raises(ProgrammingError, match='relation "unique_session" already exists'):
+        async with make_engine().begin() as connection:
+            await connection.run_sync(metadata.create_all)
+    engine = create_async_engine("sqlite+aiosqlite://")
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
     finally:
         await engine.dispose()
 
