@@ -27,6 +27,7 @@ from sqlalchemy import (
     cast,
     column,
     event,
+    func,
     insert,
     literal,
     make_url,
@@ -571,6 +572,25 @@ async def test_two_tables_with_a_constraint_of_one_name_do_on_sqlite(
             await connection.run_sync(metadata.create_all)
     finally:
         await engine.dispose()
+
+
+def or_none() -> Any:
+    return func.coalesce(ORDERS.c.drink, "none")
+
+
+@both_drivers
+@pytest.mark.parametrize("written", ["once", "twice"])
+async def test_an_expression_that_is_written_twice_is_not_grouped_by(
+    make_engine: MakeEngine, database_url: str, driver: str, written: str
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    drink = or_none()
+    query = select(drink).group_by(drink if written == "once" else or_none())
+    words = 'column "orders.drink" must appear in the GROUP BY clause or be used in an aggregate'
+    refused = pytest.raises(ProgrammingError, match=words)
+    async with engine.connect() as connection:
+        with refused if written == "twice" else nullcontext():
+            assert await connection.scalar(query) == "7"
 
 
 # The same key a second time
