@@ -586,7 +586,10 @@ async def test_an_expression_that_is_written_twice_is_not_grouped_by(
     engine = await with_orders(make_engine, database_url, driver)
     drink = or_none()
     query = select(drink).group_by(drink if written == "once" else or_none())
-    words = 'column "orders.drink" must appear in the GROUP BY clause or be used in an aggregate'
+    words = (
+        'column "orders.drink" must appear in the GROUP BY clause '
+        "or be used in an aggregate function"
+    )
     refused = pytest.raises(ProgrammingError, match=words)
     async with engine.connect() as connection:
         with refused if written == "twice" else nullcontext():
