@@ -6,7 +6,6 @@ from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
-from uuid import UUID
 
 import pytest
 from alembic.operations import Operations
@@ -18,26 +17,17 @@ from sqlalchemy import (
     Enum,
     Integer,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
-    Uuid,
     bindparam,
-    cast,
-    column,
     event,
-    func,
     insert,
     literal,
-    make_url,
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import (
     DBAPIError,
-    IntegrityError,
     InterfaceError,
     InvalidRequestError,
     OperationalError,
@@ -469,94 +459,6 @@ async def test_a_value_is_converted_by_its_type_or_by_the_codec_of_the_connectio
             await connection.execute(query, {"lines": [1.0, 2.0]})
 
 
-ORDERS = Table(
-    "orders",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("drink", Text),
-    Column("code", Uuid),
-)
-CODE = UUID(int=7)
-
-
-async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -> AsyncEngine:
-    """An engine of the driver, and a table with the order 7."""
-    engine = engine_for(make_engine, database_url, driver)
-    async with engine.begin() as connection:
-        await connection.run_sync(ORDERS.create)
-        await connection.execute(insert(ORDERS), [{"id": 7, "drink": "7", "code": CODE}])
-    return engine
-
-
-@both_drivers
-@pytest.mark.parametrize(
-    ("condition", "words"),
-    [
-        (ORDERS.c.id == "7", "integer = character varying"),
-        (ORDERS.c.id.in_(["7"]), "integer = character varying"),
-        (ORDERS.c.drink == 7, "(text|character varying) = integer"),
-        (column("code", String) == str(CODE), "uuid = character varying"),
-    ],
-)
-async def test_a_value_of_another_type_finds_no_operator(
-    make_engine: MakeEngine, database_url: str, driver: str, condition: Any, words: str
-) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
-    async with engine.connect() as connection:
-        with pytest.raises(ProgrammingError, match=f"operator does not exist: {words}"):
-            await connection.execute(select(ORDERS.c.id).where(condition))
-
-
-@both_drivers
-@pytest.mark.parametrize(
-    "condition",
-    [
-        ORDERS.c.id == int("7"),
-        ORDERS.c.drink == str(7),
-        ORDERS.c.code == CODE,
-    ],
-)
-async def test_the_converted_value_is_found(
-    make_engine: MakeEngine, database_url: str, driver: str, condition: Any
-) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
-    async with engine.connect() as connection:
-        assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
-
-
-@both_drivers
-@pytest.mark.parametrize(
-    "query",
-    [
-        text("SELECT id FROM orders WHERE id = :id"),
-        select(ORDERS.c.id).where(ORDERS.c.id == cast("7", Integer)),
-    ],
-    ids=["text", "cast"],
-)
-async def test_a_cast_and_text_leave_the_value_to_the_driver(
-    make_engine: MakeEngine, database_url: str, driver: str, query: Any
-) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
-    refused = pytest.raises(DBAPIError, match="invalid input for query argument")
-    async with engine.connect() as connection:
-        with refused if driver == "asyncpg" else nullcontext():
-            assert await connection.scalar(query, {"id": "7"}) == 7
-
-
-async def test_sqlite_converts_and_psycopg2_sends_no_type() -> None:
-    condition = ORDERS.c.id == "7"
-    dialect = make_url("postgresql+psycopg2://").get_dialect()()
-    assert str(condition.compile(dialect=dialect)) == "orders.id = %(id_1)s"
-    engine = create_async_engine("sqlite+aiosqlite://")
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(ORDERS.create)
-            await connection.execute(insert(ORDERS), [{"id": 7}])
-            assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
-    finally:
-        await engine.dispose()
-
-
 async def test_two_tables_with_a_constraint_of_one_name_do_on_sqlite(
     make_engine: MakeEngine,
 ) -> None:
@@ -572,86 +474,6 @@ async def test_two_tables_with_a_constraint_of_one_name_do_on_sqlite(
             await connection.run_sync(metadata.create_all)
     finally:
         await engine.dispose()
-
-
-def or_none() -> Any:
-    return func.coalesce(ORDERS.c.drink, "none")
-
-
-@both_drivers
-@pytest.mark.parametrize("written", ["once", "twice"])
-async def test_an_expression_that_is_written_twice_is_not_grouped_by(
-    make_engine: MakeEngine, database_url: str, driver: str, written: str
-) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
-    drink = or_none()
-    query = select(drink).group_by(drink if written == "once" else or_none())
-    words = (
-        'column "orders.drink" must appear in the GROUP BY clause '
-        "or be used in an aggregate function"
-    )
-    refused = pytest.raises(ProgrammingError, match=words)
-    async with engine.connect() as connection:
-        with refused if written == "twice" else nullcontext():
-            assert await connection.scalar(query) == "7"
-
-
-# The same key a second time
-
-
-async def select_then_insert(engine: AsyncEngine, meet: asyncio.Barrier, statement: Any) -> None:
-    async with engine.begin() as connection:
-        found = await connection.scalar(select(ORDERS.c.id).where(ORDERS.c.id == 8))
-        await meet.wait()
-        if found is None:
-            await connection.execute(statement, {"id": 8})
-
-
-@both_drivers
-@pytest.mark.parametrize("cured", [False, True])
-async def test_two_tasks_select_and_both_insert(
-    make_engine: MakeEngine, database_url: str, driver: str, cured: bool
-) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
-    statement = postgresql.insert(ORDERS)
-    if cured:
-        statement = statement.on_conflict_do_nothing()
-    meet = asyncio.Barrier(2)
-    both = (select_then_insert(engine, meet, statement) for _ in range(2))
-    outcomes = await asyncio.gather(*both, return_exceptions=True)
-    refused = [one for one in outcomes if one is not None]
-    assert len(refused) == (0 if cured else 1)
-    words = 'duplicate key value violates unique constraint "orders_pkey"'
-    assert all(isinstance(one, IntegrityError) and words in str(one) for one in refused)
-    async with engine.connect() as connection:
-        ids = await connection.scalars(select(ORDERS.c.id).order_by(ORDERS.c.id))
-        assert ids.all() == [7, 8]
-
-
-async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:
-    engine = await with_orders(make_engine, database_url, "asyncpg")
-    statement = postgresql.insert(ORDERS).values(id=7).on_conflict_do_nothing()
-    async with engine.begin() as connection:
-        assert await connection.scalar(statement.returning(ORDERS.c.id)) is None
-
-
-async def test_a_sequence_does_not_follow_ids_that_were_given(
-    make_engine: MakeEngine, database_url: str
-) -> None:
-    engine = engine_for(make_engine, database_url, "asyncpg")
-    async with engine.begin() as connection:
-        await connection.run_sync(ORDERS.create)
-        await connection.execute(insert(ORDERS), [{"id": number} for number in range(1, 4)])
-    with pytest.raises(IntegrityError, match='unique constraint "orders_pkey"'):
-        async with engine.begin() as connection:
-            await connection.execute(insert(ORDERS), {"drink": "oolong"})
-    async with engine.begin() as connection:
-        await connection.execute(
-            text("SELECT setval(pg_get_serial_sequence('orders', 'id'), max(id)) FROM orders")
-        )
-        await connection.execute(insert(ORDERS), {"drink": "oolong"})
-        query = select(ORDERS.c.id).where(ORDERS.c.drink == "oolong")
-        assert await connection.scalar(query) == 4
 
 
 async def test_an_extension_belongs_to_a_database(make_engine: MakeEngine) -> None:
