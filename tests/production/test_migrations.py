@@ -102,6 +102,23 @@ async def version(watcher: AsyncConnection) -> object:
     return await watcher.scalar(text("SELECT version_num FROM alembic_version"))
 
 
+async def test_a_task_in_env_migrates_nothing_and_upgrade_says_nothing(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise("op.execute('CREATE TABLE menu (drink text)')")
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    assert "    asyncio.run(run_async_migrations())" in source
+    later = "    config.attributes['tasks'].append(asyncio.create_task(run_async_migrations()))"
+    env.write_text(source.replace("    asyncio.run(run_async_migrations())", later), "utf-8")
+    tasks: list[asyncio.Task[None]] = project.config.attributes.setdefault("tasks", [])
+    command.upgrade(project.config, "head")
+    (task,) = tasks
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'configure'"):
+        await task
+    assert await watcher.scalar(text("SELECT to_regclass('menu')")) is None
+
+
 # The template
 
 

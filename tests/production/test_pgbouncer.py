@@ -83,6 +83,39 @@ def test_before_0_31_unique_names_and_both_caches_0_work_but_in_autocommit(async
     assert all(rows[name][3] == "fails" for name in works)
 
 
+async def test_the_console_says_who_waits_and_refuses_engines(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    with pooled(database_url, default_pool_size="1") as url:
+        name = make_url(url).database
+        console = make_url(url).set(database="pgbouncer")
+
+        def waiting() -> list[tuple[object, object]]:
+            with psycopg.connect(dsn_of(console), autocommit=True) as it:
+                asked = it.execute("SHOW POOLS")
+                columns = [each.name for each in asked.description or ()]
+                rows = [dict(zip(columns, row, strict=True)) for row in asked.fetchall()]
+            assert all("maxwait" in row for row in rows)
+            return [
+                (row["cl_active"], row["cl_waiting"]) for row in rows if row["database"] == name
+            ]
+
+        engine = make_engine(url=url, connect_args=CURE)
+        async with engine.begin() as first:
+            await first.execute(LONGJING)
+            second = asyncio.create_task(ask(engine, "SELECT 1"))
+            await eventually("one has the connection, one waits", lambda: waiting() == [(1, 1)])
+        assert await second == 1
+
+        for driver in ("asyncpg", "psycopg"):
+            sent = "extended query protocol not supported by admin console|invalid command"
+            with pytest.raises(DBAPIError, match=sent):
+                await ask(
+                    engine_for(make_engine, console.render_as_string(hide_password=False), driver),
+                    "SHOW POOLS",
+                )
+
+
 async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -> None:
     newest = need_pgbouncer()
     if newest.release < (1, 24):

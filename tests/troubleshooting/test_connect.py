@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -18,7 +19,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import URL, create_engine, exc, make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
@@ -55,6 +56,35 @@ def silent() -> Iterator[int]:
     """A port that accepts and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+
+
+async def refuse_in_gbk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse a login as PostgreSQL does on a Windows in Chinese."""
+    length, code = struct.unpack("!ii", await reader.readexactly(8))
+    if code == 80877103:  # asks for TLS
+        writer.write(b"N")
+        length, _ = struct.unpack("!ii", await reader.readexactly(8))
+    await reader.readexactly(length - 8)
+    fields = ["S致命错误", "VFATAL", "C28P01", "M用户 tea Password 认证失败", ""]
+    body = b"".join(field.encode("gbk") + b"\0" for field in fields)
+    writer.write(b"E" + struct.pack("!i", 4 + len(body)) + body)
+    writer.close()
+
+
+async def test_a_refusal_in_gbk_says_neither_driver_why() -> None:
+    assert "致命错误".encode("gbk")[0] == 0xD6
+    async with await asyncio.start_server(refuse_in_gbk, "127.0.0.1", 0) as listener:
+        url = NOBODY.set(port=listener.sockets[0].getsockname()[1])
+        closed = await refusal(url)
+        unreadable = await refusal(with_psycopg(url))
+    assert "connection was closed in the middle of operation" in str(closed)
+    assert "connection failed" in str(unreadable)
+    assert "\N{REPLACEMENT CHARACTER}" in str(unreadable)
+
+
+async def test_the_language_of_messages_is_changed_by_a_reload(watcher: AsyncConnection) -> None:
+    query = text("SELECT context FROM pg_settings WHERE name = 'lc_messages'")
+    assert await watcher.scalar(query) == "superuser"
 
 
 async def test_on_asyncpg_the_network_speaks_in_python_s_own_exceptions() -> None:

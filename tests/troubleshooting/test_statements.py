@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    UniqueConstraint,
     bindparam,
     event,
     insert,
@@ -33,7 +34,7 @@ from sqlalchemy.exc import (
     PendingRollbackError,
     ProgrammingError,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import UserDefinedType
@@ -474,6 +475,33 @@ async def test_a_value_is_converted_by_its_type_or_by_the_codec_of_the_connectio
     async with engine.connect() as connection:
         with pytest.raises(DBAPIError, match=refused) if refused else nullcontext():
             await connection.execute(query, {"lines": [1.0, 2.0]})
+
+
+async def test_two_tables_with_a_constraint_of_one_name_do_on_sqlite(
+    make_engine: MakeEngine,
+) -> None:
+    metadata = MetaData()
+    for name in ("guests", "hosts"):
+        Table(name, metadata, Column("id", Integer), UniqueConstraint("id", name="unique_session"))
+    with pytest.raises(ProgrammingError, match='relation "unique_session" already exists'):
+        async with make_engine().begin() as connection:
+            await connection.run_sync(metadata.create_all)
+    engine = create_async_engine("sqlite+aiosqlite://")
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+    finally:
+        await engine.dispose()
+
+
+async def test_an_extension_belongs_to_a_database(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    async with engine.connect() as connection:
+        with pytest.raises(ProgrammingError, match='type "vector" does not exist'):
+            await connection.execute(text("SELECT CAST('[1]' AS vector)"))
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError, match='extension "no_such" is not available'):
+            await connection.execute(text("CREATE EXTENSION no_such"))
 
 
 MANY = 40_000

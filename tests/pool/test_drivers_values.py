@@ -1,0 +1,136 @@
+"""What the page on drivers says of values: the types that comparisons and groups are sent with."""
+
+from contextlib import nullcontext
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+    cast,
+    column,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from tests.pools import MakeEngine, both_drivers, engine_for
+
+ORDERS = Table(
+    "orders",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("drink", Text),
+    Column("code", Uuid),
+)
+CODE = UUID(int=7)
+
+
+async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -> AsyncEngine:
+    """An engine of the driver, and a table with the order 7."""
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(ORDERS.create)
+        await connection.execute(insert(ORDERS), [{"id": 7, "drink": "7", "code": CODE}])
+    return engine
+
+
+@both_drivers
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (ORDERS.c.id == "7", "integer = character varying"),
+        (ORDERS.c.id.in_(["7"]), "integer = character varying"),
+        (ORDERS.c.drink == 7, "(text|character varying) = integer"),
+        (column("code", String) == str(CODE), "uuid = character varying"),
+    ],
+)
+async def test_a_value_of_another_type_finds_no_operator(
+    make_engine: MakeEngine, database_url: str, driver: str, condition: Any, words: str
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    async with engine.connect() as connection:
+        with pytest.raises(ProgrammingError, match=f"operator does not exist: {words}"):
+            await connection.execute(select(ORDERS.c.id).where(condition))
+
+
+@both_drivers
+@pytest.mark.parametrize(
+    "condition",
+    [
+        ORDERS.c.id == int("7"),
+        ORDERS.c.drink == str(7),
+        ORDERS.c.code == CODE,
+    ],
+)
+async def test_the_converted_value_is_found(
+    make_engine: MakeEngine, database_url: str, driver: str, condition: Any
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    async with engine.connect() as connection:
+        assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
+
+
+@both_drivers
+@pytest.mark.parametrize(
+    "query",
+    [
+        text("SELECT id FROM orders WHERE id = :id"),
+        select(ORDERS.c.id).where(ORDERS.c.id == cast("7", Integer)),
+    ],
+    ids=["text", "cast"],
+)
+async def test_a_cast_and_text_leave_the_value_to_the_driver(
+    make_engine: MakeEngine, database_url: str, driver: str, query: Any
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    refused = pytest.raises(DBAPIError, match="invalid input for query argument")
+    async with engine.connect() as connection:
+        with refused if driver == "asyncpg" else nullcontext():
+            assert await connection.scalar(query, {"id": "7"}) == 7
+
+
+async def test_sqlite_converts_and_psycopg2_sends_no_type() -> None:
+    condition = ORDERS.c.id == "7"
+    dialect = make_url("postgresql+psycopg2://").get_dialect()()
+    assert str(condition.compile(dialect=dialect)) == "orders.id = %(id_1)s"
+    engine = create_async_engine("sqlite+aiosqlite://")
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(ORDERS.create)
+            await connection.execute(insert(ORDERS), [{"id": 7}])
+            assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
+    finally:
+        await engine.dispose()
+
+
+def or_none() -> Any:
+    return func.coalesce(ORDERS.c.drink, "none")
+
+
+@both_drivers
+@pytest.mark.parametrize("written", ["once", "twice"])
+async def test_an_expression_that_is_written_twice_is_not_grouped_by(
+    make_engine: MakeEngine, database_url: str, driver: str, written: str
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    drink = or_none()
+    query = select(drink).group_by(drink if written == "once" else or_none())
+    words = (
+        'column "orders.drink" must appear in the GROUP BY clause '
+        "or be used in an aggregate function"
+    )
+    refused = pytest.raises(ProgrammingError, match=words)
+    async with engine.connect() as connection:
+        with refused if written == "twice" else nullcontext():
+            assert await connection.scalar(query) == "7"

@@ -1,0 +1,78 @@
+"""What the page on transactions says of a key that a table has already."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.pools import MakeEngine, both_drivers, engine_for
+
+ORDERS = Table("orders", MetaData(), Column("id", Integer, primary_key=True), Column("drink", Text))
+
+
+async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -> AsyncEngine:
+    """An engine of the driver, and a table with the order 7."""
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(ORDERS.create)
+        await connection.execute(insert(ORDERS), [{"id": 7, "drink": "longjing"}])
+    return engine
+
+
+async def select_then_insert(engine: AsyncEngine, meet: asyncio.Barrier, statement: Any) -> None:
+    async with engine.begin() as connection:
+        found = await connection.scalar(select(ORDERS.c.id).where(ORDERS.c.id == 8))
+        await meet.wait()
+        if found is None:
+            await connection.execute(statement, {"id": 8})
+
+
+@both_drivers
+@pytest.mark.parametrize("cured", [False, True])
+async def test_two_tasks_select_and_both_insert(
+    make_engine: MakeEngine, database_url: str, driver: str, cured: bool
+) -> None:
+    engine = await with_orders(make_engine, database_url, driver)
+    statement = postgresql.insert(ORDERS)
+    if cured:
+        statement = statement.on_conflict_do_nothing()
+    meet = asyncio.Barrier(2)
+    both = (select_then_insert(engine, meet, statement) for _ in range(2))
+    outcomes = await asyncio.gather(*both, return_exceptions=True)
+    refused = [one for one in outcomes if one is not None]
+    assert len(refused) == (0 if cured else 1)
+    words = 'duplicate key value violates unique constraint "orders_pkey"'
+    assert all(isinstance(one, IntegrityError) and words in str(one) for one in refused)
+    async with engine.connect() as connection:
+        ids = await connection.scalars(select(ORDERS.c.id).order_by(ORDERS.c.id))
+        assert ids.all() == [7, 8]
+
+
+async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:
+    engine = await with_orders(make_engine, database_url, "asyncpg")
+    statement = postgresql.insert(ORDERS).values(id=7).on_conflict_do_nothing()
+    async with engine.begin() as connection:
+        assert await connection.scalar(statement.returning(ORDERS.c.id)) is None
+
+
+async def test_a_sequence_does_not_follow_ids_that_were_given(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = engine_for(make_engine, database_url, "asyncpg")
+    async with engine.begin() as connection:
+        await connection.run_sync(ORDERS.create)
+        await connection.execute(insert(ORDERS), [{"id": number} for number in range(1, 4)])
+    with pytest.raises(IntegrityError, match='unique constraint "orders_pkey"'):
+        async with engine.begin() as connection:
+            await connection.execute(insert(ORDERS), {"drink": "oolong"})
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("SELECT setval(pg_get_serial_sequence('orders', 'id'), max(id)) FROM orders")
+        )
+        await connection.execute(insert(ORDERS), {"drink": "oolong"})
+        query = select(ORDERS.c.id).where(ORDERS.c.drink == "oolong")
+        assert await connection.scalar(query) == 4
