@@ -1,6 +1,6 @@
 """After a failover pooled connections only read; a listener renews them.
 
-主备切换之后，池里的连接写不了；加一个监听函数，报一次错就全换新。
+主备切换之后，池里的连接写不了；加一个监听器，报一次错就全换新。
 """
 
 import asyncio
