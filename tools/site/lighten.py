@@ -24,6 +24,9 @@ _ICON = re.compile(
 )
 """Pictures in Material's style sheet for what no page has: a tenth of its weight."""
 
+_RIGHT_TO_LEFT = re.compile(r"(?<=[{};])\[dir=rtl\][^{},]*\{[^}]*}")
+"""Material's rules for languages that neither of ours is."""
+
 _COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 _SCRIPT_MARGIN = re.compile(r"^(?:\s*(?://|/\*\*).*\n|\s+)", re.MULTILINE)
@@ -58,7 +61,8 @@ def lighten_site(site: Path) -> None:
     style = site / "assets" / "extra.css"
     style.write_text(shorten_css(style.read_text("utf-8")), "utf-8")
     for sheet in site.glob("assets/stylesheets/main.*.css"):
-        sheet.write_text(_ICON.sub("", sheet.read_text("utf-8")), "utf-8")
+        css = _RIGHT_TO_LEFT.sub("", _ICON.sub("", sheet.read_text("utf-8")))
+        sheet.write_text(css, "utf-8")
     for script in (site / "assets" / "player").glob("*.js"):
         script.write_text(shorten_script(script.read_text("utf-8")), "utf-8")
 
