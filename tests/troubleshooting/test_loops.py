@@ -308,12 +308,12 @@ def test_a_loop_made_for_the_thread_is_a_different_one(
             loop.run_until_complete(order(engine))
         loop.close()
 
-    async def main() -> None:
-        await order(engine)
-        await asyncio.to_thread(work)
-        await engine.dispose(close=False)
-
-    asyncio.run(main())
+    application = asyncio.new_event_loop()  # it stands still: two that run may crash the process
+    application.run_until_complete(order(engine))
+    with ThreadPoolExecutor() as threads:
+        threads.submit(work).result()
+    application.run_until_complete(engine.dispose(close=False))
+    application.close()
     let_go(caplog)
 
 
