@@ -314,7 +314,7 @@ async def be_ended(engine: AsyncEngine, url: str) -> None:
     other = create_async_engine(url, connect_args=CURE)
     end = (
         "SELECT count(pg_terminate_backend(pid)) = 1 FROM pg_stat_activity"
-        " WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%'"
+        " WHERE datname = current_database() AND wait_event = 'PgSleep'"
     )
     sleeping = asyncio.create_task(ask(engine, "SELECT pg_sleep(30)"))
     try:
