@@ -13,8 +13,8 @@ from tools.paths import ROOT
 
 SETTINGS: dict[str, Any] = {
     "pytest.ini_options.testpaths": ["tests"],
-    "pytest.ini_options.addopts": "-q -rs -n 6 --max-worker-restart=0 --dist loadscope --strict-config "
-    "--strict-markers --tb=short --import-mode=importlib",
+    "pytest.ini_options.addopts": "-q -rs -n 6 --max-worker-restart=0 --dist loadscope "
+    "--strict-config --strict-markers --tb=short --import-mode=importlib",
     "pytest.ini_options.empty_parameter_set_mark": "fail_at_collect",
     "pytest.ini_options.timeout": 300,
     "pytest.ini_options.xfail_strict": True,
