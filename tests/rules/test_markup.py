@@ -62,7 +62,7 @@ def test_a_script_is_a_file_of_ours(language: str) -> None:
 
 
 @every_language
-def test_a_picturehas_words_for_those_who_do_not_see_it(language: str) -> None:
+def test_a_picture_has_words_for_those_who_do_not_see_it(language: str) -> None:
     report(
         f"{page.file}:{number}: shows a picture whose text is {words!r}; write what it shows "
         "between the []"

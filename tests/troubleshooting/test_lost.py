@@ -356,13 +356,12 @@ async def test_a_listener_that_refuses_new_connections_too_makes_the_pool_give_u
 async def test_a_stream_ends_with_its_session(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
-    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
     words = {
         "asyncpg": "cursor cannot be created outside of a transaction",
         "psycopg": "does not exist",
     }
     many = text("SELECT generate_series(1, 5000)")
-    async with AsyncSession(make_engine(url)) as session:
+    async with AsyncSession(engine_for(make_engine, database_url, driver)) as session:
         kept = await session.execute(many)
         await session.close()
         assert len(kept.all()) == 5000
@@ -379,13 +378,12 @@ async def test_a_stream_ends_with_its_session(
 async def test_a_stream_needs_a_transaction_and_autocommit_has_none(
     make_engine: MakeEngine, database_url: str, driver: str
 ) -> None:
-    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
     words = {
         "asyncpg": "cursor cannot be created outside of a transaction",
         "psycopg": "DECLARE CURSOR can only be used in transaction blocks",
     }
     two = text("SELECT generate_series(1, 2)")
-    engine = make_engine(url, isolation_level="AUTOCOMMIT")
+    engine = engine_for(make_engine, database_url, driver, isolation_level="AUTOCOMMIT")
     for begun in engine.connect, engine.begin:
         async with begun() as connection:
             with pytest.raises(REFUSALS, match=words[driver]):
