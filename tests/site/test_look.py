@@ -51,7 +51,8 @@ NEEDED_ON_A_PHONE = (
     ".md-copyright",
 )
 RULES = """css => new CSSStyleSheet().replace(css).then(sheet => {
-    const list = rules => [...rules].flatMap(rule => rule.selectorText ?? list(rule.cssRules ?? []))
+    const list = rules => [...rules].flatMap(rule =>
+        rule.selectorText ?? [rule.constructor.name, ...list(rule.cssRules ?? [])])
     return list(sheet.cssRules)
 })"""
 FREELY = "* { break-inside: auto !important; break-after: auto !important }"
