@@ -1,10 +1,10 @@
 """Engines that are disposed after the test, and what tests ask of their pools."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, QueuePool, event, make_url
+from sqlalchemy import URL, QueuePool, Table, event, insert, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 MakeEngine = Callable[..., AsyncEngine]
@@ -30,6 +30,17 @@ def engine_for(
 ) -> AsyncEngine:
     """An engine of this driver for a URL of asyncpg's."""
     return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+
+
+async def engine_with_rows(
+    make: MakeEngine, url: str, driver: str, table: Table, *rows: Mapping[str, object]
+) -> AsyncEngine:
+    """An engine of this driver, whose database has this table with these rows."""
+    engine = engine_for(make, url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(table.create)
+        await connection.execute(insert(table), rows)
+    return engine
 
 
 def pool_of(engine: AsyncEngine) -> QueuePool:

@@ -22,9 +22,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_with_rows
 
 ORDERS = Table(
     "orders",
@@ -34,15 +34,7 @@ ORDERS = Table(
     Column("code", Uuid),
 )
 CODE = UUID(int=7)
-
-
-async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -> AsyncEngine:
-    """An engine of the driver, and a table with the order 7."""
-    engine = engine_for(make_engine, database_url, driver)
-    async with engine.begin() as connection:
-        await connection.run_sync(ORDERS.create)
-        await connection.execute(insert(ORDERS), [{"id": 7, "drink": "7", "code": CODE}])
-    return engine
+SEVEN = {"id": 7, "drink": "7", "code": CODE}
 
 
 @both_drivers
@@ -58,7 +50,7 @@ async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -
 async def test_a_value_of_another_type_finds_no_operator(
     make_engine: MakeEngine, database_url: str, driver: str, condition: Any, words: str
 ) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
+    engine = await engine_with_rows(make_engine, database_url, driver, ORDERS, SEVEN)
     async with engine.connect() as connection:
         with pytest.raises(ProgrammingError, match=f"operator does not exist: {words}"):
             await connection.execute(select(ORDERS.c.id).where(condition))
@@ -76,7 +68,7 @@ async def test_a_value_of_another_type_finds_no_operator(
 async def test_the_converted_value_is_found(
     make_engine: MakeEngine, database_url: str, driver: str, condition: Any
 ) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
+    engine = await engine_with_rows(make_engine, database_url, driver, ORDERS, SEVEN)
     async with engine.connect() as connection:
         assert await connection.scalar(select(ORDERS.c.id).where(condition)) == 7
 
@@ -93,7 +85,7 @@ async def test_the_converted_value_is_found(
 async def test_a_cast_and_text_leave_the_value_to_the_driver(
     make_engine: MakeEngine, database_url: str, driver: str, query: Any
 ) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
+    engine = await engine_with_rows(make_engine, database_url, driver, ORDERS, SEVEN)
     refused = pytest.raises(DBAPIError, match="invalid input for query argument")
     async with engine.connect() as connection:
         with refused if driver == "asyncpg" else nullcontext():
@@ -123,7 +115,7 @@ def or_none() -> Any:
 async def test_an_expression_that_is_written_twice_is_not_grouped_by(
     make_engine: MakeEngine, database_url: str, driver: str, written: str
 ) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
+    engine = await engine_with_rows(make_engine, database_url, driver, ORDERS, SEVEN)
     drink = or_none()
     query = select(drink).group_by(drink if written == "once" else or_none())
     words = (

@@ -9,18 +9,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_with_rows
 
 ORDERS = Table("orders", MetaData(), Column("id", Integer, primary_key=True), Column("drink", Text))
-
-
-async def with_orders(make_engine: MakeEngine, database_url: str, driver: str) -> AsyncEngine:
-    """An engine of the driver, and a table with the order 7."""
-    engine = engine_for(make_engine, database_url, driver)
-    async with engine.begin() as connection:
-        await connection.run_sync(ORDERS.create)
-        await connection.execute(insert(ORDERS), [{"id": 7, "drink": "longjing"}])
-    return engine
+SEVEN = {"id": 7, "drink": "longjing"}
 
 
 async def select_then_insert(engine: AsyncEngine, meet: asyncio.Barrier, statement: Any) -> None:
@@ -36,7 +28,7 @@ async def select_then_insert(engine: AsyncEngine, meet: asyncio.Barrier, stateme
 async def test_two_tasks_select_and_both_insert(
     make_engine: MakeEngine, database_url: str, driver: str, cured: bool
 ) -> None:
-    engine = await with_orders(make_engine, database_url, driver)
+    engine = await engine_with_rows(make_engine, database_url, driver, ORDERS, SEVEN)
     statement = postgresql.insert(ORDERS)
     if cured:
         statement = statement.on_conflict_do_nothing()
@@ -53,7 +45,7 @@ async def test_two_tasks_select_and_both_insert(
 
 
 async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:
-    engine = await with_orders(make_engine, database_url, "asyncpg")
+    engine = await engine_with_rows(make_engine, database_url, "asyncpg", ORDERS, SEVEN)
     statement = postgresql.insert(ORDERS).values(id=7).on_conflict_do_nothing()
     async with engine.begin() as connection:
         assert await connection.scalar(statement.returning(ORDERS.c.id)) is None
@@ -62,10 +54,8 @@ async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url:
 async def test_a_sequence_does_not_follow_ids_that_were_given(
     make_engine: MakeEngine, database_url: str
 ) -> None:
-    engine = engine_for(make_engine, database_url, "asyncpg")
-    async with engine.begin() as connection:
-        await connection.run_sync(ORDERS.create)
-        await connection.execute(insert(ORDERS), [{"id": number} for number in range(1, 4)])
+    rows = ({"id": number} for number in range(1, 4))
+    engine = await engine_with_rows(make_engine, database_url, "asyncpg", ORDERS, *rows)
     with pytest.raises(IntegrityError, match='unique constraint "orders_pkey"'):
         async with engine.begin() as connection:
             await connection.execute(insert(ORDERS), {"drink": "oolong"})
