@@ -8,7 +8,7 @@ import pytest
 from tests.poolers import need_pgbouncer
 from tests.report import report
 from tools.postgres import Server
-from tools.proof.judge import Refused, prove, prove_as_reader
+from tools.proof.judge import Refused, prove, prove_as_reader, prove_under_uvloop
 from tools.proof.occupied import OWN, Occupied, occupy
 from tools.proof.rerecord import list_followed
 from tools.proof.rerun import rerun
@@ -84,7 +84,7 @@ def test_prints_its_lines_for_an_administrator(
 def test_prints_the_same_under_uvloop_or_what_the_file_beside_it_says(
     snippet: Path, server: Server
 ) -> None:
-    report(filter(None, [prove_as_reader(snippet, server, uvloop=True)]))
+    report(filter(None, [prove_under_uvloop(snippet, server)]))
 
 
 @pytest.mark.parametrize("snippet", MAKERS, ids=snippet_name)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,8 +40,14 @@ def complaints(ran: "subprocess.CompletedProcess[str]") -> str:
 
 
 @contextmanager
-def serving(site: Path) -> Iterator[str]:
-    """Serve `site` below `PREFIX`, compressed, with its 404 page; yields the address."""
+def serving(site: Path, divide: Callable[[bytes], Iterable[bytes]] | None = None) -> Iterator[str]:
+    """Serve `site` below `PREFIX`, with its 404 page; yields the address.
+
+    Args:
+        site: The folder.
+        divide: Yields a page in pieces, of which each is sent at once, and uncompressed. Without
+            it all is compressed and sent whole.
+    """
 
     @cache
     def load(path: str) -> tuple[int, str, bytes]:
@@ -57,12 +63,16 @@ def serving(site: Path) -> Iterator[str]:
 
         def do_GET(self) -> None:
             status, kind, body = load(unquote(urlsplit(self.path).path))
+            is_divided = divide and kind == "text/html"
+            body = gzip.decompress(body) if is_divided else body
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Content-Encoding", "gzip")
+            if not is_divided:
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            for piece in divide(body) if divide and is_divided else [body]:
+                self.wfile.write(piece)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -67,25 +67,29 @@ Visits = dict[str, dict[str, Any]]
 """What is seen of each page, by its place on the site."""
 
 
-def visit(browser: Browser, address: str, size: ViewportSize) -> Visits:
-    """Open each page once."""
+@pytest.fixture(scope="module")
+def visits(browser: Browser, address: str) -> dict[str, Visits]:
+    """Each page, opened once, as it is seen on a desktop and on a phone."""
     scripts = {"listings": LISTINGS, "part": PART_OF_CODE, "prose": PROSE_BEFORE_CODE}
-    with browser.new_context(viewport=size, reduced_motion="reduce") as context:
-        page, seen = context.new_page(), Visits()
+    seen: dict[str, Visits] = {"desktop": {}, "phone": {}}
+    with browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
         for path in addresses():
             page.goto(address + path)
-            seen[path] = {what: page.evaluate(script) for what, script in scripts.items()}
+            for screen, size in (("desktop", DESKTOP), ("phone", PHONE)):
+                page.set_viewport_size(size)
+                seen[screen][path] = {what: page.evaluate(ask) for what, ask in scripts.items()}
     return seen
 
 
 @pytest.fixture(scope="module")
-def on_a_desktop(browser: Browser, address: str) -> Visits:
-    return visit(browser, address, DESKTOP)
+def on_a_desktop(visits: dict[str, Visits]) -> Visits:
+    return visits["desktop"]
 
 
 @pytest.fixture(scope="module")
-def on_a_phone(browser: Browser, address: str) -> Visits:
-    return visit(browser, address, PHONE)
+def on_a_phone(visits: dict[str, Visits]) -> Visits:
+    return visits["phone"]
 
 
 def test_a_listing_shows_its_point_and_keeps_its_text(on_a_desktop: Visits) -> None:
@@ -113,18 +117,15 @@ def test_a_page_is_prose_in_the_first_place(on_a_phone: Visits) -> None:
     assert {place: part for place, part in each.items() if part > SHARE} == {}
 
 
-@pytest.mark.parametrize("size", ["on_a_desktop", "on_a_phone"])
-def test_a_section_answers_before_it_shows_code(
-    request: pytest.FixtureRequest, browser: Browser, size: str
-) -> None:
-    visits: Visits = request.getfixturevalue(size)
+@pytest.mark.parametrize("screen", ["desktop", "phone"])
+def test_a_section_answers_before_it_shows_code(visits: dict[str, Visits], screen: str) -> None:
     bare = {
         f"{path}#{heading}": shown
-        for path, seen in visits.items()
+        for path, seen in visits[screen].items()
         for heading, shown in seen["prose"].items()
         if shown < PROSE[language(path)]
     }
-    assert sum(len(seen["prose"]) for seen in visits.values()) > 300
+    assert sum(len(seen["prose"]) for seen in visits[screen].values()) > 300
     assert bare == {}, "write the answer before the listing, in one to three sentences"
 
 

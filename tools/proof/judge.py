@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from tools.paths import SNIPPETS
@@ -22,6 +24,7 @@ from tools.proof.snippets import (
     find_pooler,
     is_project,
     location,
+    printed_lines,
 )
 
 UVLOOP = """import warnings
@@ -31,7 +34,7 @@ import uvloop
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     uvloop.install()
 """
-"""What has a program run on uvloop; the function is deprecated since Python 3.12."""
+"""Has a program run on uvloop, and each that it starts; deprecated since Python 3.12."""
 
 LEAVES_CONNECTIONS = frozenset(
     SNIPPETS / name
@@ -79,9 +82,7 @@ def prove(
         return _describe_harm(snippet, find_harm())
 
 
-def prove_as_reader(
-    snippet: Path, server: Server, occupied: Occupied | None = None, *, uvloop: bool = False
-) -> str:
+def prove_as_reader(snippet: Path, server: Server, occupied: Occupied | None = None) -> str:
     """Run `python snippet.py` in an empty folder with nothing but `DATABASE_URL`, and judge it.
 
     Args:
@@ -89,8 +90,6 @@ def prove_as_reader(
         server: Where to run it.
         occupied: If given, the database is a reader's, in which every name is taken, and he is an
             ordinary role that owns this database only.
-        uvloop: Run it on uvloop's event loop. What it prints there otherwise stands in a file
-            beside it, `default.uvloop.txt`.
 
     Returns:
         The problem as one sentence that says where; empty if it ended well, said nothing on
@@ -105,7 +104,7 @@ def prove_as_reader(
         return wrong
     with _database(server, occupied, ordinary=True) as (url, find_harm):
         try:
-            ran = _run_as_reader(snippet, url, uvloop=uvloop)
+            ran = _run_as_reader(snippet, url)
         except subprocess.TimeoutExpired as error:
             return describe_timeout(snippet, DEADLINE, [_last_line(snippet, error.stderr)])
         complaint = ran.stderr.strip().splitlines()
@@ -117,15 +116,42 @@ def prove_as_reader(
             return f"{location(snippet)}: exit code {ran.returncode}: {ran.stderr.strip()[-300:]}"
         if complaint:
             return f"{location(snippet)}: says on stderr: {complaint[0]}; silence it"
-        wrong = _compare_lines(snippet, ran.stdout, uvloop=uvloop)
+        wrong = _compare_lines(snippet, ran.stdout.splitlines(), "run by a reader")
         return wrong or _describe_harm(snippet, find_harm())
 
 
-def _compare_lines(snippet: Path, stdout: str, *, uvloop: bool) -> str:
-    """Where a reader's run and the file disagree, in whichever order lines came; empty if not."""
+def prove_under_uvloop(snippet: Path, server: Server) -> str:
+    """Run a snippet on uvloop's event loop, in a database of its own, and judge it.
+
+    Args:
+        snippet: A program below `snippets/`. What it prints there otherwise stands in a file
+            beside it, `default.uvloop.txt`.
+        server: Where to run it.
+
+    Returns:
+        The problem as one sentence that says where; empty if there is none.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="loop-") as folder,
+        _database(server, None, ordinary=True) as (url, find_harm),
+    ):
+        Path(folder, "sitecustomize.py").write_text(UVLOOP, "utf-8")
+        with rerun(snippet, url, change=partial(_use_uvloop, folder)) as result:
+            if result.problem:
+                return f"{result.problem}; it ran under uvloop"
+        wrong = _compare_lines(snippet, printed_lines(result.text), "under uvloop", uvloop=True)
+        return wrong or _describe_harm(snippet, find_harm())
+
+
+def _use_uvloop(folder: str) -> None:
+    os.environ["PYTHONPATH"] = folder  # for the programs that it starts
+    runpy.run_path(f"{folder}/sitecustomize.py")
+
+
+def _compare_lines(snippet: Path, lines: Iterable[str], where: str, *, uvloop: bool = False) -> str:
+    """Where a run and the file disagree, in whichever order lines came; empty if they do not."""
     expected = Counter(expected_lines(snippet, uvloop=uvloop))
-    printed = Counter(map(normalize_wording, stdout.splitlines()))
-    where = "under uvloop" if uvloop else "run by a reader"
+    printed = Counter(map(normalize_wording, lines))
     if missing := expected - printed:
         return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`"
     if surplus := printed - expected:
@@ -133,12 +159,9 @@ def _compare_lines(snippet: Path, stdout: str, *, uvloop: bool) -> str:
     return ""
 
 
-def _run_as_reader(
-    snippet: Path, database_url: str, *, uvloop: bool
-) -> subprocess.CompletedProcess[str]:
+def _run_as_reader(snippet: Path, database_url: str) -> subprocess.CompletedProcess[str]:
     with (
         tempfile.TemporaryDirectory(prefix="reader-") as folder,
-        tempfile.TemporaryDirectory(prefix="loop-") as loop,
         pooled(snippet, database_url) as url,
     ):
         Path(folder, snippet.name).write_bytes(snippet.read_bytes())
@@ -149,9 +172,6 @@ def _run_as_reader(
             # What is deprecated anywhere below the snippet, or in a child of it, is an error.
             "PYTHONWARNINGS": f"error::DeprecationWarning,{NOT_A_READERS}",
         }
-        if uvloop:
-            Path(loop, "sitecustomize.py").write_text(UVLOOP, "utf-8")
-            environment["PYTHONPATH"] = loop
         with subprocess.Popen(
             # faulthandler: a snippet that is stopped says at which line.
             [sys.executable, "-X", "faulthandler", snippet.name],

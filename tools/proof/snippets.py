@@ -119,5 +119,9 @@ def expected_lines(snippet: Path, *, uvloop: bool = False) -> list[str]:
     other = snippet.with_suffix(".uvloop.txt")
     if uvloop and other.is_file():
         return other.read_text("utf-8").splitlines()
-    lines = snippet.read_text("utf-8").splitlines()
-    return [OUTPUT.sub("", line) for line in lines if OUTPUT.match(line)]
+    return printed_lines(snippet.read_text("utf-8"))
+
+
+def printed_lines(text: str) -> list[str]:
+    """The lines behind `#>` in the text of a snippet."""
+    return [OUTPUT.sub("", line) for line in text.splitlines() if OUTPUT.match(line)]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.proof.samples import TRUE
 from tools.postgres import Server
-from tools.proof.judge import Refused, prove, prove_as_reader
+from tools.proof.judge import Refused, prove, prove_as_reader, prove_under_uvloop
 from tools.proof.occupied import Occupied, names_and_numbers, occupy
 from tools.proof.snippets import list_snippets
 
@@ -88,6 +88,6 @@ def test_what_is_printed_under_uvloop_stands_beside_the_snippet(
     loop = "type(asyncio.get_running_loop()).__module__"
     snippet.write_text(TRUE.replace(QUERY, f"print({loop})").replace("#> 1", "#> x"), "utf-8")
     beside = snippet.with_suffix(".uvloop.txt")
-    assert "under uvloop it does not print `x`" in prove_as_reader(snippet, server, uvloop=True)
+    assert "under uvloop it does not print `x`" in prove_under_uvloop(snippet, server)
     beside.write_text("uvloop\n", "utf-8")
-    assert prove_as_reader(snippet, server, uvloop=True) == ""
+    assert prove_under_uvloop(snippet, server) == ""
