@@ -32,6 +32,8 @@ class TwoBrowsers(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(("tests/site/player/", "tests/site/test_listings.py")):
             return "player and listings"
+        if nodeid.startswith("tests/sessions/test_dependency.py::test_mypy_"):
+            return "mypy"  # they share what it says
         return "site" if nodeid.startswith("tests/site/") else nodeid
 
 

@@ -3,12 +3,13 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, sync_playwright
 
 from tests.site.chromium import NoBrowser, chromium
 from tests.site.host import build, complaints, serving
@@ -91,29 +92,41 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@contextmanager
+def watched(page: Page, address: str) -> Iterator[None]:
+    """Fail on an error in a script of a page, or a request to another host than `address`."""
+    wrong = list[str]()
+
+    def note_request(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            wrong.append(f"{page.url} asks another host: {request.url}")
+
+    def note_error(error: Error) -> None:
+        wrong.append(f"{page.url}: {error}")
+
+    page.on("request", note_request)
+    page.on("pageerror", note_error)
+    yield
+    page.remove_listener("request", note_request)
+    page.remove_listener("pageerror", note_error)
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
     """Opens a page of the site as a first visit, `open_page("en/pool/size/", color_scheme="dark")`.
 
     An error in a script of the page, or a request to another host, fails the test.
     """
-    contexts, wrong = list[BrowserContext](), list[str]()
+    with ExitStack() as opened:
 
-    def opened(path: str, script: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"reduced_motion": "reduce", **options})
-        contexts.append(context)
-        context.add_init_script(script)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(f"/{path}: {error}"))
-        page.on("request", lambda request: wrong.extend(foreign(path, request.url)))
-        page.goto(address + path)
-        return page
+        def open_one(path: str, script: str = "", **options: Any) -> Page:
+            context = browser.new_context(**{"reduced_motion": "reduce", **options})
+            opened.enter_context(context)
+            context.add_init_script(script)
+            page = context.new_page()
+            opened.enter_context(watched(page, address))
+            page.goto(address + path)
+            return page
 
-    def foreign(path: str, url: str) -> list[str]:
-        own = url.startswith((address, "data:", "blob:"))
-        return [] if own else [f"/{path} asks another host: {url}"]
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not wrong, "\n".join(wrong)
+        yield open_one

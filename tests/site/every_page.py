@@ -4,6 +4,15 @@ from pathlib import Path
 
 from tools.site.pages import pages
 
+SHIFT = 0.01
+"""What may move of what is painted: a tenth of the layout shift that counts as good."""
+WATCH_SHIFTS = """
+    window.shift = 0, window.moved = []
+    new PerformanceObserver(list => list.getEntries().forEach(entry => {
+        window.shift += entry.value
+        window.moved.push(...entry.sources.map(({ node }) => node?.textContent.trim().slice(0, 30)))
+    })).observe({ type: "layout-shift", buffered: true })
+"""
 TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter(element => element.getBoundingClientRect().right > innerWidth)
     .filter(element => element.checkVisibility())

@@ -39,14 +39,20 @@ def complaints(ran: "subprocess.CompletedProcess[str]") -> str:
     return "\n".join(line for line in said if line and not line.startswith("INFO "))
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        pass  # a page that is closed early resets its connections
+
+
 @contextmanager
 def serving(site: Path, divide: Callable[[bytes], Iterable[bytes]] | None = None) -> Iterator[str]:
     """Serve `site` below `PREFIX`, with its 404 page; yields the address.
 
     Args:
         site: The folder.
-        divide: Yields a page in pieces, of which each is sent at once, and uncompressed. Without
-            it all is compressed and sent whole.
+        divide: Yields a page in pieces, of which each is sent at once, uncompressed.
     """
 
     @cache
@@ -77,13 +83,7 @@ def serving(site: Path, divide: Callable[[bytes], Iterable[bytes]] | None = None
         def log_message(self, *_: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            pass  # a page that is closed early resets its connections
-
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
         server.shutdown()
