@@ -206,6 +206,28 @@ async def test_explain_shows_the_generic_plan_by_its_parameter(make_engine: Make
             assert any(line.strip() == f"Index Cond: (id = {shown})" for line in lines)
 
 
+async def test_the_generic_plan_may_be_another_than_the_one_for_the_value(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    await create(engine)
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute(
+            "INSERT INTO orders (drink) SELECT 'oolong' FROM generate_series(1, 20000);"
+            "INSERT INTO orders (drink) SELECT 'rare ' || n FROM generate_series(1, 20000) AS n;"
+            "CREATE INDEX ON orders (drink); ANALYZE orders;"
+            "PREPARE one (text) AS SELECT count(size) FROM orders WHERE drink = $1"
+        )
+        shown = []
+        for _ in range(6):
+            shown.append(str(await driver.fetch("EXPLAIN EXECUTE one('oolong')")))
+            await driver.execute("EXECUTE one('oolong')")
+    assert ["Seq Scan" in plan for plan in shown[:2]] == [True, True]
+    assert "$1" in shown[-1]
+    assert "Seq Scan" not in shown[-1]
+
+
 # Inserting many rows
 
 
