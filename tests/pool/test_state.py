@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import registry
 from sqlalchemy.pool import NullPool, QueuePool
 
-from tests.pools import MakeEngine, both_drivers, with_psycopg
+from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
 from tools.postgres import dsn_of
@@ -533,6 +533,64 @@ async def test_what_is_sent_after_the_listeners_connection_broke_is_lost(
         await call_out(watcher, "longjing")
         assert await asyncio.wait_for(again.get(), 60) == "longjing"
     assert heard.empty()
+
+
+async def test_a_callback_may_be_async_and_then_each_message_is_a_task(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    heard = asyncio.Queue[str]()
+    second = asyncio.Event()
+
+    async def hear(*said: Any) -> None:
+        if said[3] == "oolong":  # the first message ends after the second
+            await second.wait()
+        heard.put_nowait(said[3])
+        second.set()
+
+    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with keeper.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.add_listener("kitchen", hear)
+        for drink in ("oolong", "longjing"):
+            await call_out(watcher, drink)
+        said = [await asyncio.wait_for(heard.get(), 60) for _ in range(2)]
+    assert said == ["longjing", "oolong"]
+
+
+async def test_what_an_async_callback_raises_goes_to_the_log_of_asyncio_alone(
+    make_engine: MakeEngine, watcher: AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with keeper.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.add_listener("kitchen", fail)
+        await call_out(watcher, "oolong")
+        await eventually("asyncio has logged it", lambda: "ZeroDivisionError" in caplog.text)
+        await connection.execute(SELECT)
+    assert {record.name for record in caplog.records} == {"asyncio"}
+
+
+@both_drivers
+async def test_a_search_path_of_the_connection_outlives_a_rollback(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    connect_args: dict[str, Any] = (
+        {"server_settings": {"search_path": "shop,public"}}
+        if driver == "asyncpg"
+        else {"options": "-c search_path=shop,public"}
+    )
+    engine = engine_for(make_engine, database_url, driver, connect_args=connect_args)
+    schema = text("SELECT current_schema()")
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA shop"))
+    async with engine.connect() as connection:
+        await connection.execute(text("SET search_path TO public"))
+        assert await connection.scalar(schema) == "public"
+        await connection.rollback()
+        assert await connection.scalar(schema) == "shop"
 
 
 async def test_a_notification_of_a_transaction_that_is_rolled_back_is_not_sent(

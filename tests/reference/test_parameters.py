@@ -5,7 +5,7 @@ import inspect
 import re
 from ast import literal_eval
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool
 from sqlalchemy.util import get_cls_kwargs
 
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, record
 from tests.report import report, require_on
 from tests.versions import SQLALCHEMY
 from tools.paths import DOCS, LANGUAGES, ROOT
@@ -288,6 +288,36 @@ def test_null_pool_knows_none_of_the_first_table(name: str) -> None:
     assert name in section.text
     with pytest.raises(TypeError, match="PGDialect_asyncpg/NullPool/Engine"):
         create_async_engine(URL, poolclass=NullPool, **{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("driver", "refused"),
+    [("asyncpg", {"executemany_mode", "client_encoding"}), ("psycopg", {"executemany_mode"})],
+)
+def test_arguments_of_psycopg2_are_refused(driver: str, refused: set[str]) -> None:
+    arguments = {"executemany_mode": "values_plus_batch", "client_encoding": "utf8"}
+    url = f"postgresql+{driver}://guest@127.0.0.1/teahouse"
+    for name, value in arguments.items():
+        expected = (
+            pytest.raises(TypeError, match=rf"Invalid argument\(s\) '{name}'")
+            if name in refused
+            else nullcontext()
+        )
+        with expected:
+            create_async_engine(url, **{name: value})
+
+
+@pytest.mark.parametrize(("pool_size", "opened"), [(2, 2 + 5 * 8), (10, 10)])
+async def test_a_minimum_written_into_pool_size_opens_and_closes_the_rest(
+    make_engine: MakeEngine, pool_size: int, opened: int
+) -> None:
+    engine = make_engine(pool_size=pool_size, max_overflow=10 - pool_size)
+    connects = record(engine, "connect")
+    for _ in range(5):
+        async with AsyncExitStack() as guests:
+            for _ in range(10):
+                await guests.enter_async_context(engine.connect())
+    assert len(connects) == opened
 
 
 async def test_pool_events_are_listeners_from_the_start(make_engine: MakeEngine) -> None:

@@ -111,6 +111,7 @@ NAMES = {
     "pool_reserve_prepared_statement",
     "pool_sizes",
     "rds_superuser_reserved_connections",
+    "read_sql",
     "refresh_strategy",
     "register_vector",
     "reserve_pool_size",
@@ -121,6 +122,7 @@ NAMES = {
     "sqlalchemy_session_persistence",
     "stats_users",
     "tcp_keepalives_idle",
+    "to_sql",
     "wait_time",
 }
 """Names of other products, of a reader's own code, and settings that no run of ours touches."""

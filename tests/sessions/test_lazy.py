@@ -1,6 +1,8 @@
 """What the page on lazy loading claims beyond the lines that its snippets print."""
 
+import asyncio
 import gc
+import threading
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, create
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
+    Session,
     joinedload,
     mapped_column,
     raiseload,
@@ -33,6 +36,7 @@ from sqlalchemy.orm import (
 from tests.pools import MakeEngine, checked_out, with_psycopg
 from tests.report import report
 from tests.versions import IS_2_0
+from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 
 CALL = "await_only()" if IS_2_0 else "await_()"
@@ -339,6 +343,26 @@ async def test_loading_later_queries_for_each_object_and_takes_no_second_connect
             assert checked_out(engine) == 1
         assert [len(guest.orders) for guest in guests] == [2, 2]
     assert len(sent) == queries * len(guests)
+
+
+async def test_run_sync_starts_no_thread_and_other_tasks_go_on_while_it_waits(
+    engine: AsyncEngine,
+) -> None:
+    lock = text("SELECT pg_advisory_xact_lock(7)")
+    waits = text("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    ran_in: list[threading.Thread] = []
+
+    def work(session: Session) -> None:
+        session.execute(lock)
+        ran_in.append(threading.current_thread())
+
+    async with engine.connect() as holder, AsyncSession(engine) as session:
+        await holder.execute(lock)
+        waiting = asyncio.create_task(session.run_sync(work))
+        await eventually("the function waits for the lock", lambda: holder.scalar(waits))
+        await holder.rollback()
+        await waiting
+    assert ran_in == [threading.current_thread()]
 
 
 @pytest.mark.parametrize(("guests", "statements"), [(500, 2), (501, 3)])

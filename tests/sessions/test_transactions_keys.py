@@ -44,6 +44,24 @@ async def test_two_tasks_select_and_both_insert(
         assert ids.all() == [7, 8]
 
 
+async def test_rows_are_copied_and_those_that_are_there_left_out(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = await engine_with_rows(make_engine, database_url, "asyncpg", ORDERS, SEVEN)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TEMPORARY TABLE fresh (LIKE orders) ON COMMIT DROP"))
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        rows = [(7, "oolong"), (8, "pu-erh"), (8, "pu-erh")]
+        await driver.copy_records_to_table("fresh", records=rows)
+        await connection.execute(
+            text("INSERT INTO orders SELECT * FROM fresh ON CONFLICT DO NOTHING")
+        )
+    async with engine.connect() as connection:
+        found = await connection.execute(select(ORDERS).order_by(ORDERS.c.id))
+        assert found.all() == [(7, "longjing"), (8, "pu-erh")]
+        assert await connection.scalar(text("SELECT to_regclass('fresh')")) is None
+
+
 async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:
     engine = await engine_with_rows(make_engine, database_url, "asyncpg", ORDERS, SEVEN)
     statement = postgresql.insert(ORDERS).values(id=7).on_conflict_do_nothing()

@@ -124,6 +124,26 @@ async def test_an_await_too_many_names_the_type_that_was_awaited(
 
 
 @pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda session: session.execute(select(Tea)), "ChunkedIteratorResult"),
+        (lambda session: session.execute(OOLONG), "CursorResult"),
+        (lambda session: session.query(Tea).first(), "Tea"),
+        (lambda session: session.commit(), "NoneType"),
+    ],
+)
+async def test_an_await_on_a_synchronous_session_names_what_it_returned(
+    tea: AsyncSession, database_url: str, call: Callable[[Session], Any], name: str
+) -> None:
+    engine = create_engine(with_psycopg(database_url))
+    with Session(engine) as session, pytest.raises(TypeError) as caught:
+        await call(session)
+    engine.dispose()
+    if sys.version_info < (3, 14):
+        assert str(caught.value) == f"object {name} can't be used in 'await' expression"
+
+
+@pytest.mark.parametrize(
     "read",
     [
         lambda session, result: session.add(Tea(name="matcha")),
