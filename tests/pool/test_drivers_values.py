@@ -1,12 +1,15 @@
 """What the page on drivers says of values: the types that comparisons and groups are sent with."""
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import (
     Column,
+    DateTime,
     Integer,
     MetaData,
     String,
@@ -126,3 +129,22 @@ async def test_an_expression_that_is_written_twice_is_not_grouped_by(
     async with engine.connect() as connection:
         with refused if written == "twice" else nullcontext():
             assert await connection.scalar(query) == "7"
+
+
+@pytest.mark.parametrize(
+    ("driver", "read"),
+    [("asyncpg", "2026-05-04 12:00:00+00:00"), ("psycopg", "2026-05-04 20:00:00+08:00")],
+)
+async def test_asyncpg_reads_in_utc_whatever_the_time_zone_of_the_session(
+    make_engine: MakeEngine, database_url: str, driver: str, read: str
+) -> None:
+    teas = Table("teas", MetaData(), Column("brewed", DateTime(timezone=True)))
+    noon = {"brewed": datetime(2026, 5, 4, 12, tzinfo=UTC)}
+    engine = await engine_with_rows(make_engine, database_url, driver, teas, noon)
+    async with engine.connect() as connection:
+        await connection.execute(text("SET LOCAL TIME ZONE 'Asia/Shanghai'"))
+        value: Any = await connection.scalar(select(teas.c.brewed))
+        assert str(value) == read
+        assert str(value.astimezone(ZoneInfo("Asia/Shanghai"))) == "2026-05-04 20:00:00+08:00"
+        as_text = await connection.scalar(select(cast(teas.c.brewed, String)))
+        assert as_text == "2026-05-04 20:00:00+08"

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from threading import Event, Thread
@@ -15,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from asgiref.sync import async_to_sync
 from asgiref.wsgi import WsgiToAsgi
 from flask import Flask
 from sqlalchemy import text
@@ -22,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from taskiq import InMemoryBroker
 from taskiq.cli.worker.args import WorkerArgs
 
+from tests import asking
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, leaves_open
 from tests.processes import list_members
@@ -280,6 +284,51 @@ async def test_whoever_waits_in_the_thread_of_the_loop_waits_for_itself() -> Non
     with pytest.raises(TimeoutError):
         waiting.result(0.2)
     await asyncio.wrap_future(waiting)
+
+
+@contextmanager
+def another_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def test_async_code_that_waits_for_another_loop_stops_its_own(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    lock = "SELECT pg_advisory_xact_lock(7)"
+    locked, leave = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with make_engine().begin() as connection:
+            await connection.execute(text(lock))
+            locked.set()
+            await leave.wait()
+
+    with another_loop() as other:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hold())
+            await locked.wait()
+            leave.set()  # hold() ends as soon as this loop goes on
+            waiting = asyncio.run_coroutine_threadsafe(asking.ask(database_url, lock), other)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.5)
+            await asyncio.wrap_future(waiting)
+
+
+def test_async_to_sync_makes_a_loop_for_each_call() -> None:
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    first, second = (async_to_sync(loop)() for _ in range(2))
+    assert first is not second
 
 
 def test_a_thread_that_waits_no_longer_gives_the_connection_back(database_url: str) -> None:

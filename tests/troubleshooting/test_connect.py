@@ -223,6 +223,33 @@ def test_the_version_of_another_product_is_not_recognised() -> None:
         asyncpg_dialect.dialect()._get_server_version_info(connection)  # type: ignore[no-untyped-call]
 
 
+async def last_query(url: str, pid: int) -> str:
+    return str(await ask(url, f"SELECT query FROM pg_stat_activity WHERE pid = {pid}"))
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_asyncpgs_own_pool_sends_unlisten_unless_it_is_given_a_reset(
+    database_url: str, silent: bool
+) -> None:
+    async def nothing(_: object) -> None: ...
+
+    options = {"reset": nothing} if silent else {}
+    async with asyncpg.create_pool(dsn_of(database_url), min_size=1, max_size=1, **options) as pool:
+        async with pool.acquire() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        assert ("UNLISTEN *" in await last_query(database_url, pid)) is not silent
+    assert_on_both("UNLISTEN statement is not yet supported", "UNLISTEN is not supported now")
+
+
+async def test_the_pool_of_sqlalchemy_sends_no_unlisten(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = make_engine(pool_size=1)
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+    assert await last_query(database_url, pid) == "ROLLBACK;"
+
+
 def original(error: Any) -> Any:
     """asyncpg's own exception."""
     return error if IS_2_0 else error.orig.__cause__

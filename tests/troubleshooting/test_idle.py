@@ -293,6 +293,15 @@ async def test_recycle_and_pre_ping_leave_a_lent_connection_alone(
         assert await forgotten.scalar(text("SELECT pg_backend_pid()")) == pid
 
 
+@pytest.mark.parametrize(("written", "shown"), [("60", "60ms"), ("60s", "1min")])
+async def test_a_limit_without_a_unit_counts_milliseconds(
+    make_engine: MakeEngine, written: str, shown: str
+) -> None:
+    engine = teahouse(make_engine, idle_in_transaction_session_timeout=written)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == shown
+
+
 async def test_statement_timeout_does_not_reach_a_transaction_that_is_idle(
     database_url: str,
     make_engine: MakeEngine,

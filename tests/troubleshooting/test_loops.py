@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,17 @@ from typing import Any
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import MetaData, create_engine, func, insert, inspect, literal, select, text
+from sqlalchemy import (
+    MetaData,
+    create_engine,
+    func,
+    insert,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import MissingGreenlet, NoInspectionAvailable
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -24,7 +35,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.pools import MakeEngine, checked_out, with_psycopg
+from tests.pools import MakeEngine, both_drivers, checked_out, with_psycopg
 
 OOLONG = text("SELECT 'oolong'")
 
@@ -222,6 +233,24 @@ def test_a_semaphore_of_your_own_is_bound_to_the_loop_that_first_waited() -> Non
     asyncio.run(two_guests())
     with pytest.raises(RuntimeError, match="is bound to a different event loop"):
         asyncio.run(two_guests())
+
+
+@pytest.mark.filterwarnings("ignore")
+@both_drivers
+def test_the_queue_in_the_text_has_the_size_of_the_pool(database_url: str, driver: str) -> None:
+    url = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    engine = create_async_engine(url, pool_size=3, max_overflow=1)
+
+    async def guests() -> list[object]:
+        return await asyncio.gather(*(order(engine) for _ in range(5)), return_exceptions=True)
+
+    asyncio.run(guests())
+    *_, last = asyncio.run(guests())
+    assert re.fullmatch(
+        r"<Queue at 0x\w+ maxsize=3 .*> is bound to a different event loop", str(last)
+    )
+    asyncio.run(engine.dispose(close=False))
+    gc.collect()
 
 
 def test_a_pool_in_which_nobody_waits_is_bound_to_no_loop(database_url: str) -> None:
