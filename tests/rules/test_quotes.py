@@ -105,6 +105,7 @@ NAMES = {
     "max_jobs",
     "nest_asyncio",
     "not_started",
+    "num_init_children",
     "pg_dump",
     "pg_lsn",
     "pg_trgm",
