@@ -101,6 +101,8 @@ NAMES = {
     "get_reader",
     "get_settings",
     "hot_standby_feedback",
+    "instrument_asyncpg",
+    "instrument_psycopg",
     "lc_messages",
     "max_db_connections",
     "max_idle",
