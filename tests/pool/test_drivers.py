@@ -26,6 +26,7 @@ from sqlalchemy import create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
+    MissingGreenlet,
     OperationalError,
     ProgrammingError,
     SAWarning,
@@ -611,6 +612,13 @@ async def test_a_url_names_its_driver(
     assert engine.dialect.driver.startswith(imported)
     assert engine.dialect.is_async
     assert await use(engine) == "oolong"
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_psycopg_async_fails_a_synchronous_engine_when_it_connects(database_url: str) -> None:
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg_async"))
+    with pytest.raises(MissingGreenlet):
+        engine.connect()
 
 
 def test_a_url_without_a_driver_takes_psycopg_in_2_1_and_psycopg2_in_2_0() -> None:

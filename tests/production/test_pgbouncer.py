@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
@@ -17,7 +18,7 @@ from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
-from tools.postgres import Server, dsn_of
+from tools.postgres import Proxy, Server, dsn_of
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 from tools.proof import guests, poolers
 from tools.proof.poolers import describe_pooler, format_rows, try_rows
@@ -381,6 +382,73 @@ async def test_what_pgbouncer_ended_counts_as_lost_with_its_word_if_a_query_was_
         assert await ask(engine, "SELECT 'oolong'") == "oolong"
         await engine.dispose()
     assert all(f"`{word}`" in page for page in PAGES)
+
+
+@pytest.mark.parametrize(
+    ("driver", "plain"), [("asyncpg", {"ssl": "disable"}), ("psycopg", {"sslmode": "disable"})]
+)
+async def test_a_login_that_does_not_go_on_is_ended_by_client_login_timeout(
+    driver: str, plain: dict[str, str], database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url, client_login_timeout="1") as url:
+        async with Proxy(url) as proxy:
+            proxy.edit = lambda side, data: b"" if side == "client" else data
+            engine = engine_for(make_engine, proxy.url, driver, connect_args=plain)
+            with pytest.raises(Exception, match=r"client_login_timeout(?! \(server down)"):
+                await ask(engine, "SELECT 1")
+
+
+LONG = "password authentication failed"
+
+
+@pytest.mark.parametrize(
+    ("need_program", "length", "said"),
+    [
+        (need_pgbouncer, 2048, LONG),
+        (need_pgbouncer, 5000, LONG),
+        (need_old_pgbouncer, 2048, LONG),
+        (need_old_pgbouncer, 5000, "client sent partial pkt in startup phase"),
+    ],
+)
+async def test_a_password_longer_than_2047_is_refused_without_the_users_name(
+    need_program: Callable[[], Program],
+    length: int,
+    said: str,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    server = make_url(database_url).set(password="x" * length)
+    place = server.render_as_string(hide_password=False)
+    with run_pgbouncer(place, need_program(), auth_type="plain") as url:
+        with pytest.raises(Exception, match=said) as refused:
+            await ask(make_engine(url), "SELECT 1")
+        assert "for user" not in str(refused.value)
+
+
+async def test_a_password_of_2047_is_not_refused_by_pgbouncer(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    server = make_url(database_url).set(password="x" * 2047)
+    place = server.render_as_string(hide_password=False)
+    timeout = {"client_login_timeout": "1"}
+    with (
+        run_pgbouncer(place, need_pgbouncer(), auth_type="plain", **timeout) as url,
+        pytest.raises(Exception, match=r"server down|for user"),  # by PostgreSQL
+    ):
+        await ask(make_engine(url), "SELECT 1")
+
+
+async def test_asyncpgs_own_pool_sends_reset_all_at_each_return_and_sqlalchemys_does_not(
+    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    named = {"server_settings": {"application_name": "tea"}}
+    last = text("SELECT query FROM pg_stat_activity WHERE application_name = 'tea'")
+    async with asyncpg.create_pool(dsn_of(database_url), min_size=1, max_size=1, **named) as pool:
+        await pool.fetch("SELECT 'oolong'")
+        assert "RESET ALL" in str(await watcher.scalar(last))
+    engine = make_engine(connect_args=named)
+    assert await ask(engine, "SELECT 'oolong'") == "oolong"
+    assert await watcher.scalar(last) == "COMMIT;"
 
 
 async def test_pre_ping_replaces_what_was_idle_too_long(

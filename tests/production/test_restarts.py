@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import event, make_url, text
@@ -256,6 +257,19 @@ async def test_behind_pgbouncer_idle_connections_outlive_a_restart_and_errors_ar
         assert told is None or (isinstance(told, DBAPIError) and is_transient(told))
         await write_until_served(engine)
         await engine.dispose()
+
+
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+async def test_a_login_to_a_pgbouncer_that_has_not_reached_the_server_is_not_tried_again(
+    make_engine: MakeEngine, database_url: str, need_program: Callable[[], Program]
+) -> None:
+    away = make_url(database_url).set(port=1).render_as_string(hide_password=False)
+    with run_pgbouncer(away, need_program(), client_login_timeout="1") as url:
+        with pytest.raises(Exception, match=r"client_login_timeout \(server down\)") as caught:
+            await write(make_engine(url))
+        error: Any = caught.value
+        assert getattr(error, "orig", error).sqlstate == "08P01"
+        assert not is_transient(error)
 
 
 async def be_refused(engine: AsyncEngine) -> DBAPIError:
