@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy
 from packaging.version import Version
 from sqlalchemy import Engine, create_engine, exc, text
-from sqlalchemy.engine import create
+from sqlalchemy.dialects import plugins
+from sqlalchemy.engine import CreateEnginePlugin, create
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -263,6 +264,22 @@ async def test_a_wrong_isolation_level_is_refused_with_the_first_connection(
     engine = make_engine(isolation_level="SERIOUS")
     with pytest.raises(exc.ArgumentError, match="Invalid value 'SERIOUS' for isolation_level"):
         await engine.connect()
+
+
+class PoolSettings(CreateEnginePlugin):
+    def update_url(self, url: sqlalchemy.URL) -> sqlalchemy.URL:
+        return url
+
+    def handle_pool_kwargs(self, pool_cls: type[Pool], pool_args: dict[str, Any]) -> None:
+        pool_args.update(pre_ping=True, recycle=1800)
+
+
+@pytest.mark.parametrize("poolclass", [AsyncAdaptedQueuePool, NullPool])
+def test_a_plugin_has_the_last_word_on_the_pool(poolclass: type[Pool]) -> None:
+    plugins.register("pool_settings", __name__, PoolSettings.__name__)
+    passed: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": -1, "poolclass": poolclass}
+    pool: Any = create_async_engine(f"{URL}?plugin=pool_settings", **passed).pool
+    assert (pool._pre_ping, pool._recycle) == (True, 1800)
 
 
 async def test_two_engines_share_a_pool_until_one_is_disposed(make_engine: MakeEngine) -> None:

@@ -486,6 +486,31 @@ def test_an_engine_that_was_disposed_of_works_in_the_next_event_loop(database_ur
     assert [asyncio.run(serve_once()) for _ in range(3)] == ["oolong"] * 3
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*on_event is deprecated")
+@pytest.mark.parametrize("way", ["alone", "beside a lifespan", "mounted"])
+async def test_what_does_not_run_beside_the_lifespan_of_the_application(way: str) -> None:
+    ran: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        ran.append("lifespan")
+
+    app = FastAPI() if way == "alone" else FastAPI(lifespan=lifespan)
+    within = FastAPI(lifespan=lifespan) if way == "mounted" else app
+    if within is app:
+
+        @app.on_event("shutdown")
+        async def dispose() -> None:
+            ran.append("on_event")
+
+    else:
+        app.mount("/orders", within)
+    async with running(app):
+        pass
+    assert ran == (["on_event"] if way == "alone" else ["lifespan"])
+
+
 async def test_the_asgi_transport_does_not_run_the_lifespan() -> None:
     ran: list[str] = []
 

@@ -474,6 +474,43 @@ async def test_a_dependency_that_returns_its_session_leaks(
 # Middleware
 
 
+@pytest.mark.parametrize(
+    ("middleware", "status", "begun"),
+    [("answers", 401, 0), ("raises", 500, 0), ("raises afterwards", 500, 1)],
+)
+async def test_a_middleware_that_answers_or_raises_leaves_no_session_open(
+    engine: AsyncEngine, middleware: str, status: int, begun: int
+) -> None:
+    app = FastAPI()
+    entered, ended = [], []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        entered.append(1)
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+        finally:
+            ended.append(1)
+
+    @app.middleware("http")
+    async def sign_in(request: Request, call_next: CallNext) -> Response:
+        if middleware == "answers":
+            return Response(status_code=401)
+        if middleware == "raises":
+            raise PermissionError
+        await call_next(request)
+        raise PermissionError
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)]) -> str:
+        return str(await session.scalar(SELECT))
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == status
+    assert (len(entered), len(ended)) == (begun, begun)
+    assert checked_out(engine) == 0
+
+
 async def test_a_stream_leaks_the_session_of_a_middleware(engine: AsyncEngine) -> None:
     app = FastAPI()
     made: list[AsyncSession] = []

@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
+from fastapi import FastAPI
 from sqlalchemy import (
     MetaData,
     create_engine,
@@ -36,6 +37,7 @@ from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests.pools import MakeEngine, both_drivers, checked_out, with_psycopg
+from tests.serving import serving
 
 OOLONG = text("SELECT 'oolong'")
 
@@ -268,6 +270,35 @@ def test_dispose_after_the_end_of_the_loop_logs_and_close_false_says_no_word(
     asyncio.run(order(engine))
     asyncio.run(engine.dispose(close=close))
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == logged
+    let_go(caplog)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("forget", [False, True])
+def test_what_ran_before_the_server_fails_its_requests_until_the_pool_is_forgotten(
+    database_url: str, forget: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(database_url)
+    asyncio.run(order(engine))  # a command, or a library at its import
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if forget:
+            await engine.dispose(close=False)
+        yield
+        await engine.dispose(close=forget)
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/")
+    async def pour() -> str:
+        return await order(engine)
+
+    async def ask() -> list[int]:
+        async with serving(app) as client:
+            return [(await client.get("/")).status_code for _ in range(4)]
+
+    assert asyncio.run(ask()) == [200 if forget else 500] * 4
     let_go(caplog)
 
 

@@ -691,6 +691,15 @@ async def test_without_tls_a_forked_child_may_go_unnoticed(database_url: str) ->
     assert printed.decode().strip() == "fine"
 
 
+async def test_psycopg_alone_is_closed_after_its_block(database_url: str) -> None:
+    async def returned() -> psycopg.AsyncConnection[Any]:
+        async with await psycopg.AsyncConnection.connect(dsn_of(database_url)) as connection:
+            return connection
+
+    with pytest.raises(psycopg.OperationalError, match=r"^the connection is closed$"):
+        await (await returned()).execute("SELECT 'oolong'")
+
+
 async def test_psycopg_alone_stays_closed_after_the_cut(
     database_url: str, watcher: AsyncConnection
 ) -> None:

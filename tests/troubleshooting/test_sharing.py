@@ -2,15 +2,25 @@
 
 import asyncio
 import gc
-from typing import Self
+from collections.abc import AsyncIterator
+from typing import Annotated, Self
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
+from fastapi import Depends, FastAPI
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, InvalidRequestError, SAWarning
+from sqlalchemy.exc import (
+    IllegalStateChangeError,
+    InterfaceError,
+    InvalidRequestError,
+    SAWarning,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
+from tests.serving import serving
+from tools.postgres import dsn_of
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
@@ -70,6 +80,44 @@ async def test_a_shared_unit_of_work_loses_the_connection_of_the_first_request(
     with pytest.warns(SAWarning, match="non-checked-in connection"):
         gc.collect()
     assert checked_out(engine) == 0
+
+
+@leaves_open
+async def test_a_refresh_behind_the_response_leaks_the_connection_of_a_request_that_had_its_200(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    app = FastAPI()
+    over = asyncio.Event()
+    refreshes: list[asyncio.Task[object]] = []
+    said: list[str] = []
+
+    async def connect() -> object:
+        await over.wait()
+        return await asyncpg.connect(dsn_of(database_url))
+
+    engine = make_engine(async_creator=connect)
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+        except IllegalStateChangeError as error:
+            said.append(str(error))
+        over.set()
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session)]) -> str:
+        refreshes.append(asyncio.create_task(session.scalar(OOLONG)))
+        await asyncio.sleep(0)  # in which the refresh begins to connect
+        return "from the cache"
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == 200
+    assert "Method 'close()' can't be called here" in said[0]
+    assert await refreshes.pop() == "oolong"
+    assert checked_out(engine) == 1
+    with pytest.warns(SAWarning, match="non-checked-in connection"):
+        gc.collect()
 
 
 async def test_null_pool_makes_provisioning_certain(make_engine: MakeEngine) -> None:
