@@ -15,13 +15,16 @@ from tools.paths import ROOT
 from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
+    "Bad file descriptor",
     "Cancelled by cancel scope",
     "could not convert string to float",
     "couldn't get a connection after",
     "expected list or ndarray",
+    "Fatal error on SSL transport",
     "Max client connections reached",
     "RDS Proxy currently doesn't support command-line options",
     "Tenant or user not found",
+    "trio.run received unrecognized yield message",
     "waiting for writers before build",
     "'<=' not supported between instances of",
     "DLL load failed while importing _greenlet",
@@ -80,6 +83,7 @@ NAMES = {
     "__async_session__",
     "__asyncpg_savepoint_1__",
     "__asyncpg_stmt_4__",
+    "__persistence_method__",
     "_pg3_1",
     "async_to_sync",
     "cache_resource",
