@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.testing.readers import run_source
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import free_port
@@ -117,6 +118,54 @@ async def test_a_task_in_env_migrates_nothing_and_upgrade_says_nothing(
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'configure'"):
         await task
     assert await watcher.scalar(text("SELECT to_regclass('menu')")) is None
+
+
+IN_TESTS = """
+import pytest, pytest_asyncio
+from alembic import command
+from alembic.config import Config
+
+def upgrade():
+    command.upgrade(Config("alembic.ini"), "head")
+
+@pytest_asyncio.fixture(scope="session")
+async def loop_of_all(): yield
+
+@pytest.fixture(scope="session")
+def plain(loop_of_all): upgrade()
+
+@pytest_asyncio.fixture(scope="session")
+async def within(): upgrade()
+
+def test_plain(loop_of_all): upgrade()
+
+async def test_plain_fixture(plain): pass
+
+async def test_async_fixture(within): pass
+
+async def test_async(): upgrade()
+"""
+ONE_LOOP = """[tool.pytest.ini_options]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "session"
+asyncio_default_test_loop_scope = "session"
+"""
+
+
+def test_a_plain_test_or_fixture_upgrades_and_an_async_one_is_refused(
+    project: Project, database_url: str
+) -> None:
+    project.revise("op.execute('CREATE TABLE menu (drink text)')")
+    ini = project.folder.parent / "alembic.ini"
+    doubled = database_url.replace("%", "%%")
+    source = ini.read_text("utf-8").replace("driver://user:pass@localhost/dbname", doubled)
+    ini.write_text(source, "utf-8")
+    ran = run_source(IN_TESTS, ini.parent, database_url, "--tb=no", "-v", settings=ONE_LOOP)
+    for passed in ("test_plain", "test_plain_fixture"):
+        assert f"::{passed} PASSED" in ran.stdout
+    refused = "asyncio.run() cannot be called from a running event loop"
+    assert f"FAILED test_it.py::test_async - RuntimeError: {refused}" in ran.stdout
+    assert f"ERROR test_it.py::test_async_fixture - RuntimeError: {refused}" in ran.stdout
 
 
 # The template
@@ -444,6 +493,25 @@ async def test_an_autocommit_block_in_a_transaction_from_outside_is_an_assertion
             await connection.run_sync(block)
 
 
+async def test_sql_before_configure_makes_an_autocommit_block_an_assertion(
+    project: Project,
+) -> None:
+    project.revise(
+        "with op.get_context().autocommit_block():",
+        "    op.execute('SELECT 1')",
+    )
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    head = "    context.configure(connection=connection,"
+    assert head in source
+    early = "    connection.exec_driver_sql('SELECT 1')\n"
+    env.write_text(source.replace(head, early + head), "utf-8")
+    with pytest.raises(AssertionError, match=r"^$"):
+        await project.upgrade()
+    env.write_text(source.replace(head, early + "    connection.commit()\n" + head), "utf-8")
+    await project.upgrade()
+
+
 async def test_an_index_that_failed_is_dropped_by_the_next_attempt(
     project: Project, watcher: AsyncConnection
 ) -> None:
@@ -492,3 +560,50 @@ async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
     async with engine.connect() as connection:
         place = await connection.execute(text("SELECT current_database(), current_schemas(false)"))
         assert tuple(place.one()) == (engine.url.database, ["public"])
+
+
+# Autogenerate
+
+WITH_TABLE = "import sqlalchemy as sa\ntarget_metadata = sa.MetaData()\n" + (
+    "sa.Table('menu', target_metadata, sa.Column('drink', sa.Text))"
+)
+WITHOUT_TABLE = "import sqlalchemy as sa\ntarget_metadata = sa.MetaData()"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "exists", "written"),
+    [
+        pytest.param(WITHOUT_TABLE, False, "pass", id="not imported"),
+        pytest.param(WITHOUT_TABLE, True, "op.drop_table('menu')", id="not imported, but made"),
+        pytest.param(WITH_TABLE, True, "pass", id="made already"),
+        pytest.param(WITH_TABLE, False, "op.create_table('menu'", id="imported, and not made"),
+    ],
+)
+async def test_autogenerate_compares_what_env_imports_with_this_database(
+    metadata: str, exists: bool, written: str, project: Project, watcher: AsyncConnection
+) -> None:
+    if exists:
+        await watcher.execute(text("CREATE TABLE menu (drink text)"))
+    await asyncio.to_thread(generate, project, metadata)
+    (revision,) = (project.folder / "versions").glob("*.py")
+    upgrades = revision.read_text("utf-8").partition("def upgrade()")[2].partition("\ndef ")[0]
+    assert f"\n    {written}" in upgrades
+
+
+def generate(project: Project, metadata: str | None = None) -> None:
+    """Let Alembic write a revision for these tables."""
+    if metadata:
+        env = project.folder / "env.py"
+        source = env.read_text("utf-8")
+        assert "target_metadata = None" in source
+        env.write_text(source.replace("target_metadata = None", metadata), "utf-8")
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.revision(project.config, autogenerate=True)
+
+
+def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project: Project) -> None:
+    with pytest.raises(CommandError, match="does not provide a MetaData object"):
+        generate(project)
+    generate(project, WITH_TABLE)
+    with pytest.raises(CommandError, match="Target database is not up to date"):
+        generate(project)

@@ -15,6 +15,7 @@ from tools.paths import ROOT
 from tools.site.pages import Page, pages
 
 NO_RUN_SAYS = (
+    "Bad file descriptor",
     "Cancelled by cancel scope",
     "another command is already in progress",
     "cannot send pipeline when not in pipeline mode",
@@ -24,9 +25,11 @@ NO_RUN_SAYS = (
     "expected list or ndarray",
     "failed to enter pipeline mode",
     "the pool 'pool-1' is already closed",
+    "Fatal error on SSL transport",
     "Max client connections reached",
     "RDS Proxy currently doesn't support command-line options",
     "Tenant or user not found",
+    "trio.run received unrecognized yield message",
     "waiting for writers before build",
     "'<=' not supported between instances of",
     "DLL load failed while importing _greenlet",
@@ -91,6 +94,7 @@ NAMES = {
     "__async_session__",
     "__asyncpg_savepoint_1__",
     "__asyncpg_stmt_4__",
+    "__persistence_method__",
     "_pg3_1",
     "async_to_sync",
     "cache_resource",

@@ -236,6 +236,33 @@ async def test_a_translated_schema_does_not_reach_sql_in_text(make_engine: MakeE
         assert await connection.scalar(text("SELECT count(*) FROM orders")) == 0
 
 
+async def test_a_factory_that_is_configured_is_another_for_all_who_imported_it(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async_session = async_sessionmaker(engine)
+    imported = async_session
+
+    async def work() -> None:
+        async with imported() as session:
+            await session.execute(text("CREATE TABLE cups (tea text)"))
+            await session.commit()
+
+    made = text("SELECT to_regclass('cups') IS NOT NULL")
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        async_session.configure(bind=connection, join_transaction_mode="create_savepoint")
+        await work()
+        assert await connection.scalar(made)
+        await outer.rollback()
+    async_session.configure(bind=engine)
+    async with imported() as session:
+        assert not await session.scalar(made)
+    await work()
+    async with imported() as session:
+        assert await session.scalar(made), "with the engine its commits are real again"
+
+
 @pytest.mark.parametrize("scope", ["function", "request"])
 async def test_an_override_holds_for_both_scopes_until_it_is_removed(
     scope: Literal["function", "request"],

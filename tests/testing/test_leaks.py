@@ -7,12 +7,32 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tests.pools import MakeEngine, leaves_open
+from tests.pools import MakeEngine, both_drivers, leaves_open, with_psycopg
 from tests.testing.readers import run_source
 from tools.paths import SNIPPETS
 from tools.proof.projects import read_outcome
 
 PROJECTS = SNIPPETS / "testing/leaks"
+NOT_DISPOSED = """
+import gc, os, pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+@pytest.mark.asyncio
+async def test_guilty():
+    async with create_async_engine(os.environ["DATABASE_URL"]).connect(): pass
+
+def test_named(): gc.collect()
+"""
+COLLECTS = """
+@pytest.fixture(autouse=True)
+def collects():
+    yield
+    gc.collect()
+"""
+ERRORS = """[tool.pytest.ini_options]
+asyncio_default_fixture_loop_scope = "function"
+filterwarnings = ["error"]
+"""
 ALARMS = """
 import asyncio, gc, os
 from concurrent.futures import ThreadPoolExecutor
@@ -172,3 +192,22 @@ async def test_dispose_does_not_end_a_transaction_that_is_lent(make_engine: Make
         with pytest.raises(DBAPIError, match="lock timeout"):
             await connection.execute(text("DROP TABLE orders"))
     await session.close()
+
+
+@both_drivers
+def test_garbage_of_an_engine_is_reported_at_a_later_test_unless_a_fixture_collects_it(
+    driver: str, tmp_path: Path, database_url: str
+) -> None:
+    url = (
+        database_url if driver == "asyncpg" else with_psycopg(database_url).render_as_string(False)
+    )
+    later = run_source(NOT_DISPOSED, tmp_path, url, settings=ERRORS).stdout
+    assert "FAILED test_it.py::test_named" in later
+    assert "test_it.py::test_guilty" not in later
+    assert "PytestUnraisableExceptionWarning" in later
+    said = {"asyncpg": "unclosed connection", "psycopg": "was deleted while still open"}
+    assert said[driver] in later
+    assert ("unclosed transport" in later) is (driver == "asyncpg")
+    own = run_source(NOT_DISPOSED + COLLECTS, tmp_path, url, settings=ERRORS).stdout
+    assert "ERROR test_it.py::test_guilty" in own
+    assert "test_it.py::test_named" not in own

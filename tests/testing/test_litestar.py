@@ -4,10 +4,16 @@ import asyncio
 import threading
 import warnings
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from tests.pools import MakeEngine
 from tests.serving import through
 
 with warnings.catch_warnings(action="ignore"):  # it imports advanced-alchemy, written for 2.0
+    from advanced_alchemy.extensions.litestar import SQLAlchemyAsyncConfig, SQLAlchemyPlugin
     from litestar import Litestar, get
+    from litestar.di import NamedDependency
     from litestar.testing import AsyncTestClient
     from litestar.testing import TestClient as LitestarClient
 
@@ -67,3 +73,23 @@ async def test_litestar_answers_500_whichever_client_asks() -> None:
         assert (await client.get("/")).status_code == 500
     async with through(app) as direct:
         assert (await direct.get("/")).status_code == 500
+
+
+async def test_the_plugin_takes_its_factory_from_the_state_which_startup_fills(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    @get("/")
+    async def name(db_session: NamedDependency[AsyncSession]) -> str:
+        return str(await db_session.scalar(text("SELECT current_setting('application_name')")))
+
+    config = SQLAlchemyAsyncConfig(connection_string=database_url)
+    key = config.session_maker_app_state_key
+    app = Litestar([name], plugins=[SQLAlchemyPlugin(config=config)], debug=True)
+    assert key.startswith("session_maker_class")
+    missing = f"KeyError: '{key}'"
+    assert missing in LitestarClient(app).get("/").text
+    async with through(app) as client:
+        assert missing in (await client.get("/")).text
+        ours = make_engine(connect_args={"server_settings": {"application_name": "ours"}})
+        app.state[key] = async_sessionmaker(ours)
+        assert (await client.get("/")).text == "ours"

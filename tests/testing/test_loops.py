@@ -46,6 +46,17 @@ async def session(): yield scoped()
 @pytest.mark.asyncio(loop_scope="session")
 async def test_it(session): assert scoped() is not session
 """
+STRICT = """
+import pytest
+
+@pytest.fixture
+async def session(): yield 7
+
+@pytest.mark.asyncio
+async def test_marked(session): assert session == 7
+
+async def test_unmarked(): pass
+"""
 ALONE = "\nasync def test_a(): await ask()\n\nasync def test_b(): await ask()\n"
 AFTER = "\nasync def test_before(wide): pass\n"
 
@@ -176,3 +187,13 @@ def test_a_fixture_and_its_test_are_two_tasks_for_a_scoped_session(
 ) -> None:
     said, _ = run(tmp_path, database_url, SCOPED)
     assert "1 passed" in said
+
+
+def test_in_strict_mode_a_fixture_of_pytest_and_a_test_without_a_mark_are_not_run(
+    tmp_path: Path, database_url: str
+) -> None:
+    strict, _ = run(tmp_path, database_url, STRICT)
+    assert "requested an async fixture 'session', with no plugin or hook that handled it" in strict
+    assert "test_unmarked - Failed: async def functions are not natively supported" in strict
+    auto, _ = run(tmp_path, database_url, STRICT, SETTINGS + 'asyncio_mode = "auto"\n')
+    assert "2 passed" in auto

@@ -15,6 +15,7 @@ from sqlalchemy import NullPool, StaticPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from tests.testing.readers import run_source
 from tests.waiting import wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import Server
@@ -38,6 +39,19 @@ def tell():
 def test_one(): tell()
 
 def test_two(): tell()
+"""
+WORKER = """[tool.pytest.ini_options]
+asyncio_default_fixture_loop_scope = "function"
+addopts = "-n 1"
+postgresql_load = []
+"""
+NAMES = """
+from pytest_postgresql import factories
+
+running = factories.postgresql_noproc(dbname="{dbname}", **{given!r})
+postgresql = factories.postgresql("running")
+
+def test_name(postgresql): assert not postgresql.info.dbname, repr(postgresql.info.dbname)
 """
 WAIT = "\n\ndef test_that_waits(): threading.Event().wait()\n"
 
@@ -241,6 +255,18 @@ def test_the_plugin_takes_a_server_that_runs_and_asks_for_a_password(
            f"{', '.join(given)}, dbname={name!r}, ")  # fmt: skip
     with start(tmp_path, PLUGIN) as program:
         assert "2 passed" in program.communicate()[0]
+    assert not {*list_databases(server, name)}
+
+
+def test_with_xdist_the_database_on_a_server_that_runs_has_the_workers_name(
+    tmp_path: Path, server: Server
+) -> None:
+    at = make_url(server.url)
+    name = f"guide_plugin_{token_hex(4)}"
+    given = {"host": at.host, "port": at.port, "user": at.username, "password": at.password}
+    source, settings = NAMES.format(dbname=name, given=given), WORKER
+    said = run_source(source, tmp_path, server.url, "--tb=line", settings=settings).stdout
+    assert f"'{name}gw0'" in said
     assert not {*list_databases(server, name)}
 
 
