@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 from tests.site.chromium import NoBrowser, chromium
 from tests.site.host import build, complaints, serving
@@ -28,6 +28,8 @@ REPOSITORY = "https://github.com/example/guide"
 """Material asks this host's API for stars, unless kept from it."""
 
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=30_000)  # as long as Playwright's own calls wait, on a busy machine
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from time import perf_counter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-WAITS = text("SELECT pg_sleep(0.1)")
+WAITS = text("SELECT pg_sleep(0.3)")
 
 
 async def seconds_for_forty(pool_size: int) -> float:

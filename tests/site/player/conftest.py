@@ -52,7 +52,7 @@ def open_replay(open_page: OpenPage) -> OpenReplay:
 
     def opened(name: str, step: int = 1, language: str = "en", **options: Any) -> Page:
         page = open_page(f"{LANGUAGES[language]}{PAGES[name]}#watch={name}:{step}", **options)
-        expect(count(page)).to_have_text(f"{step} / {len(list_steps(name))}", timeout=30_000)
+        expect(count(page)).to_have_text(f"{step} / {len(list_steps(name))}")
         return page
 
     return opened
