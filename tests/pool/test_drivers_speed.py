@@ -98,8 +98,10 @@ async def asked_for(connection: AsyncConnection, query: Any) -> list[str]:
     return [each for each in asked if "typeinfo" in each or "jit" in each]
 
 
-@pytest.mark.parametrize("type_", ["size", "size[]", "address", "cups"])
-async def test_asyncpg_asks_for_other_types_of_yours_too_and_turns_jit_off_meanwhile(
+@pytest.mark.parametrize(
+    "type_", ["size", "size[]", "address", "cups", "tstzrange", "int[]", "uuid[]", "jsonb[]"]
+)
+async def test_asyncpg_asks_for_other_types_too_and_turns_jit_off_meanwhile(
     make_engine: MakeEngine, type_: str
 ) -> None:
     engine = make_engine()
@@ -175,6 +177,27 @@ async def test_a_setting_keeps_the_plans_for_the_values(
     await create(make_engine())
     async with make_engine(connect_args=connect_args).connect() as connection:
         for number in range(8):
+            await connection.execute(BY_ID, {"id": number})
+        assert await plans(connection) == expected
+
+
+PSYCOPGS = {"options": "-c plan_cache_mode=force_custom_plan"}
+
+
+@pytest.mark.parametrize(
+    ("connect_args", "expected"),
+    [({}, (5, 2)), (PSYCOPGS, (7, 0)), ({"prepare_threshold": None}, (0, 0))],
+)
+async def test_psycopg_keeps_the_plans_for_the_values_by_settings_of_its_own(
+    make_engine: MakeEngine,
+    database_url: str,
+    connect_args: dict[str, Any],
+    expected: tuple[int, int],
+) -> None:
+    await create(make_engine())
+    engine = engine_for(make_engine, database_url, "psycopg", connect_args=connect_args)
+    async with engine.connect() as connection:
+        for number in range(12):
             await connection.execute(BY_ID, {"id": number})
         assert await plans(connection) == expected
 
