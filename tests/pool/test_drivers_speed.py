@@ -43,6 +43,7 @@ class Guest(Base):
     __tablename__ = "guests"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
+    seats: Mapped[int] = mapped_column(server_default="1")
 
 
 async def create(engine: AsyncEngine) -> None:
@@ -274,10 +275,29 @@ async def beside(session: AsyncSession) -> None:
     await session.execute(insert(Guest), [{"name": "Lu Yu"}] * 300)
 
 
+IN_TURN: list[dict[str, Any]] = [{"name": "Lu Yu"}, {"name": "Lu Yu", "seats": 2}] * 150
+
+
+async def all_in_turn(session: AsyncSession) -> None:
+    session.add_all(Guest(**row) for row in IN_TURN)
+    await session.flush()
+
+
+async def beside_in_turn(session: AsyncSession) -> None:
+    await session.execute(insert(Guest), IN_TURN)
+
+
 @both_drivers
 @pytest.mark.parametrize(
     ("how", "few"),
-    [(one_by_one, False), (each_executed, False), (all_at_once, True), (beside, True)],
+    [
+        (one_by_one, False),
+        (each_executed, False),
+        (all_at_once, True),
+        (beside, True),
+        (all_in_turn, False),
+        (beside_in_turn, False),
+    ],
 )
 async def test_rows_given_together_take_few_round_trips(
     make_engine: MakeEngine, database_url: str, driver: str, how: Callable[..., Any], few: bool
