@@ -43,6 +43,7 @@ class Guest(Base):
     __tablename__ = "guests"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
+    seats: Mapped[int] = mapped_column(server_default="1")
 
 
 async def create(engine: AsyncEngine) -> None:
@@ -98,8 +99,10 @@ async def asked_for(connection: AsyncConnection, query: Any) -> list[str]:
     return [each for each in asked if "typeinfo" in each or "jit" in each]
 
 
-@pytest.mark.parametrize("type_", ["size", "size[]", "address", "cups"])
-async def test_asyncpg_asks_for_other_types_of_yours_too_and_turns_jit_off_meanwhile(
+@pytest.mark.parametrize(
+    "type_", ["size", "size[]", "address", "cups", "tstzrange", "int[]", "uuid[]", "jsonb[]"]
+)
+async def test_asyncpg_asks_for_other_types_too_and_turns_jit_off_meanwhile(
     make_engine: MakeEngine, type_: str
 ) -> None:
     engine = make_engine()
@@ -179,6 +182,27 @@ async def test_a_setting_keeps_the_plans_for_the_values(
         assert await plans(connection) == expected
 
 
+PSYCOPGS = {"options": "-c plan_cache_mode=force_custom_plan"}
+
+
+@pytest.mark.parametrize(
+    ("connect_args", "expected"),
+    [({}, (5, 2)), (PSYCOPGS, (7, 0)), ({"prepare_threshold": None}, (0, 0))],
+)
+async def test_psycopg_keeps_the_plans_for_the_values_by_settings_of_its_own(
+    make_engine: MakeEngine,
+    database_url: str,
+    connect_args: dict[str, Any],
+    expected: tuple[int, int],
+) -> None:
+    await create(make_engine())
+    engine = engine_for(make_engine, database_url, "psycopg", connect_args=connect_args)
+    async with engine.connect() as connection:
+        for number in range(12):
+            await connection.execute(BY_ID, {"id": number})
+        assert await plans(connection) == expected
+
+
 async def test_the_setting_works_for_one_transaction_after_the_sixth_time_too(
     make_engine: MakeEngine,
 ) -> None:
@@ -251,10 +275,29 @@ async def beside(session: AsyncSession) -> None:
     await session.execute(insert(Guest), [{"name": "Lu Yu"}] * 300)
 
 
+IN_TURN: list[dict[str, Any]] = [{"name": "Lu Yu"}, {"name": "Lu Yu", "seats": 2}] * 150
+
+
+async def all_in_turn(session: AsyncSession) -> None:
+    session.add_all(Guest(**row) for row in IN_TURN)
+    await session.flush()
+
+
+async def beside_in_turn(session: AsyncSession) -> None:
+    await session.execute(insert(Guest), IN_TURN)
+
+
 @both_drivers
 @pytest.mark.parametrize(
     ("how", "few"),
-    [(one_by_one, False), (each_executed, False), (all_at_once, True), (beside, True)],
+    [
+        (one_by_one, False),
+        (each_executed, False),
+        (all_at_once, True),
+        (beside, True),
+        (all_in_turn, False),
+        (beside_in_turn, False),
+    ],
 )
 async def test_rows_given_together_take_few_round_trips(
     make_engine: MakeEngine, database_url: str, driver: str, how: Callable[..., Any], few: bool

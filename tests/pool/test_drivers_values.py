@@ -18,6 +18,7 @@ from sqlalchemy import (
     Uuid,
     cast,
     column,
+    extract,
     func,
     insert,
     make_url,
@@ -148,3 +149,6 @@ async def test_asyncpg_reads_in_utc_whatever_the_time_zone_of_the_session(
         assert str(value.astimezone(ZoneInfo("Asia/Shanghai"))) == "2026-05-04 20:00:00+08:00"
         as_text = await connection.scalar(select(cast(teas.c.brewed, String)))
         assert as_text == "2026-05-04 20:00:00+08"
+        assert await connection.scalar(select(extract("hour", teas.c.brewed))) == 20
+        midnight: Any = await connection.scalar(select(func.date_trunc("day", teas.c.brewed)))
+        assert midnight == datetime(2026, 5, 3, 16, tzinfo=UTC)

@@ -601,6 +601,26 @@ def generate(project: Project, metadata: str | None = None) -> None:
         command.revision(project.config, autogenerate=True)
 
 
+@pytest.mark.parametrize(
+    ("all_schemas", "written"), [(False, "op.create_table('menu'"), (True, "pass")]
+)
+async def test_autogenerate_sees_the_default_schema_unless_told_otherwise(
+    all_schemas: bool, written: str, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE SCHEMA kitchen"))
+    await watcher.execute(text("CREATE TABLE kitchen.menu (drink text)"))
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    assert "connection=connection," in source
+    told = f"connection=connection, include_schemas={all_schemas},"
+    env.write_text(source.replace("connection=connection,", told), "utf-8")
+    elsewhere = WITH_TABLE.replace("sa.MetaData()", "sa.MetaData(schema='kitchen')")
+    await asyncio.to_thread(generate, project, elsewhere)
+    (revision,) = (project.folder / "versions").glob("*.py")
+    upgrades = revision.read_text("utf-8").partition("def upgrade()")[2].partition("\ndef ")[0]
+    assert f"\n    {written}" in upgrades
+
+
 def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project: Project) -> None:
     with pytest.raises(CommandError, match="does not provide a MetaData object"):
         generate(project)

@@ -398,6 +398,22 @@ async def test_a_login_that_does_not_go_on_is_ended_by_client_login_timeout(
                 await ask(engine, "SELECT 1")
 
 
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+async def test_server_down_may_be_the_limit_of_pgbouncer_for_this_user(
+    database_url: str, make_engine: MakeEngine, need_program: Callable[[], Program]
+) -> None:
+    limits = {"client_login_timeout": "1", "max_user_connections": "1"}
+    with run_pgbouncer(database_url, need_program(), **limits) as url:
+        engine = make_engine(url)
+        other = make_engine(make_url(url).set(database="other"))
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            with pytest.raises(Exception, match=r"client_login_timeout \(server down\)"):
+                await ask(other, "SELECT 1")
+        await engine.dispose()
+        await other.dispose()
+
+
 LONG = "password authentication failed"
 
 

@@ -272,6 +272,19 @@ async def test_a_login_to_a_pgbouncer_that_has_not_reached_the_server_is_not_tri
         assert not is_transient(error)
 
 
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+async def test_a_pgbouncer_that_serves_one_database_may_not_have_reached_another(
+    make_engine: MakeEngine, database_url: str, need_program: Callable[[], Program]
+) -> None:
+    # The last line of its settings opens a section: a database at a port where nobody listens.
+    away = "1\n[databases]\naway = host=127.0.0.1 port=1"
+    with run_pgbouncer(database_url, need_program(), client_login_timeout=away) as url:
+        assert await ask(url, "SELECT 'oolong'") == "oolong"
+        with pytest.raises(Exception, match=r"client_login_timeout \(server down\)"):
+            await write(make_engine(make_url(url).set(database="away")))
+        assert await ask(url, "SELECT 'oolong'") == "oolong"
+
+
 async def be_refused(engine: AsyncEngine) -> DBAPIError:
     """Write until that is refused at once: one of the writes waits instead."""
     errors = list[DBAPIError]()

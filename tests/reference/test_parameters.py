@@ -282,6 +282,21 @@ def test_a_plugin_has_the_last_word_on_the_pool(poolclass: type[Pool]) -> None:
     assert (pool._pre_ping, pool._recycle) == (True, 1800)
 
 
+@pytest.mark.parametrize("name", ["pre_ping", "recycle", "timeout", "pool_size", "max_overflow"])
+def test_the_keys_of_a_plugin_are_the_arguments_of_the_class(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(_: Any, __: type[Pool], arguments: dict[str, Any]) -> None:
+        arguments[asked] = 7
+
+    monkeypatch.setattr(PoolSettings, "handle_pool_kwargs", handle)
+    plugins.register("pool_settings", __name__, PoolSettings.__name__)
+    for asked in (name, name.removeprefix("pool_") if "pool_" in name else f"pool_{name}"):
+        refused = pytest.raises(TypeError, match=f"unexpected keyword argument '{asked}'")
+        with nullcontext() if asked == name else refused:
+            create_async_engine(f"{URL}?plugin=pool_settings")
+
+
 async def test_two_engines_share_a_pool_until_one_is_disposed(make_engine: MakeEngine) -> None:
     first = make_engine()
     second = make_engine(pool=first.pool)

@@ -511,6 +511,39 @@ async def test_a_middleware_that_answers_or_raises_leaves_no_session_open(
     assert checked_out(engine) == 0
 
 
+@pytest.mark.parametrize(
+    ("scope", "committed"), [("request", ["CancelledError"]), ("function", ["committed"])]
+)
+async def test_a_middleware_that_raises_afterwards_skips_the_commit_after_yield(
+    engine: AsyncEngine, scope: Literal["request", "function"], committed: list[str]
+) -> None:
+    app, seen = FastAPI(), list[str]()
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            try:
+                yield session
+            except BaseException as error:
+                seen.append(type(error).__name__)
+                raise
+            await session.commit()
+            seen.append("committed")
+
+    @app.middleware("http")
+    async def count(request: Request, call_next: CallNext) -> Response:
+        await call_next(request)
+        raise PermissionError
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(get_session, scope=scope)]) -> str:
+        return str(await session.scalar(SELECT))
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == 500
+    assert seen == committed
+    assert checked_out(engine) == 0
+
+
 async def test_a_stream_leaks_the_session_of_a_middleware(engine: AsyncEngine) -> None:
     app = FastAPI()
     made: list[AsyncSession] = []

@@ -1,9 +1,11 @@
 """What the page on transactions says of a key that a table has already."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from asyncpg import NotNullViolationError  # type: ignore[import-untyped]
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
@@ -60,6 +62,21 @@ async def test_rows_are_copied_and_those_that_are_there_left_out(
         found = await connection.execute(select(ORDERS).order_by(ORDERS.c.id))
         assert found.all() == [(7, "longjing"), (8, "pu-erh")]
         assert await connection.scalar(text("SELECT to_regclass('fresh')")) is None
+
+
+@pytest.mark.parametrize("defaults", ["", " INCLUDING DEFAULTS"])
+async def test_rows_without_ids_are_copied_if_the_defaults_are_included(
+    make_engine: MakeEngine, database_url: str, defaults: str
+) -> None:
+    engine = await engine_with_rows(make_engine, database_url, "asyncpg", ORDERS, SEVEN)
+    refused = pytest.raises(NotNullViolationError, match='null value in column "id"')
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE TEMPORARY TABLE fresh (LIKE orders{defaults})"))
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        with nullcontext() if defaults else refused:
+            await driver.copy_records_to_table("fresh", records=[("pu-erh",)], columns=["drink"])
+            assert await connection.scalar(text("SELECT id FROM fresh")) == 1
+        await connection.rollback()
 
 
 async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:

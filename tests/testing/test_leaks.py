@@ -211,3 +211,11 @@ def test_garbage_of_an_engine_is_reported_at_a_later_test_unless_a_fixture_colle
     own = run_source(NOT_DISPOSED + COLLECTS, tmp_path, url, settings=ERRORS).stdout
     assert "ERROR test_it.py::test_guilty" in own
     assert "test_it.py::test_named" not in own
+    failing = (NOT_DISPOSED + COLLECTS).replace("async with ", "engine = ")
+    failing = failing.replace(
+        ".connect(): pass", "\n    async with engine.connect(): raise OSError"
+    )
+    following = run_source(failing, tmp_path, url, settings=ERRORS).stdout
+    assert "FAILED test_it.py::test_guilty" in following
+    assert "FAILED test_it.py::test_named" in following
+    assert "ERROR test_it.py::test_guilty" not in following

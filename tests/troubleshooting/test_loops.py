@@ -142,6 +142,9 @@ async def test_an_await_too_many_names_the_type_that_was_awaited(
         (lambda session: session.execute(select(Tea)), "ChunkedIteratorResult"),
         (lambda session: session.execute(OOLONG), "CursorResult"),
         (lambda session: session.query(Tea).first(), "Tea"),
+        (lambda session: session.scalars(select(Tea)), "ScalarResult"),
+        (lambda session: session.get(Tea, 1), "NoneType"),
+        (lambda session: session.flush(), "NoneType"),
         (lambda session: session.commit(), "NoneType"),
     ],
 )
@@ -274,11 +277,22 @@ def test_dispose_after_the_end_of_the_loop_logs_and_close_false_says_no_word(
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("forget", [False, True])
+@pytest.mark.parametrize(
+    ("forget", "ping", "statuses"),
+    [
+        (False, False, [500] * 4),
+        (False, True, [500, 200, 200, 200]),
+        (True, False, [200] * 4),
+    ],
+)
 def test_what_ran_before_the_server_fails_its_requests_until_the_pool_is_forgotten(
-    database_url: str, forget: bool, caplog: pytest.LogCaptureFixture
+    database_url: str,
+    forget: bool,
+    ping: bool,
+    statuses: list[int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    engine = create_async_engine(database_url)
+    engine = create_async_engine(database_url, pool_pre_ping=ping)
     asyncio.run(order(engine))  # a command, or a library at its import
 
     @asynccontextmanager
@@ -298,7 +312,7 @@ def test_what_ran_before_the_server_fails_its_requests_until_the_pool_is_forgott
         async with serving(app) as client:
             return [(await client.get("/")).status_code for _ in range(4)]
 
-    assert asyncio.run(ask()) == [200 if forget else 500] * 4
+    assert asyncio.run(ask()) == statuses
     let_go(caplog)
 
 
