@@ -10,7 +10,11 @@ from tests.chinese import HAN, menu_and_scripts
 from tests.prose import every_language, has_words, prose
 from tests.report import report
 from tools.paths import LANGUAGES, ROOT
-from tools.site.faults import find_accidental_titles, find_repeated_ids
+from tools.site.faults import (
+    find_accidental_titles,
+    find_front_matter_fault,
+    find_repeated_ids,
+)
 from tools.site.pages import list_nav, pages
 
 TAGS = {"br", "script", "wbr"}
@@ -189,6 +193,15 @@ def test_a_page_begins_with_its_answer(language: str) -> None:
         for section in page.sections()[:1]
         for number, line in [*filter(has_words, section.lines)][:1]
         if "**" not in line
+    )
+
+
+@every_language
+def test_front_matter_can_be_read(language: str) -> None:
+    report(
+        f"{page.file}:{wrong}"
+        for page in pages(language)
+        if (wrong := find_front_matter_fault(page.path.read_text("utf-8", errors="replace")))
     )
 
 

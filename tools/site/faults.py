@@ -90,7 +90,7 @@ def find_faults() -> Iterator[str]:
 
 def _find_page_faults(page: Page) -> Iterator[str]:
     text = page.path.read_text("utf-8")
-    if wrong := _find_front_matter_fault(text):
+    if wrong := find_front_matter_fault(text):
         yield f"{page.file}:{wrong}"
     if line := page.find_open_fence():
         yield f"{page.file}:{line}: opens a fence that nothing closes; end it with the same marks"
@@ -101,8 +101,12 @@ def _find_page_faults(page: Page) -> Iterator[str]:
     yield from find_accidental_titles(page)
 
 
-def _find_front_matter_fault(text: str) -> str:
-    """Line and fault; MkDocs shows as text what it cannot read."""
+def find_front_matter_fault(text: str) -> str:
+    """Line and fault of a page's front matter, `2: ...`; MkDocs shows as text what it cannot read.
+
+    Args:
+        text: The page.
+    """
     if not text.startswith("---"):
         return ""
     block = _FRONT_MATTER.match(text)
