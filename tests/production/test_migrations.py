@@ -585,9 +585,7 @@ async def test_autogenerate_compares_what_env_imports_with_this_database(
     if exists:
         await watcher.execute(text("CREATE TABLE menu (drink text)"))
     await asyncio.to_thread(generate, project, metadata)
-    (revision,) = (project.folder / "versions").glob("*.py")
-    upgrades = revision.read_text("utf-8").partition("def upgrade()")[2].partition("\ndef ")[0]
-    assert f"\n    {written}" in upgrades
+    assert f"\n    {written}" in read_upgrade(project)
 
 
 def generate(project: Project, metadata: str | None = None) -> None:
@@ -599,6 +597,12 @@ def generate(project: Project, metadata: str | None = None) -> None:
         env.write_text(source.replace("target_metadata = None", metadata), "utf-8")
     with contextlib.redirect_stdout(io.StringIO()):
         command.revision(project.config, autogenerate=True)
+
+
+def read_upgrade(project: Project) -> str:
+    """The function `upgrade` of the one revision there is."""
+    (revision,) = (project.folder / "versions").glob("*.py")
+    return revision.read_text("utf-8").partition("def upgrade()")[2].partition("\ndef ")[0]
 
 
 @pytest.mark.parametrize(
@@ -616,9 +620,7 @@ async def test_autogenerate_sees_the_default_schema_unless_told_otherwise(
     env.write_text(source.replace("connection=connection,", told), "utf-8")
     elsewhere = WITH_TABLE.replace("sa.MetaData()", "sa.MetaData(schema='kitchen')")
     await asyncio.to_thread(generate, project, elsewhere)
-    (revision,) = (project.folder / "versions").glob("*.py")
-    upgrades = revision.read_text("utf-8").partition("def upgrade()")[2].partition("\ndef ")[0]
-    assert f"\n    {written}" in upgrades
+    assert f"\n    {written}" in read_upgrade(project)
 
 
 def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project: Project) -> None:
