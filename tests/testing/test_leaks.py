@@ -105,6 +105,8 @@ TWO_TASKS = """
 import asyncio
 from shop import PRICE, AsyncSession, app, engine
 
+both_have_one = asyncio.Barrier(2)
+
 @app.get("/tasks")
 async def tasks() -> None:
     await asyncio.gather(ask(), ask())
@@ -112,6 +114,7 @@ async def tasks() -> None:
 async def ask() -> None:
     async with AsyncSession(engine) as session:
         await session.execute(PRICE)
+        await both_have_one.wait()
 
 async def test_tasks(client): await client.get("/tasks")
 """
