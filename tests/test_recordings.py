@@ -1,5 +1,6 @@
 """What a reader watches is what happened, by the pool's own counters and by the server."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +65,7 @@ def test_what_is_shown_agrees_with_the_pool_and_with_the_server(
     assert not recording.problem, recording.problem
     assert len(recording.steps) <= MOST_STEPS
     assert recording.weight() <= MOST_BYTES
-    faults = [
-        f"step {at} ({step.event}): {fault}"
-        for at, step in enumerate(recording.steps, 1)
-        for fault in (*find_miscounted(step), *find_unexplained(step))
-    ]
+    faults = find_faults(recording)
     assert not faults, faults[:3]
     assert not find_reused(recording.steps)
     printed = [step.text for step in recording.steps if step.event == "print"]
@@ -87,6 +84,15 @@ def test_what_is_shown_agrees_with_the_pool_and_with_the_server(
             for count in [len(find_kept(last))]
             if count
         )
+
+
+def find_faults(recording: Recording) -> list[str]:
+    """Where a picture is neither what the pool counts nor what the server shows."""
+    return [
+        f"step {at} ({step.event}): {fault}"
+        for at, step in enumerate(recording.steps, 1)
+        for fault in (*find_miscounted(step), *find_unexplained(step))
+    ]
 
 
 def find_kept(step: Step) -> list[str]:
@@ -125,6 +131,43 @@ def find_reused(steps: list[Step]) -> set[str]:
         seen |= now
         gone |= seen - now
     return back
+
+
+BUSY_THREADS = """
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+async def order(number: int) -> None:
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+    async with engine.connect():
+        pass
+    await engine.dispose()
+
+
+with ThreadPoolExecutor(12) as threads:
+    list(threads.map(lambda number: asyncio.run(order(number)), range(12)))
+"""
+
+
+def take_short_turns() -> None:
+    """Let threads yield to each other at nearly every instruction."""
+    sys.setswitchinterval(1e-6)
+
+
+def test_what_threads_do_at_the_same_time_is_drawn_as_it_is_counted(
+    tmp_path: Path, server: Server
+) -> None:
+    snippet = tmp_path / "busy_threads.py"
+    snippet.write_text(BUSY_THREADS, "utf-8")
+    recordings = [record(snippet, server, take_short_turns) for _ in range(5)]
+    assert not any(find_faults(each) for each in recordings), (
+        "a thread looked at a pool in which another was at work; see LONGEST_TURN in "
+        "tools/proof/hooks.py"
+    )
 
 
 @pytest.mark.parametrize("snippet", AGAIN, ids=snippet_name)

@@ -176,8 +176,8 @@ class Recorder:
         line: int,
         actor: Actor,
     ) -> None:
+        backends = self._look_at_server()  # other threads may go on meanwhile, and open more
         pools = [self._look_at(each) for each in self.places if not each.observer]
-        backends = self._look_at_server()
         closed = frozenset(each.pid for each in self.connections if each.closed or each.detached)
         there = {pid for _, pid, _, _ in backends}
         killed = [
