@@ -139,6 +139,8 @@ def prove_under_uvloop(snippet: Path, server: Server) -> str:
         with rerun(snippet, url, change=partial(_use_uvloop, folder)) as result:
             if result.problem:
                 return f"{result.problem}; it ran under uvloop"
+            if said := result.complaint:
+                return f"{location(snippet)}: under uvloop it says on stderr: {said}; silence it"
         wrong = _compare_lines(snippet, printed_lines(result.text), "under uvloop", uvloop=True)
         return wrong or _describe_harm(snippet, find_harm())
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType, SimpleNamespace
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 from tools.proof.compare import normalize_wording
 from tools.proof.pooler import find_lack, pooled
@@ -42,6 +42,8 @@ class Rerun:
 
     text: str = ""
     problem: str = ""
+    complaint: str = ""
+    """The first line that it wrote to stderr before its end; empty if it wrote none."""
     recording: Recording | None = None
     """If it was asked for."""
 
@@ -158,14 +160,14 @@ def _rerun_here(
     signal.setitimer(signal.ITIMER_REAL, deadline)
     if change:
         change()
-    with _silence(Path(folder)):
+    with _silence(Path(folder)) as read_complaint:
         text = "\n".join(line for _, line in code) + "\n"
         found = _record(text, place, recorded_from) if recorded_from else _print_lines(text, place)
         if not found.problem and (left := place.name_lines(" and ".join(_left_running(folder)))):
             problem = f"{location(snippet)}: ends while it still waits {left}; end that first"
             found = Rerun(problem=problem)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        parent.send(found)
+        parent.send(replace(found, complaint=read_complaint()))
         with contextlib.suppress(EOFError):
             parent.recv()
 
@@ -258,18 +260,15 @@ def _watch_for_forgotten_awaits() -> list[int]:
     """The lines, filled from now on, at which a coroutine is dropped that nobody awaited."""
     lines = list[int]()
 
-    def note(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if "was never awaited" in str(message):
-            lines.append(lineno)
+    show = warnings.showwarning
 
-    warnings.showwarning = note  # of what a snippet does not catch itself
+    def note(message: Warning | str, category: Any, file: str, at: int, *to: Any) -> None:
+        if "was never awaited" in str(message):
+            lines.append(at)
+        else:
+            show(message, category, file, at, *to)
+
+    vars(warnings)["showwarning"] = note  # of what a snippet does not catch itself
     return lines
 
 
@@ -284,14 +283,14 @@ def _left_running(folder: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _silence(folder: Path) -> Iterator[None]:
-    """Keep logging and warnings of a snippet off our terminal; `prove_as_reader` judges them."""
-    with (folder / "printed").open("w") as printed:
+def _silence(folder: Path) -> Iterator[Callable[[], str]]:
+    """Keep logging and warnings of a snippet off our terminal; gives what tells the first line."""
+    with (folder / "printed").open("w") as printed, (folder / "said").open("w") as said:
         saved = os.dup(1), os.dup(2)
         os.dup2(printed.fileno(), 1)
-        os.dup2(printed.fileno(), 2)
+        os.dup2(said.fileno(), 2)
         try:
-            yield
+            yield lambda: Path(said.name).read_text("utf-8", "replace").strip().partition("\n")[0]
         finally:
             for number, descriptor in enumerate(saved, 1):
                 os.dup2(descriptor, number)

@@ -9,7 +9,7 @@ from tests.tools.proof.samples import TRUE
 from tools.postgres import Server
 from tools.proof.judge import Refused, prove, prove_as_reader, prove_under_uvloop
 from tools.proof.occupied import Occupied, names_and_numbers, occupy
-from tools.proof.snippets import list_snippets
+from tools.proof.snippets import list_snippets, location
 
 QUERY = """print(await connection.scalar(text("SELECT 1")))"""
 
@@ -91,3 +91,12 @@ def test_what_is_printed_under_uvloop_stands_beside_the_snippet(
     assert "under uvloop it does not print `x`" in prove_under_uvloop(snippet, server)
     beside.write_text("uvloop\n", "utf-8")
     assert prove_under_uvloop(snippet, server) == ""
+
+
+def test_what_is_said_under_uvloop_alone_is_found(snippet: Path, server: Server) -> None:
+    loop = "type(asyncio.get_running_loop()).__module__"
+    speaks = f"if {loop} == 'uvloop':\n            os.write(2, b'a warning')\n        "
+    snippet.write_text(TRUE.replace("print(", f"{speaks}print("), "utf-8")
+    assert prove_under_uvloop(snippet, server) == (
+        f"{location(snippet)}: under uvloop it says on stderr: a warning; silence it"
+    )
