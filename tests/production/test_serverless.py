@@ -14,7 +14,12 @@ import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from mangum import Mangum
 from sqlalchemy import exc, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
@@ -136,16 +141,17 @@ def test_with_psycopg_the_second_invocation_works(database_url: str) -> None:
 async def test_a_second_connection_waits_for_the_first_and_in_vain_if_both_are_needed(
     make_engine: MakeEngine,
 ) -> None:
-    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.2)
+    patient = make_engine(pool_size=1, max_overflow=0)
+    hasty = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.1)
 
-    async def order() -> None:
+    async def order(engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
             await connection.execute(PID)
 
-    await asyncio.gather(*(order() for _ in range(3)))
-    async with engine.connect():
+    await asyncio.gather(*(order(patient) for _ in range(3)))
+    async with hasty.connect():
         with pytest.raises(exc.TimeoutError):
-            await order()
+            await order(hasty)
 
 
 async def test_null_pool_leaves_nothing_at_the_server_between_two_invocations(
