@@ -724,6 +724,16 @@ async def test_a_session_that_swallowed_a_cancellation_commits_nothing(
     assert await backends.scalar("SELECT drink FROM orders") == "longjing"
 
 
+async def test_a_timeout_between_two_queries_costs_the_session_nothing(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        assert checked_out(engine) == 1
+        await session.execute(SELECT)
+
+
 async def test_begin_whose_query_was_cancelled_and_caught_raises_at_its_end(
     engine: AsyncEngine, backends: Backends
 ) -> None:
