@@ -135,6 +135,20 @@ async def test_outside_class_42_asyncpg_has_no_programming_error(
     assert error.sqlstate.startswith("42") is on_asyncpg
 
 
+@both_drivers
+async def test_while_a_stream_is_read_the_errors_of_asyncpg_are_not_wrapped(
+    engine: AsyncEngine, driver: str
+) -> None:
+    failing = text("SELECT 1 / (500 - g) FROM generate_series(1, 1000) AS g")
+    async with engine.connect() as connection:
+        with pytest.raises(Exception, match="division by zero") as caught:
+            async for _ in await connection.stream(failing):
+                pass
+    error: Any = caught.value
+    assert isinstance(error, DBAPIError) is (driver == "psycopg")
+    assert getattr(error, "orig", error).sqlstate == "22012"
+
+
 async def test_a_deadline_and_a_refused_certificate_look_transient_too(
     database_url: str, make_engine: MakeEngine
 ) -> None:

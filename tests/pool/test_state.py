@@ -363,6 +363,18 @@ async def test_a_lock_on_a_pooled_connection_outlives_a_job_that_fails(
 # A setting for each transaction
 
 
+async def test_a_set_that_is_rolled_back_does_not_reach_the_next_session(
+    engine: AsyncEngine,
+) -> None:
+    for committed, found in ((False, "0"), (True, "5s")):
+        async with AsyncSession(engine) as session:
+            await session.execute(text(SET))
+            if committed:
+                await session.commit()
+        async with AsyncSession(engine) as session:
+            assert await session.scalar(SHOW) == found
+
+
 async def test_a_setting_of_a_transaction_is_empty_in_the_next_one_of_the_same_session(
     engine: AsyncEngine,
 ) -> None:
@@ -472,6 +484,16 @@ async def test_schema_translate_map_outlives_a_commit_on_the_engine_and_not_on_t
             await session.commit()
             with pytest.raises(DBAPIError, match='relation "orders" does not exist'):
                 await session.scalar(owner)
+
+
+async def test_schema_translate_map_does_not_translate_text(
+    engine: AsyncEngine, schemas: list[str]
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE public.orders AS SELECT 'everybody' AS owner"))
+    tenant = engine.execution_options(schema_translate_map={None: schemas[0]})
+    async with AsyncSession(tenant) as session:
+        assert await session.scalar(text("SELECT owner FROM orders")) == "everybody"
 
 
 # LISTEN
