@@ -251,6 +251,23 @@ async def test_an_update_that_counts_leaves_the_object_with_a_count_of_its_own(
         assert tin.left == 1
 
 
+@pytest.mark.parametrize("flushes", [True, False])
+async def test_refresh_drops_a_change_that_was_not_flushed(
+    make_engine: MakeEngine, flushes: bool
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Tin), {"left": 9})
+    async with AsyncSession(engine) as session:
+        tin = await session.get_one(Tin, 1)
+        tin.left = 8
+        if flushes:
+            await session.flush()
+        await session.refresh(tin, with_for_update=True)
+        assert tin.left == (8 if flushes else 9)
+
+
 # A generator that somebody iterates by hand
 
 
