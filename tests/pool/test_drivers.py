@@ -135,6 +135,20 @@ async def test_outside_class_42_asyncpg_has_no_programming_error(
     assert error.sqlstate.startswith("42") is on_asyncpg
 
 
+@both_drivers
+async def test_while_a_stream_is_read_the_errors_of_asyncpg_are_not_wrapped(
+    engine: AsyncEngine, driver: str
+) -> None:
+    failing = text("SELECT 1 / (500 - g) FROM generate_series(1, 1000) AS g")
+    async with engine.connect() as connection:
+        with pytest.raises(Exception, match="division by zero") as caught:
+            async for _ in await connection.stream(failing):
+                pass
+    error: Any = caught.value
+    assert isinstance(error, DBAPIError) is (driver == "psycopg")
+    assert getattr(error, "orig", error).sqlstate == "22012"
+
+
 async def test_a_deadline_and_a_refused_certificate_look_transient_too(
     database_url: str, make_engine: MakeEngine
 ) -> None:
@@ -145,6 +159,28 @@ async def test_a_deadline_and_a_refused_certificate_look_transient_too(
             await connection.execute(text("SELECT pg_sleep(9)"))
     assert is_transient(caught.value)
     assert is_transient(ssl.SSLCertVerificationError())
+
+
+@both_drivers
+@pytest.mark.parametrize("snippet", ["pool/drivers/retry.py", "production/restarts/outage.py"])
+async def test_a_login_that_is_cut_looks_transient(
+    database_url: str, make_engine: MakeEngine, driver: str, snippet: str
+) -> None:
+    async with Proxy(database_url) as proxy:
+        said: list[bytes] = []
+
+        def cut_after_the_first_answer(side: str, data: bytes) -> bytes:
+            if side == "server":
+                said.append(data)
+            if len(said) > 1:
+                proxy.cut()
+            return data
+
+        proxy.edit = cut_after_the_first_answer
+        with pytest.raises(Exception, match="closed") as caught:
+            await use(engine_for(make_engine, proxy.url, driver))
+    if driver == "asyncpg" or "drivers" in snippet:  # the other one is for asyncpg
+        assert load_snippet(snippet)["is_transient"](caught.value)
 
 
 async def test_that_no_host_is_the_primary_yet_is_missed(
@@ -484,6 +520,20 @@ def test_a_null_pool_that_has_connected_once_serves_loops_at_the_same_time(
     asyncio.run(use(engine))
     for _ in range(3):
         assert outcomes(partial(use, engine), 4) == ["fine"] * 4
+
+
+def test_psycopg_serves_one_loop_after_another_until_two_of_them_wait(database_url: str) -> None:
+    alone = {"pool_size": 1, "max_overflow": 0}
+    engine = engine_for(create_async_engine, database_url, "psycopg", **alone)
+
+    async def two_at_once() -> list[object]:
+        return list(await asyncio.gather(use(engine), use(engine), return_exceptions=True))
+
+    asyncio.run(use(engine))
+    assert asyncio.run(two_at_once()) == ["oolong", "oolong"]
+    served, refused = asyncio.run(two_at_once())
+    assert (served, "is bound to a different event loop" in str(refused)) == ("oolong", True)
+    asyncio.run(engine.dispose())
 
 
 @both_drivers

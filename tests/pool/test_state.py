@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from secrets import token_hex
+from socket import SO_KEEPALIVE, SOL_SOCKET
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
@@ -27,7 +28,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
-from tools.postgres import dsn_of
+from tools.postgres import Proxy, dsn_of
 
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
@@ -101,6 +102,13 @@ async def test_a_set_in_a_connect_event_stays_if_the_first_session_commits(
         await session.commit()
     async with AsyncSession(engine) as session:
         assert await session.scalar(SHOW) == "5s"
+
+
+async def test_a_set_in_a_connect_event_stays_in_an_engine_in_autocommit(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    assert await settings(engine, plain) == ["5s", "5s"]
 
 
 @both_drivers
@@ -355,6 +363,18 @@ async def test_a_lock_on_a_pooled_connection_outlives_a_job_that_fails(
 # A setting for each transaction
 
 
+async def test_a_set_that_is_rolled_back_does_not_reach_the_next_session(
+    engine: AsyncEngine,
+) -> None:
+    for committed, found in ((False, "0"), (True, "5s")):
+        async with AsyncSession(engine) as session:
+            await session.execute(text(SET))
+            if committed:
+                await session.commit()
+        async with AsyncSession(engine) as session:
+            assert await session.scalar(SHOW) == found
+
+
 async def test_a_setting_of_a_transaction_is_empty_in_the_next_one_of_the_same_session(
     engine: AsyncEngine,
 ) -> None:
@@ -466,6 +486,16 @@ async def test_schema_translate_map_outlives_a_commit_on_the_engine_and_not_on_t
                 await session.scalar(owner)
 
 
+async def test_schema_translate_map_does_not_translate_text(
+    engine: AsyncEngine, schemas: list[str]
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE public.orders AS SELECT 'everybody' AS owner"))
+    tenant = engine.execution_options(schema_translate_map={None: schemas[0]})
+    async with AsyncSession(tenant) as session:
+        assert await session.scalar(text("SELECT owner FROM orders")) == "everybody"
+
+
 # LISTEN
 
 
@@ -533,6 +563,26 @@ async def test_what_is_sent_after_the_listeners_connection_broke_is_lost(
         await call_out(watcher, "longjing")
         assert await asyncio.wait_for(again.get(), 60) == "longjing"
     assert heard.empty()
+
+
+async def test_a_silent_line_is_noticed_by_a_query_with_a_timeout_alone(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    async with Proxy(database_url) as proxy:
+        keeper = make_engine(proxy.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        async with keeper.connect() as connection:
+            await listen(connection)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            ended = asyncio.Event()
+            driver.add_termination_listener(lambda _: ended.set())
+            line = driver._transport.get_extra_info("socket")
+            assert line.getsockopt(SOL_SOCKET, SO_KEEPALIVE) == 0  # so nobody asks
+            proxy.swallow()
+            with pytest.raises(TimeoutError):
+                await driver.fetchval("SELECT 1", timeout=0.2)
+            assert not ended.is_set()
+            await eventually("the cancel request is let in", lambda: len(proxy.clients) == 2)
+            driver.terminate()
 
 
 async def test_a_callback_may_be_async_and_then_each_message_is_a_task(
@@ -657,6 +707,21 @@ async def test_pre_ping_replaces_the_bad_connection_at_the_cost_of_an_error(
     engine = one_connection(make_engine, pool_pre_ping=True)
     await poison(engine)
     assert [await guest(engine) for _ in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("pre_ping", [True, False])
+async def test_in_autocommit_an_open_begin_loses_what_others_write(
+    make_engine: MakeEngine, watcher: AsyncConnection, pre_ping: bool
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    engine = one_connection(make_engine, isolation_level="AUTOCOMMIT", pool_pre_ping=pre_ping)
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("BEGIN")
+    async with engine.connect() as connection:
+        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+    await engine.dispose()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
 
 
 async def test_the_pool_sees_nothing_of_an_aborted_script(

@@ -24,7 +24,7 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from tests.pools import MakeEngine, leaves_open, pool_of, record
+from tests.pools import MakeEngine, leaves_open, pool_of, record, with_psycopg
 from tests.waiting import eventually
 from tools.paths import DOCS, SNIPPETS
 
@@ -55,6 +55,13 @@ async def test_size_and_overflow_add_up_to_the_open_connections(make_engine: Mak
     for connection in connections:
         await connection.close()
     assert (pool_of(engine).size() + pool_of(engine).overflow()) == 2
+
+
+async def test_without_a_size_size_and_overflow_add_up_to_nothing(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=0)
+    async with engine.connect(), engine.connect():
+        pool = pool_of(engine)
+        assert (pool.size() + pool.overflow(), pool.checkedout()) == (0, 2)
 
 
 @leaves_open
@@ -110,6 +117,17 @@ async def test_a_healthy_pool_says_nothing_at_info(
         async with AsyncSession(engine) as session:
             await session.execute(SELECT)
     assert caplog.messages == []
+
+
+async def test_at_info_a_connection_that_is_recycled_is_logged(
+    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(pool_recycle=0)  # each connection is too old
+    caplog.set_level(logging.INFO, "sqlalchemy.pool")
+    async with engine.connect():
+        pass
+    assert caplog.messages
+    assert all(said.endswith("exceeded timeout; recycling") for said in caplog.messages)
 
 
 async def test_waiting_and_timeouts_are_not_logged_at_all(
@@ -204,6 +222,22 @@ async def test_a_collected_leak_closes_as_close_detached_and_not_as_close(
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await eventually("no connection is left", lambda: watcher.scalar(alone))
+
+
+@leaves_open
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+async def test_a_collected_leak_of_psycopg_has_neither_close_nor_close_detached(
+    make_engine: MakeEngine, database_url: str, no_collector: None
+) -> None:
+    engine = make_engine(with_psycopg(database_url))
+    happened = record(engine, "connect", "reset", "close", "close_detached")
+
+    async def leak() -> None:
+        await AsyncSession(engine).execute(SELECT)
+
+    await leak()
+    gc.collect()
+    assert happened == ["connect", "reset"]
 
 
 @leaves_open

@@ -667,6 +667,28 @@ async def test_asyncio_timeout_does_not_cut_short_the_end_of_a_session_on_a_dead
         await engine.dispose()
 
 
+async def test_on_a_dead_network_a_cancelled_query_holds_its_slot_while_the_connection_closes(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    async with asyncio.timeout(DEADLINE), Proxy(database_url) as proxy:
+        engine = make_engine(proxy.url.update_query_dict({"ssl": "disable"}))
+
+        async def work() -> None:
+            async with AsyncSession(engine) as session:
+                await session.execute(SELECT)
+                proxy.flows.clear()
+                asyncio.get_running_loop().call_soon(task.cancel)
+                await session.execute(SELECT)
+
+        task = asyncio.create_task(work())
+        _, running = await asyncio.wait({task}, timeout=1)
+        assert (len(running), checked_out(engine)) == (1, 1)
+        await asyncio.wait({task})  # which nothing ends but the limit of SQLAlchemy's own
+        assert (task.cancelled(), checked_out(engine)) == (True, 0)
+        proxy.flows.set()
+        proxy.cut()
+
+
 async def test_after_a_statement_timeout_in_a_savepoint_the_transaction_goes_on(
     engine: AsyncEngine, backends: Backends
 ) -> None:
@@ -722,6 +744,16 @@ async def test_a_session_that_swallowed_a_cancellation_commits_nothing(
         await session.execute(text("INSERT INTO orders VALUES ('longjing')"))
         await session.commit()
     assert await backends.scalar("SELECT drink FROM orders") == "longjing"
+
+
+async def test_a_timeout_between_two_queries_costs_the_session_nothing(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(SELECT)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        assert checked_out(engine) == 1
+        await session.execute(SELECT)
 
 
 async def test_begin_whose_query_was_cancelled_and_caught_raises_at_its_end(

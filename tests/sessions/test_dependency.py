@@ -14,7 +14,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 from tests.pools import MakeEngine, checked_out, leaves_open
 from tests.report import require_on
 from tests.serving import through
+from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import ROOT
 
@@ -181,6 +182,12 @@ class Counted(Base):
     drink: Mapped[str] = mapped_column(unique=True)
 
 
+class Tin(Base):
+    __tablename__ = "tins"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    left: Mapped[int]
+
+
 async def test_an_error_of_autoflush_appears_at_the_query_and_says_so(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
@@ -205,6 +212,60 @@ async def test_autoflush_takes_no_second_connection(make_engine: MakeEngine) -> 
         session.add(Counted(drink="oolong"))
         assert len((await session.scalars(select(Counted))).all()) == 1
         assert checked_out(engine) == 1
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+async def test_before_text_and_tables_2_0_does_not_flush_and_2_1_does(
+    make_engine: MakeEngine, flushes: bool
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    for query in (
+        text("SELECT count(*) FROM counted"),
+        select(func.count()).select_from(Counted.__table__),
+    ):
+        async with AsyncSession(engine) as session:
+            session.add(Counted(drink="oolong"))
+            if flushes:
+                await session.flush()
+            assert await session.scalar(query) == (0 if IS_2_0 and not flushes else 1)
+
+
+async def test_an_update_that_counts_leaves_the_object_with_a_count_of_its_own(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Tin), {"left": 9})
+    one_less = update(Tin).values(left=Tin.left - 1)
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        tin = await session.get_one(Tin, 1)
+        await session.commit()
+        async with engine.begin() as other:
+            await other.execute(update(Tin).values(left=2))
+        assert await session.scalar(one_less.returning(Tin.left)) == 1
+        assert tin.left == 8
+        await session.refresh(tin)
+        assert tin.left == 1
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+async def test_refresh_drops_a_change_that_was_not_flushed(
+    make_engine: MakeEngine, flushes: bool
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Tin), {"left": 9})
+    async with AsyncSession(engine) as session:
+        tin = await session.get_one(Tin, 1)
+        tin.left = 8
+        if flushes:
+            await session.flush()
+        await session.refresh(tin, with_for_update=True)
+        assert tin.left == (8 if flushes else 9)
 
 
 # A generator that somebody iterates by hand

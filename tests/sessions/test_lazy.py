@@ -121,7 +121,7 @@ async def test_the_connection_left_out_comes_back_with_the_end_of_the_transactio
 
 @pytest.mark.parametrize(("cold", "pre_ping"), [(True, False), (False, True)])
 async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
-    engine: AsyncEngine, cold: bool, pre_ping: bool
+    engine: AsyncEngine, cold: bool, pre_ping: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = create_async_engine(with_psycopg(engine.url), pool_pre_ping=pre_ping)
     async with AsyncSession(other) as session:
@@ -136,6 +136,7 @@ async def test_psycopg_does_not_wrap_it_while_connecting_or_in_the_ping(
         said = [str(warning.message) for warning in caught]
         never_awaited = "coroutine 'AsyncConnection.connect' was never awaited"
         assert (never_awaited in said) == (cold and not IS_2_0)
+        assert ("Exception terminating connection" in caplog.text) == pre_ping
     await other.dispose()
 
 

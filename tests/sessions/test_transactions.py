@@ -100,6 +100,13 @@ async def test_without_sql_the_server_gets_nothing(chatty: EmbeddedPostgres) -> 
         assert spy.got() == []
 
 
+async def test_the_ping_of_asyncpg_is_a_transaction_of_its_own(chatty: EmbeddedPostgres) -> None:
+    async with Spy(chatty, pool_pre_ping=True) as spy:
+        async with AsyncSession(spy.engine) as session, session.begin():
+            await session.connection()
+        assert spy.got() == ["BEGIN;", "ROLLBACK;"]
+
+
 async def test_begin_goes_out_before_the_first_sql_and_an_end_once(
     chatty: EmbeddedPostgres,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asyncpg import NotNullViolationError  # type: ignore[import-untyped]
-from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
+from sqlalchemy import Column, Identity, Integer, MetaData, Table, Text, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -77,6 +77,34 @@ async def test_rows_without_ids_are_copied_if_the_defaults_are_included(
             await driver.copy_records_to_table("fresh", records=[("pu-erh",)], columns=["drink"])
             assert await connection.scalar(text("SELECT id FROM fresh")) == 1
         await connection.rollback()
+
+
+@pytest.mark.parametrize("always", [True, False])
+async def test_an_identity_is_no_default_and_is_left_out(
+    make_engine: MakeEngine, database_url: str, always: bool
+) -> None:
+    identity = Column("id", Integer, Identity(always), primary_key=True)
+    orders = Table("orders", MetaData(), identity, Column("drink", Text, unique=True))
+    engine = await engine_with_rows(make_engine, database_url, "asyncpg", orders, {"drink": "a"})
+    rows, columns = [("a",), ("b",), ("b",)], ["drink"]
+    async with engine.begin() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        like = "CREATE TEMPORARY TABLE alike (LIKE orders INCLUDING DEFAULTS)"
+        step = await connection.begin_nested()
+        await connection.execute(text(like))
+        with pytest.raises(NotNullViolationError):
+            await driver.copy_records_to_table("alike", records=rows, columns=columns)
+        await step.rollback()
+        fresh = (
+            "CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS SELECT drink FROM orders WITH NO DATA"
+        )
+        await connection.execute(text(fresh))
+        await driver.copy_records_to_table("fresh", records=rows, columns=columns)
+        copy = "INSERT INTO orders (drink) SELECT drink FROM fresh ON CONFLICT DO NOTHING"
+        await connection.execute(text(copy))
+    async with engine.connect() as connection:
+        drinks = await connection.scalars(select(orders.c.drink).order_by(orders.c.id))
+        assert drinks.all() == ["a", "b"]
 
 
 async def test_on_conflict_returns_no_row(make_engine: MakeEngine, database_url: str) -> None:

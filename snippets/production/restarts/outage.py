@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"], pool_pre_ping=True)
-TRANSIENT = {"57P01", "57P03", "53300", "25006", "40001", "40P01"}
+TRANSIENT = {"08003", "57P01", "57P03", "53300", "25006", "40001", "40P01"}
 END = text("SELECT pg_terminate_backend(pg_backend_pid())")
 errors: list[str] = []
 
