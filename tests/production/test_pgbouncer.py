@@ -558,6 +558,7 @@ async def test_query_timeout_has_an_underscore_for_those_who_wait_in_line(
 ) -> None:
     with pooled(database_url, query_timeout="1") as url:
         engine = make_engine(url, connect_args=CURE)
+        assert await ask(engine, "SELECT 1") == 1
         console = make_url(url).set(database="pgbouncer")
         with psycopg.connect(dsn_of(console), autocommit=True) as it:
             it.execute("PAUSE")
