@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +11,15 @@ import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, NotSupportedError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, engine_for
+from tests.pools import MakeEngine, checked_out, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
-from tools.postgres import Proxy, Server, dsn_of
+from tools.postgres import EmbeddedPostgres, Proxy, Server, dsn_of
 from tools.postgres.pgbouncer import Program, run_pgbouncer
 from tools.proof import guests, poolers
 from tools.proof.poolers import describe_pooler, format_rows, try_rows
@@ -128,6 +129,70 @@ async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -
     assert found["max_prepared_statements"] == "200"
 
 
+# A migration
+
+
+async def test_a_migration_spoils_a_tracked_query_until_reconnect(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    spoiled = pytest.raises(NotSupportedError, match="cached statement plan is invalid")
+    direct, query = make_engine(), "SELECT * FROM tray"
+    with pooled(database_url, default_pool_size="1", max_prepared_statements="200") as url:
+        await ask_nothing(direct, "CREATE TABLE tray AS SELECT 1 AS cups")
+        engine, other, cured = (
+            make_engine(url),
+            make_engine(url),
+            make_engine(url, connect_args=CURE),
+        )
+        assert [await ask(each, query) for each in (engine, cured)] == [1, 1]
+        await ask_nothing(direct, "ALTER TABLE tray ADD COLUMN pots int")
+        for each in (engine, engine, other):
+            with spoiled:
+                await ask(each, query)
+        assert await ask(cured, query) == 1
+        console = await asyncpg.connect(dsn_of(make_url(url).set(database="pgbouncer")))
+        await console.execute("RECONNECT")
+        with pytest.raises(asyncpg.PostgresError, match="extended query protocol not supported"):
+            await console.fetch("SHOW POOLS")
+        console.terminate()  # it has been closed by PgBouncer
+
+        async def works() -> bool:
+            try:
+                return await ask(engine, query) == 1
+            except NotSupportedError:
+                return False
+
+        await eventually("the old server connection is closed", works)
+
+
+async def test_psycopg_clears_a_tracked_server_connection_after_the_rollback(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    direct, query = make_engine(), "SELECT * FROM tray"
+    with pooled(database_url, default_pool_size="1", max_prepared_statements="200") as url:
+        await ask_nothing(direct, "CREATE TABLE tray AS SELECT 1 AS cups")
+        engine = engine_for(make_engine, url, "psycopg")
+        assert [await ask(engine, query) for _ in range(6)] == [1] * 6
+        await ask_nothing(direct, "ALTER TABLE tray ADD COLUMN pots int")
+        with pytest.raises(NotSupportedError, match="cached plan must not change result type"):
+            await ask(engine, query)
+        assert await ask(engine, query) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "read"), [({"statement_cache_size": 0}, 825373492), (CURE, "1234")]
+)
+async def test_asyncpgs_cache_0_alone_reads_a_changed_column_as_the_old_type(
+    settings: dict[str, int], read: object, database_url: str, make_engine: MakeEngine
+) -> None:
+    engine, direct = make_engine(connect_args=settings), make_engine()
+    await ask_nothing(direct, "CREATE TABLE tray AS SELECT 1234 AS cups")
+    assert await ask(engine, "SELECT cups FROM tray") == 1234
+    await ask_nothing(direct, "ALTER TABLE tray ALTER cups TYPE text")
+    assert await ask(engine, "SELECT cups FROM tray") == read
+    assert read == "1234" or all(str(read) in page for page in PAGES)
+
+
 # What stays on the server connection
 
 
@@ -175,6 +240,47 @@ async def test_a_lock_cannot_be_released_by_its_owner(
             await second.execute(OOLONG)  # has the connection now
             assert await first.scalar(text("SELECT pg_advisory_unlock(42)")) is False
             assert await second.scalar(text("SELECT pg_advisory_unlock(42)")) is True
+
+
+async def test_the_next_client_on_a_server_connection_gets_the_lock_as_well(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url, default_pool_size="1") as url:
+        engine = make_engine(url, connect_args=CURE)
+        async with engine.connect() as first, engine.connect() as second:
+            for client in (first, second):
+                assert await client.scalar(text("SELECT pg_try_advisory_lock(42)")) is True
+                await client.commit()
+
+
+async def test_a_lock_ends_with_an_idle_server_connection(
+    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    with pooled(database_url, server_idle_timeout="1") as url:
+        assert await ask(make_engine(url, connect_args=CURE), "SELECT pg_try_advisory_lock(42)")
+        take = text("SELECT pg_try_advisory_lock(42)")
+        assert await watcher.scalar(take) is False
+        await eventually("the lock is free", lambda: watcher.scalar(take))
+
+
+async def test_pg_locks_lists_those_who_wait_for_a_lock_too(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    lock = "SELECT pg_advisory_xact_lock(42)"
+    listed = text(
+        "SELECT array_agg(granted ORDER BY granted) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+
+    async def both() -> bool:
+        return bool(await watcher.scalar(listed) == [False, True])
+
+    engine = make_engine()
+    async with engine.begin() as holder:
+        await holder.execute(text(lock))
+        waiting = asyncio.create_task(ask(engine, lock))
+        await eventually("one holds the lock and one waits", both)
+    await waiting
 
 
 @pytest.mark.parametrize("always", [False, True])
@@ -281,6 +387,20 @@ async def test_tasks_wait_in_pgbouncer_and_not_in_the_pool(
             assert not isinstance(caught.value, PoolTimeout)
 
 
+async def test_tasks_that_wait_in_pgbouncer_may_take_all_of_the_pool(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url, default_pool_size="1") as url:
+        engine = make_engine(url, pool_size=2, max_overflow=0, pool_timeout=0.5, connect_args=CURE)
+        async with engine.connect() as first:
+            await first.execute(LONGJING)
+            second = asyncio.create_task(ask(engine, "SELECT 1"))
+            await eventually("the pool is lent", lambda: checked_out(engine) == 2)
+            with pytest.raises(PoolTimeout, match="QueuePool limit"):
+                await ask(engine, "SELECT 1")
+        assert await second == 1
+
+
 # Who ended the connection
 
 
@@ -352,6 +472,13 @@ async def be_ended(engine: AsyncEngine, url: str) -> None:
             "idle transaction timeout",
         ),
         (
+            pause_in_a_transaction,
+            {"query_timeout": "1"},
+            "query timeout",
+            "connection is closed",
+            "query timeout",
+        ),
+        (
             pause_in_the_pool,
             {"client_idle_timeout": "1"},
             "client_idle_timeout",
@@ -412,6 +539,115 @@ async def test_server_down_may_be_the_limit_of_pgbouncer_for_this_user(
                 await ask(other, "SELECT 1")
         await engine.dispose()
         await other.dispose()
+
+
+async def test_query_wait_timeout_comes_of_a_server_that_is_away_too(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as server, pooled(server.url(), query_wait_timeout="2") as url:
+        engine = make_engine(url, connect_args=CURE)
+        assert await ask(engine, "SELECT 1") == 1
+        server.stop()
+        with pytest.raises(DBAPIError, match="query_wait_timeout"):
+            await ask(engine, "SELECT 1")
+        await engine.dispose()
+
+
+async def test_query_timeout_has_an_underscore_for_those_who_wait_in_line(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    with pooled(database_url, query_timeout="1") as url:
+        engine = make_engine(url, connect_args=CURE)
+        assert await ask(engine, "SELECT 1") == 1
+        console = make_url(url).set(database="pgbouncer")
+        with psycopg.connect(dsn_of(console), autocommit=True) as it:
+            it.execute("PAUSE")
+            with pytest.raises(DBAPIError, match="query_timeout"):
+                await ask(engine, "SELECT 1")
+            it.execute("RESUME")
+
+
+async def test_psycopg_has_pgbouncers_word_where_the_server_sent_none(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    async with Proxy(database_url) as line:
+        with pooled(line.url.render_as_string(hide_password=False)) as url:
+            engine = engine_for(
+                make_engine, url, "psycopg", connect_args={"prepare_threshold": None}
+            )
+            direct = make_engine()
+            sleeping = asyncio.create_task(ask(engine, "SELECT pg_sleep(30)"))
+            asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            asleep += " AND datname = current_database()"
+            await eventually("the query is under way", lambda: ask(direct, asleep))
+            line.cut()
+            with pytest.raises(DBAPIError, match=r"server conn crashed\?"):
+                await sleeping
+            await engine.dispose()
+
+
+async def test_server_down_may_concern_one_user_of_a_database(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as server:
+        place = make_url(server.url())
+        await ask_nothing(make_engine(place), "CREATE ROLE guest LOGIN PASSWORD 'secret'")
+        with password_file((place.username, place.password), ("guest", "secret")) as users:
+            limits = {"client_login_timeout": "1", "max_db_connections": "1"}
+            with pooled(server.url(), auth_file=str(users), **limits) as url:
+                engine = make_engine(url, connect_args=CURE)
+                async with engine.connect() as connection:
+                    await connection.execute(LONGJING)
+                    guest = make_url(url).set(username="guest", password="secret")
+                    with pytest.raises(Exception, match=r"client_login_timeout \(server down\)"):
+                        await ask(make_engine(guest), "SELECT 1")
+                await engine.dispose()
+
+
+@contextmanager
+def password_file(*logins: tuple[str | None, str | None]) -> Iterator[Path]:
+    """An `auth_file`, which PgBouncer can read as whoever it runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder, "users")
+        file.write_text("".join(f'"{name}" "{word}"\n' for name, word in logins), "utf-8")
+        yield file
+
+
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize(
+    ("method", "said"), [("scram-sha-256", "SASL authentication failed"), ("md5", "password auth")]
+)
+async def test_pgbouncer_names_no_user_whose_password_is_wrong(
+    need_program: Callable[[], Program],
+    method: str,
+    said: str,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    with run_pgbouncer(database_url, need_program(), auth_type=method) as url:
+        with pytest.raises(Exception, match=said) as refused:
+            await ask(make_engine(make_url(url).set(password="wrong")), "SELECT 1")
+        assert "for user" not in str(refused.value)
+
+
+async def test_a_long_password_is_taken_where_it_is_not_sent_in_the_clear(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as server:
+        long = make_url(server.url()).set(username="guest", password="x" * 3000)
+        direct = make_engine(server.url())
+        await ask_nothing(direct, f"CREATE ROLE guest LOGIN PASSWORD '{long.password}'")
+        secret = str(await ask(direct, "SELECT rolpassword FROM pg_authid WHERE rolname = 'guest'"))
+        assert await ask(make_engine(long), "SELECT 'longjing'") == "longjing"
+        with (
+            password_file(("guest", secret)) as users,
+            pooled(server.url(), auth_file=str(users)) as url,
+        ):
+            through = make_url(url).set(username="guest", password=long.password)
+            engine = make_engine(through, connect_args=CURE)
+            assert await ask(engine, "SELECT 'longjing'") == "longjing"
+            await engine.dispose()
 
 
 LONG = "password authentication failed"

@@ -25,6 +25,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
 from tests.asking import ask
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tools.postgres import EmbeddedPostgres, dsn_of
 
@@ -120,6 +121,37 @@ async def test_left_out_it_is_what_the_environment_says(
         assert await use(make_engine, url.set(host="localhost", port=port)) == "longjing"
         with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
             await use(make_engine, url.set(host="127.0.0.1", port=port))
+
+
+async def test_a_bare_context_accepts_any_certificate(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    url = make_url(database_url)
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        bare = ssl.SSLContext()
+    async with tls(url, trustme.CA()) as port:
+        near = url.set(host="127.0.0.1", port=port)
+        assert await use(make_engine, near, ssl=bare) == "longjing"
+
+
+async def test_an_intermediate_certificate_that_is_not_sent_makes_an_unknown_authority(
+    make_engine: MakeEngine, database_url: str, tmp_path: Path
+) -> None:
+    url, authority, context = make_url(database_url), trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(context)
+    leaf = authority.create_child_ca().issue_cert("localhost")
+    files = tmp_path / "leaf.pem", tmp_path / "leaf.key"
+    leaf.private_key_pem.write_to_path(str(files[1]))
+    alone, whole = leaf.cert_chain_pems[:1], leaf.cert_chain_pems
+    for sent, accepted in (alone, False), (whole, True):
+        files[0].write_bytes(b"".join(each.bytes() for each in sent))
+        async with tls(url, None, *files) as port:
+            near = url.set(host="localhost", port=port)
+            if accepted:
+                assert await use(make_engine, near, ssl=context) == "longjing"
+            else:
+                with pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
+                    await use(make_engine, near, ssl=context)
 
 
 async def test_another_name_than_in_the_certificate_is_refused(
@@ -321,6 +353,37 @@ async def test_psycopg_takes_libpqs_words_in_the_url(
 
 
 # Tokens
+
+
+def test_a_kept_token_belongs_to_one_event_loop(database_url: str) -> None:
+    class_of_token = load_snippet("production/secrets/cached.py", database_url)["Token"]
+
+    async def fetch() -> str:
+        await asyncio.sleep(0)
+        return make_url(database_url).password or ""
+
+    token = class_of_token(fetch, seconds=0)
+
+    async def burst() -> list[object]:
+        return list(await asyncio.gather(*(token() for _ in range(3)), return_exceptions=True))
+
+    assert asyncio.run(burst()) == [make_url(database_url).password] * 3
+    first, *others = asyncio.run(burst())
+    assert first == make_url(database_url).password
+    assert all("is bound to a different event loop" in str(each) for each in others)
+
+
+async def test_a_token_that_fails_is_asked_for_by_each_that_waits(database_url: str) -> None:
+    asked = list[str]()
+
+    async def fetch() -> str:
+        asked.append("token")
+        await asyncio.sleep(0)
+        raise OSError("the service is down")
+
+    token = load_snippet("production/secrets/cached.py", database_url)["Token"](fetch, seconds=60)
+    await asyncio.gather(*(token() for _ in range(3)), return_exceptions=True)
+    assert len(asked) == 3
 
 
 async def test_async_creator_leaves_the_url_and_connect_args_unread(

@@ -18,7 +18,7 @@ psycopg = bare.set(drivername="postgresql+psycopg")
 asked: list[str] = []
 
 
-def sign() -> str:  # as RDS does it: no network, so nothing to wait for
+def sign() -> str:  # as boto3 for RDS, with credentials at hand
     asked.append("token")
     return URL.password or ""
 

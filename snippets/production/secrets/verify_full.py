@@ -1,6 +1,6 @@
-"""require checks nothing; a context checks who signed, and for which host.
+"""require without a file checks nothing; a context, who signed and for whom.
 
-require 什么都不查；用 SSLContext 才检查谁签发的、给哪个主机。
+require 没有 CA 文件就什么都不查；SSLContext 检查谁签发的、给哪个主机。
 """
 
 import asyncio
