@@ -190,6 +190,12 @@ async def test_async_for_is_for_a_stream_and_for_for_what_execute_returns(
     assert [row.name for row in await stream.all()] == ["oolong"]
 
 
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+async def test_without_await_a_for_loop_says_so_in_other_words(tea: AsyncSession) -> None:
+    with pytest.raises(TypeError, match="'coroutine' object is not iterable"):
+        list(tea.scalars(select(Tea)))  # type: ignore[call-overload]
+
+
 async def test_delete_without_await_deletes_nothing(tea: AsyncSession) -> None:
     row = await tea.get_one(Tea, "oolong")
     coroutine = tea.delete(row)

@@ -627,6 +627,21 @@ async def test_add_begins_a_transaction_too(make_engine: MakeEngine) -> None:
             await session.begin()
 
 
+async def test_what_was_added_is_refreshed_after_a_flush(make_engine: MakeEngine) -> None:
+    class Menu:
+        pass
+
+    table = Table("menu", MetaData(), Column("id", Integer, primary_key=True))
+    registry().map_imperatively(Menu, table)
+    async with AsyncSession(make_engine()) as session:
+        await (await session.connection()).run_sync(table.create)
+        session.add(menu := Menu())
+        with pytest.raises(InvalidRequestError, match="is not persistent within this Session"):
+            await session.refresh(menu)
+        await session.flush()
+        await session.refresh(menu)
+
+
 async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
     engine = make_engine()
     await run(engine, SHELF)
