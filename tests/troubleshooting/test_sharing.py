@@ -161,14 +161,18 @@ async def test_in_one_task_a_query_inside_the_loop_over_a_stream_is_in_order(
         assert {await session.scalar(OOLONG) async for _ in stream} == {"oolong"}
 
 
+@pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.parametrize(("ping", "refused"), [(False, False), (True, True)])
 async def test_a_ping_provisions_too_though_the_pool_has_a_connection_ready(
-    make_engine: MakeEngine, ping: bool, refused: bool
+    make_engine: MakeEngine, ping: bool, refused: bool, committed: bool
 ) -> None:
     engine = make_engine(pool_pre_ping=ping)
     async with engine.connect() as connection:
         await connection.execute(OOLONG)
     async with AsyncSession(engine) as session:
+        if committed:
+            await session.execute(OOLONG)
+            await session.commit()
         _, second = await together(session)
     assert ("This session is provisioning a new connection" in str(second)) == refused
 
