@@ -321,6 +321,31 @@ async def test_asyncpg_fails_once_and_psycopg_once_for_each_connection(
 SIZE = Enum("cup", "pot", name="size")
 
 
+@both_drivers
+async def test_a_parameter_of_an_enum_made_anew_fails_as_often_in_other_words(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, connect_args=KEPT[driver])
+    table = Table("menu", MetaData(), Column("size", SIZE))
+    query = select(table).where(table.c.size == "cup")
+    async with engine.begin() as connection:
+        await connection.run_sync(table.metadata.create_all)
+
+    async def ask() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(query)
+
+    async with engine.connect(), engine.connect():
+        pass
+    for _ in range(4):  # each of the two twice
+        await ask()
+    migration = "DROP TABLE menu", "DROP TYPE size", "CREATE TYPE size AS ENUM ('cup', 'pot')"
+    await run(make_engine(), *migration, "CREATE TABLE menu (size size)")
+    said = [str(*await asyncio.gather(ask(), return_exceptions=True)) for _ in range(4)]
+    failed = ["cache lookup failed for type" in words for words in said if words != "None"]
+    assert failed == [True] * {"asyncpg": 1, "psycopg": 2}[driver]
+
+
 @pytest.mark.parametrize(
     ("column", "words", "sqlstate"),
     [
