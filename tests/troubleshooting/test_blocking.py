@@ -187,6 +187,18 @@ async def test_an_interrupted_create_index_concurrently_leaves_an_invalid_index(
         assert await connection.scalar(invalid) == 1
 
 
+async def test_one_that_did_not_get_the_table_s_lock_leaves_no_index(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    indexes = text("SELECT count(*) FROM pg_index WHERE indrelid = 'orders'::regclass")
+    async with engine.connect() as other, migrating.connect() as connection:
+        await other.execute(text("LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"))
+        await connection.execute(text("SET lock_timeout = '100ms'"))
+        with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
+            await connection.execute(text("CREATE INDEX CONCURRENTLY ON orders (drink)"))
+        assert await connection.scalar(indexes) == 0
+
+
 async def test_vacuum_does_not_wait_and_keeps_what_an_open_transaction_may_see(
     engine: AsyncEngine, migrating: AsyncEngine
 ) -> None:
@@ -260,7 +272,12 @@ async def test_once_prepared_psycopg_holds_the_snapshot_without_parameters_too(
 
 
 @pytest.mark.parametrize(
-    "lock", ["UPDATE guests SET name = 'Wei'", "SELECT FROM guests FOR UPDATE"]
+    "lock",
+    [
+        "UPDATE guests SET name = 'Wei'",
+        "SELECT FROM guests FOR UPDATE",
+        "SELECT FROM guests FOR SHARE",
+    ],
 )
 async def test_an_update_waits_for_who_changed_or_locked_the_row(
     engine: AsyncEngine, migrating: AsyncEngine, lock: str
@@ -270,6 +287,18 @@ async def test_an_update_waits_for_who_changed_or_locked_the_row(
         await connection.execute(text("SET lock_timeout = '100ms'"))
         with pytest.raises(DBAPIError, match="canceling statement due to lock timeout"):
             await connection.execute(text("UPDATE guests SET name = 'Lin'"))
+
+
+async def test_an_update_does_not_wait_for_who_refers_to_the_row_by_a_foreign_key(
+    engine: AsyncEngine, migrating: AsyncEngine
+) -> None:
+    async with engine.connect() as guest, migrating.connect() as connection:
+        await connection.execute(text("ALTER TABLE guests ADD id int DEFAULT 1 UNIQUE"))
+        await connection.execute(text("CREATE TABLE tabs (guest int REFERENCES guests (id))"))
+        await guest.execute(text("INSERT INTO tabs VALUES (1)"))
+        await connection.execute(text("SET lock_timeout = '100ms'"))
+        updated = await connection.execute(text("UPDATE guests SET name = 'Wei'"))
+    assert updated.rowcount == 1
 
 
 async def test_a_write_keeps_what_is_deleted_after_it_not_what_was_deleted_before(

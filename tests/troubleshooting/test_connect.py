@@ -208,6 +208,14 @@ async def test_an_argument_of_the_pool_does_not_suit_the_driver() -> None:
     assert_on_both("unexpected keyword argument 'pool_size'")
 
 
+@pytest.mark.parametrize("word", ["server_settings", "ssl", "command_timeout"])
+def test_an_argument_of_the_driver_does_not_suit_the_pool(word: str) -> None:
+    said = rf"Invalid argument\(s\) '{word}' .* PGDialect_asyncpg/AsyncAdaptedQueuePool/Engine"
+    with pytest.raises(TypeError, match=said):
+        create_async_engine(NOBODY, **{word: None})
+    assert_on_both(word)
+
+
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 def test_a_synchronous_engine_with_asyncpg_fails_when_it_connects() -> None:
     engine = create_engine(NOBODY)
@@ -390,6 +398,23 @@ async def test_a_limit_of_a_query_shows_in_the_traceback(make_engine: MakeEngine
     assert all("`bind_execute`" in page for page in PAGES)
 
 
+async def test_a_limit_shows_in_prepare_where_a_new_statement_waits_for_its_table(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine().begin() as migration:
+        await migration.execute(text("CREATE TABLE orders (id int)"))
+        await migration.commit()
+    async with make_engine().connect() as migration:
+        await migration.execute(text("LOCK TABLE orders"))
+        async with make_engine(connect_args={"command_timeout": 0.1}).connect() as connection:
+            with pytest.raises(TimeoutError) as caught:
+                await connection.execute(text("SELECT id FROM orders"))
+    names = [entry.name for entry in traceback.extract_tb(caught.tb)]
+    assert "prepare" in names
+    assert "bind_execute" not in names
+    assert_on_both("prepare")
+
+
 async def test_the_traceback_says_that_the_line_is_open_and_the_login_unanswered() -> None:
     async def decline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(8)  # SSLRequest
@@ -404,4 +429,6 @@ async def test_the_traceback_says_that_the_line_is_open_and_the_login_unanswered
                 error = await refusal(NOBODY.set(port=port), connect_args={"timeout": 0.2})
                 assert type(error) is TimeoutError
                 assert line in "".join(traceback.format_exception(error))
+                names = [entry.name for entry in traceback.extract_tb(error.__traceback__)]
+                assert not {"bind_execute", "prepare"} & set(names)
     assert_on_both(*asks)

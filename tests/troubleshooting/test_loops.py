@@ -36,8 +36,10 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.ext.asyncio.exc import AsyncContextNotStarted
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tests.asking import backends
 from tests.pools import MakeEngine, both_drivers, checked_out, with_psycopg
 from tests.serving import serving
+from tests.waiting import eventually
 
 OOLONG = text("SELECT 'oolong'")
 
@@ -146,6 +148,8 @@ async def test_an_await_too_many_names_the_type_that_was_awaited(
         (lambda session: session.get(Tea, 1), "NoneType"),
         (lambda session: session.flush(), "NoneType"),
         (lambda session: session.commit(), "NoneType"),
+        (lambda session: session.refresh(session.get_one(Tea, "oolong")), "NoneType"),
+        (lambda session: session.close(), "NoneType"),
     ],
 )
 async def test_an_await_on_a_synchronous_session_names_what_it_returned(
@@ -188,6 +192,12 @@ async def test_async_for_is_for_a_stream_and_for_for_what_execute_returns(
     assert [row.name async for row in stream] == ["oolong"]
     stream = await tea.stream_scalars(select(Tea))
     assert [row.name for row in await stream.all()] == ["oolong"]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+async def test_without_await_a_for_loop_says_so_in_other_words(tea: AsyncSession) -> None:
+    with pytest.raises(TypeError, match="'coroutine' object is not iterable"):
+        list(tea.scalars(select(Tea)))  # type: ignore[call-overload]
 
 
 async def test_delete_without_await_deletes_nothing(tea: AsyncSession) -> None:
@@ -274,6 +284,22 @@ def test_dispose_after_the_end_of_the_loop_logs_and_close_false_says_no_word(
     asyncio.run(engine.dispose(close=close))
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == logged
     let_go(caplog)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("close", [True, False])
+def test_what_was_disposed_after_the_end_of_its_loop_is_closed_by_the_collector(
+    database_url: str, caplog: pytest.LogCaptureFixture, close: bool
+) -> None:
+    async def none_left() -> bool:
+        return await backends(database_url) == 0
+
+    engine = create_async_engine(database_url)
+    asyncio.run(order(engine))
+    assert asyncio.run(backends(database_url)) == 1
+    asyncio.run(engine.dispose(close=close))
+    let_go(caplog)
+    asyncio.run(eventually("the backend has ended", none_left))
 
 
 @pytest.mark.filterwarnings("ignore")

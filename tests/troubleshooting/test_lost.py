@@ -18,7 +18,20 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
-from sqlalchemy import NullPool, create_engine, event, exc, make_url, text
+from sqlalchemy import (
+    NullPool,
+    create_engine,
+    delete,
+    event,
+    exc,
+    insert,
+    make_url,
+    text,
+    update,
+)
+from sqlalchemy import (
+    select as query_of,
+)
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -26,6 +39,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.ext.asyncio.exc import AsyncMethodRequired
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, leaves_open, with_psycopg
@@ -40,6 +54,15 @@ PID = text("SELECT pg_backend_pid()")
 NAP = text("SELECT pg_sleep(60)")
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 LIMITS = "idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Guest(Base):
+    __tablename__ = "guests"
+    id: Mapped[int] = mapped_column(primary_key=True)
 
 
 def assert_on_both(*texts: str) -> None:
@@ -372,6 +395,38 @@ async def test_a_stream_ends_with_its_session(
         stream = await session.stream(many)
         with pytest.raises(REFUSALS, match=words[driver]):
             await commit_in_between(stream, session)
+
+
+@both_drivers
+@pytest.mark.parametrize("portions", [False, True])
+async def test_a_query_of_orm_classes_fetches_all_rows_unless_it_is_given_yield_per(
+    make_engine: MakeEngine, database_url: str, driver: str, portions: bool
+) -> None:
+    options = {"yield_per": 10} if portions else {}
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(Guest.metadata.create_all)
+        await connection.execute(insert(Guest), [{"id": number} for number in range(500)])
+    for query in query_of(Guest), query_of(Guest.id):
+        async with AsyncSession(engine) as session:
+            stream = await session.stream(query, execution_options=options)
+            if portions:
+                with pytest.raises(REFUSALS):
+                    await commit_in_between(stream, session)
+            else:
+                await commit_in_between(stream, session)
+
+
+@both_drivers
+async def test_rowcount_is_of_update_and_delete(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    async with engine_for(make_engine, database_url, driver).connect() as connection:
+        await connection.run_sync(Guest.metadata.create_all)
+        inserted = await connection.execute(insert(Guest).values(id=1))
+        assert inserted.rowcount == (-1 if driver == "psycopg" else 1)
+        assert (await connection.execute(update(Guest).values(id=2))).rowcount == 1
+        assert (await connection.execute(delete(Guest))).rowcount == 1
 
 
 @both_drivers

@@ -18,7 +18,14 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
+from tests.pools import (
+    MakeEngine,
+    both_drivers,
+    checked_out,
+    engine_for,
+    leaves_open,
+    with_psycopg,
+)
 from tests.serving import serving
 from tools.postgres import dsn_of
 
@@ -143,6 +150,46 @@ async def test_no_pool_helps_a_commit_beside_a_query(
         _, error = await asyncio.gather(*both, return_exceptions=True)
     assert isinstance(error, InterfaceError)
     assert "another operation is in progress" in str(error)
+
+
+@both_drivers
+async def test_in_one_task_a_query_inside_the_loop_over_a_stream_is_in_order(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    async with AsyncSession(engine_for(make_engine, database_url, driver)) as session:
+        stream = await session.stream(text("SELECT generate_series(1, 200)"))
+        assert {await session.scalar(OOLONG) async for _ in stream} == {"oolong"}
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize(("ping", "refused"), [(False, False), (True, True)])
+async def test_a_ping_provisions_too_though_the_pool_has_a_connection_ready(
+    make_engine: MakeEngine, ping: bool, refused: bool, committed: bool
+) -> None:
+    engine = make_engine(pool_pre_ping=ping)
+    async with engine.connect() as connection:
+        await connection.execute(OOLONG)
+    async with AsyncSession(engine) as session:
+        if committed:
+            await session.execute(OOLONG)
+            await session.commit()
+        _, second = await together(session)
+    assert ("This session is provisioning a new connection" in str(second)) == refused
+
+
+async def test_a_session_closed_beside_its_commit_has_lost_nothing(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    session = AsyncSession(engine)
+    await session.execute(text("CREATE TABLE menu (tea text)"))
+    both = session.commit(), session.close()
+    saved, error = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(error, IllegalStateChangeError)
+    assert str(error).startswith(
+        "Method 'close()' can't be called here; method 'commit()' is already in progress"
+    )
+    assert (saved, checked_out(engine)) == (None, 0)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM menu")) == 0
 
 
 async def test_psycopg_waits_where_asyncpg_refuses(

@@ -321,6 +321,31 @@ async def test_asyncpg_fails_once_and_psycopg_once_for_each_connection(
 SIZE = Enum("cup", "pot", name="size")
 
 
+@both_drivers
+async def test_a_parameter_of_an_enum_made_anew_fails_as_often_in_other_words(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, connect_args=KEPT[driver])
+    table = Table("menu", MetaData(), Column("size", SIZE))
+    query = select(table).where(table.c.size == "cup")
+    async with engine.begin() as connection:
+        await connection.run_sync(table.metadata.create_all)
+
+    async def ask() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(query)
+
+    async with engine.connect(), engine.connect():
+        pass
+    for _ in range(4):  # each of the two twice
+        await ask()
+    migration = "DROP TABLE menu", "DROP TYPE size", "CREATE TYPE size AS ENUM ('cup', 'pot')"
+    await run(make_engine(), *migration, "CREATE TABLE menu (size size)")
+    said = [str(*await asyncio.gather(ask(), return_exceptions=True)) for _ in range(4)]
+    failed = ["cache lookup failed for type" in words for words in said if words != "None"]
+    assert failed == [True] * {"asyncpg": 1, "psycopg": 2}[driver]
+
+
 @pytest.mark.parametrize(
     ("column", "words", "sqlstate"),
     [
@@ -625,6 +650,21 @@ async def test_add_begins_a_transaction_too(make_engine: MakeEngine) -> None:
         session.add(Menu())
         with pytest.raises(InvalidRequestError, match="A transaction is already begun"):
             await session.begin()
+
+
+async def test_what_was_added_is_refreshed_after_a_flush(make_engine: MakeEngine) -> None:
+    class Menu:
+        pass
+
+    table = Table("menu", MetaData(), Column("id", Integer, primary_key=True))
+    registry().map_imperatively(Menu, table)
+    async with AsyncSession(make_engine()) as session:
+        await (await session.connection()).run_sync(table.create)
+        session.add(menu := Menu())
+        with pytest.raises(InvalidRequestError, match="is not persistent within this Session"):
+            await session.refresh(menu)
+        await session.flush()
+        await session.refresh(menu)
 
 
 async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
