@@ -1,14 +1,16 @@
 """What the page on leaks in tests says beyond the outcomes of its projects."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tests.pools import MakeEngine, both_drivers, leaves_open, with_psycopg
 from tests.testing.readers import run_source
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 from tools.proof.projects import read_outcome
 
@@ -195,6 +197,33 @@ async def test_dispose_does_not_end_a_transaction_that_is_lent(make_engine: Make
         with pytest.raises(DBAPIError, match="lock timeout"):
             await connection.execute(text("DROP TABLE orders"))
     await session.close()
+
+
+@pytest.mark.parametrize("goes_on_to", ["cups", "orders", "teas"])
+async def test_a_task_that_goes_on_to_a_table_locked_by_the_drop_is_a_deadlock(
+    goes_on_to: str, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        for table in ("cups", "orders", "teas"):
+            await connection.execute(text(f"CREATE TABLE {table} (id int)"))
+
+    async def drop() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("TRUNCATE cups, orders, teas"))
+
+    async def waits() -> bool:
+        waiting = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass")
+        return bool(await watcher.scalar(waiting))
+
+    async with engine.connect() as task:
+        await task.execute(text("SELECT FROM orders"))
+        dropping = asyncio.create_task(drop())
+        await eventually("the statement waits for the task", waits)
+        await task.execute(text(f"INSERT INTO {goes_on_to} VALUES (1)"))
+        await task.commit()
+        said = await asyncio.gather(dropping, return_exceptions=True)
+    assert ("deadlock detected" in str(said[0])) is (goes_on_to == "cups")
 
 
 @both_drivers
