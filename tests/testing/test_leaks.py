@@ -134,6 +134,30 @@ async def test_order(session, tables): await order(session, "oolong")
 """
 
 
+NOT_CHECKED = """
+import httpx, pytest
+from conftest import counted
+from shop import PRICE, AsyncSession, app, engine
+
+@app.get("/raises")
+async def raises() -> None:
+    async with AsyncSession(engine) as one, AsyncSession(engine) as other:
+        await one.execute(PRICE)
+        await other.execute(PRICE)
+        raise OSError
+
+async def test_raises(client):
+    with pytest.raises(OSError): await client.get("/raises")
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_swallowed(hears):
+    way = httpx.ASGITransport(counted, raise_app_exceptions=hears)
+    async with httpx.AsyncClient(transport=way, base_url="http://shop") as client:
+        try: await client.get("/nested")
+        finally: await engine.dispose()
+"""
+
+
 def run(project: str, folder: Path, url: str, source: str, *without: str) -> list[str]:
     """Run one test file beside the other files of a project, less some words; the outcome."""
     for file in (PROJECTS / project).iterdir():
@@ -168,6 +192,14 @@ def test_what_is_an_alarm_and_what_is_none(tmp_path: Path, database_url: str) ->
 def test_tasks_of_a_request_are_counted_as_the_request(tmp_path: Path, database_url: str) -> None:
     [failed, _] = run("per_request", tmp_path, database_url, TWO_TASKS)
     assert "AssertionError: /tasks: Loans(now=0, at_once=2, in_all=2)" in failed
+
+
+def test_a_request_that_raises_and_a_client_that_swallows_errors_are_not_checked(
+    tmp_path: Path, database_url: str
+) -> None:
+    [failed, outcome] = run("per_request", tmp_path, database_url, NOT_CHECKED)
+    assert "test_swallowed[True] - AssertionError: /nested" in failed
+    assert outcome == "1 failed, 2 passed"
 
 
 def test_the_fixture_of_the_second_project_is_that_of_the_first() -> None:

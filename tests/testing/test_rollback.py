@@ -8,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, SAWarning
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError, SAWarning
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 import snippets.testing.rollback.costs as costs
-from tests.pools import MakeEngine, with_psycopg
+from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
 from tests.serving import through
 from tools.postgres import Server, dsn_of, leftovers
 
@@ -199,6 +199,29 @@ async def test_a_commit_in_a_background_task_is_undone_if_the_endpoint_is_in_a_t
     assert await connection.scalar(COUNT) == (1 if reads else 2)
     await connection.rollback()
     assert await left(engine) == 0
+
+
+@both_drivers
+async def test_a_cancelled_query_ends_the_transaction_of_the_test(
+    driver: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    async def hang_up(session: AsyncSession) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await session.execute(text("SELECT pg_sleep(60)"))
+        await session.rollback()
+
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.connect() as connection:
+        await connection.begin()
+        async with joined(connection) as session:
+            await session.execute(text("SELECT 1"))
+            await hang_up(session)
+            with pytest.raises(PendingRollbackError, match="Can't reconnect until invalid"):
+                await session.execute(text("SELECT 1"))
+    async with AsyncSession(engine) as session:
+        await hang_up(session)
+        assert await session.scalar(text("SELECT 7")) == 7
 
 
 async def test_autocommit_is_refused(connection: AsyncConnection) -> None:
