@@ -1,6 +1,7 @@
 """What the page on testing frameworks says beyond the outcomes of its projects."""
 
 import asyncio
+import threading
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Request
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import Column, MetaData, Table, Text, func, insert, select, text
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from tests.pools import MakeEngine, checked_out, leaves_open, with_psycopg
 from tests.serving import serving, through
 from tests.testing.readers import run_source
+from tests.waiting import DEADLINE
 from tools.paths import SNIPPETS
 from tools.proof.projects import copy_project
 
@@ -286,6 +288,26 @@ async def test_an_override_holds_for_both_scopes_until_it_is_removed(
         assert (await client.get("/")).json() == "longjing"
 
 
+async def test_an_override_does_not_reach_an_application_that_is_mounted() -> None:
+    app, mounted = FastAPI(), FastAPI()
+
+    def get_tea() -> str:
+        return "longjing"
+
+    @mounted.get("/")
+    async def pour(tea: Annotated[str, Depends(get_tea)]) -> str:
+        return tea
+
+    app.include_router(mounted.router, prefix="/included")
+    app.mount("/mounted", mounted)
+    app.dependency_overrides[get_tea] = lambda: "oolong"
+    async with through(app) as client:
+        assert (await client.get("/included/")).json() == "oolong"
+        assert (await client.get("/mounted/")).json() == "longjing"
+        mounted.dependency_overrides[get_tea] = lambda: "oolong"
+        assert (await client.get("/mounted/")).json() == "oolong"
+
+
 async def test_with_both_clients_a_response_comes_after_background_tasks(
     make_engine: MakeEngine,
 ) -> None:
@@ -350,6 +372,29 @@ async def test_an_endless_stream_gives_asgi_transport_no_response() -> None:
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
+
+
+def test_after_close_within_the_block_the_handler_of_a_websocket_goes_on() -> None:
+    app, told, washed_up = FastAPI(), threading.Event(), threading.Event()
+
+    @app.websocket("/")
+    async def pour(socket: WebSocket) -> None:
+        await socket.accept()
+        async for _ in socket.iter_text():
+            pass
+        told.set()
+        await asyncio.sleep(0.1)  # a cancellation would come here
+        washed_up.set()
+
+    with TestClient(app) as client:
+        with client.websocket_connect("/") as socket:
+            socket.close()
+            assert washed_up.wait(DEADLINE)
+        told.clear()
+        washed_up.clear()
+        with client.websocket_connect("/"):
+            pass
+        assert (told.is_set(), washed_up.is_set()) == (True, False)
 
 
 async def test_asgi_transport_opens_no_websocket() -> None:

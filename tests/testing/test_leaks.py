@@ -1,14 +1,16 @@
 """What the page on leaks in tests says beyond the outcomes of its projects."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from tests.pools import MakeEngine, both_drivers, leaves_open, with_psycopg
 from tests.testing.readers import run_source
+from tests.waiting import eventually
 from tools.paths import SNIPPETS
 from tools.proof.projects import read_outcome
 
@@ -132,6 +134,30 @@ async def test_order(session, tables): await order(session, "oolong")
 """
 
 
+NOT_CHECKED = """
+import httpx, pytest
+from conftest import counted
+from shop import PRICE, AsyncSession, app, engine
+
+@app.get("/raises")
+async def raises() -> None:
+    async with AsyncSession(engine) as one, AsyncSession(engine) as other:
+        await one.execute(PRICE)
+        await other.execute(PRICE)
+        raise OSError
+
+async def test_raises(client):
+    with pytest.raises(OSError): await client.get("/raises")
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_swallowed(hears):
+    way = httpx.ASGITransport(counted, raise_app_exceptions=hears)
+    async with httpx.AsyncClient(transport=way, base_url="http://shop") as client:
+        try: await client.get("/nested")
+        finally: await engine.dispose()
+"""
+
+
 def run(project: str, folder: Path, url: str, source: str, *without: str) -> list[str]:
     """Run one test file beside the other files of a project, less some words; the outcome."""
     for file in (PROJECTS / project).iterdir():
@@ -168,6 +194,14 @@ def test_tasks_of_a_request_are_counted_as_the_request(tmp_path: Path, database_
     assert "AssertionError: /tasks: Loans(now=0, at_once=2, in_all=2)" in failed
 
 
+def test_a_request_that_raises_and_a_client_that_swallows_errors_are_not_checked(
+    tmp_path: Path, database_url: str
+) -> None:
+    [failed, outcome] = run("per_request", tmp_path, database_url, NOT_CHECKED)
+    assert "test_swallowed[True] - AssertionError: /nested" in failed
+    assert outcome == "1 failed, 2 passed"
+
+
 def test_the_fixture_of_the_second_project_is_that_of_the_first() -> None:
     first, second = (PROJECTS / name / "conftest.py" for name in ("no_leaks", "false_alarms"))
     assert first.read_bytes() == second.read_bytes()
@@ -195,6 +229,33 @@ async def test_dispose_does_not_end_a_transaction_that_is_lent(make_engine: Make
         with pytest.raises(DBAPIError, match="lock timeout"):
             await connection.execute(text("DROP TABLE orders"))
     await session.close()
+
+
+@pytest.mark.parametrize("goes_on_to", ["cups", "orders", "teas"])
+async def test_a_task_that_goes_on_to_a_table_locked_by_the_drop_is_a_deadlock(
+    goes_on_to: str, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        for table in ("cups", "orders", "teas"):
+            await connection.execute(text(f"CREATE TABLE {table} (id int)"))
+
+    async def drop() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("TRUNCATE cups, orders, teas"))
+
+    async def waits() -> bool:
+        waiting = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass")
+        return bool(await watcher.scalar(waiting))
+
+    async with engine.connect() as task:
+        await task.execute(text("SELECT FROM orders"))
+        dropping = asyncio.create_task(drop())
+        await eventually("the statement waits for the task", waits)
+        await task.execute(text(f"INSERT INTO {goes_on_to} VALUES (1)"))
+        await task.commit()
+        said = await asyncio.gather(dropping, return_exceptions=True)
+    assert ("deadlock detected" in str(said[0])) is (goes_on_to == "cups")
 
 
 @both_drivers

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, async_sessionmaker, create_async_engine
 
-from tests.pools import MakeEngine, pool_of
+from tests.pools import MakeEngine, pool_of, with_psycopg
 from tests.testing.readers import run_source
 from tests.waiting import eventually
 
@@ -45,6 +45,35 @@ async def session(): yield scoped()
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_it(session): assert scoped() is not session
+"""
+UNITTEST = (
+    ANYIO.replace("pytestmark", "mark")
+    + """
+import unittest
+
+class Tests(unittest.IsolatedAsyncioTestCase):
+    async def test_a(self): await ask()
+    async def test_b(self): await ask()
+    async def asyncTearDown(self): {}
+"""
+)
+CACHED = """
+import os, pytest
+from functools import lru_cache
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+@lru_cache
+def get_engine(): return create_async_engine(os.environ["DATABASE_URL"])
+
+@pytest.fixture(autouse=True)
+def clear():
+    yield
+    get_engine.cache_clear()
+
+async def ask():
+    async with get_engine().connect() as connection:
+        await connection.execute(text("SELECT 1"))
 """
 STRICT = """
 import pytest
@@ -172,6 +201,38 @@ def test_a_session_for_all_tests_keeps_its_connection_with_null_pool_too(
     assert "2 passed" in said
 
 
+def test_psycopg_fails_once_tasks_have_waited_for_the_pool_in_two_loops(database_url: str) -> None:
+    engine = create_async_engine(with_psycopg(database_url), pool_size=1, max_overflow=0)
+
+    async def ask() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def wait_in_line() -> None:
+        await asyncio.gather(ask(), ask())
+
+    asyncio.run(ask())
+    asyncio.run(wait_in_line())
+    asyncio.run(ask())
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        asyncio.run(wait_in_line())
+    asyncio.run(engine.dispose())
+
+
+def test_with_cache_clear_tests_pass_and_with_unittest_only_dispose_helps(
+    tmp_path: Path, database_url: str
+) -> None:
+    one_loop = SETTINGS.replace("function", "session") + (
+        'asyncio_default_test_loop_scope = "session"\nasyncio_mode = "auto"\n'
+    )
+    said, _ = run(tmp_path, database_url, CACHED + ALONE, SETTINGS + 'asyncio_mode = "auto"\n')
+    assert "2 passed" in said
+    said, _ = run(tmp_path, database_url, UNITTEST.format("pass"), one_loop)
+    assert "1 failed, 1 passed" in said
+    said, _ = run(tmp_path, database_url, UNITTEST.format("await ENGINE.dispose()"), one_loop)
+    assert "2 passed" in said
+
+
 async def test_a_session_factory_made_at_import_keeps_the_old_engine(
     make_engine: MakeEngine,
 ) -> None:
@@ -186,6 +247,14 @@ def test_a_fixture_and_its_test_are_two_tasks_for_a_scoped_session(
     tmp_path: Path, database_url: str
 ) -> None:
     said, _ = run(tmp_path, database_url, SCOPED)
+    assert "1 passed" in said
+
+
+def test_under_anyio_a_fixture_and_its_test_are_one_task(tmp_path: Path, database_url: str) -> None:
+    backend = '\n@pytest.fixture\ndef anyio_backend(): return "asyncio"\n'
+    source = SCOPED.replace('pytest_asyncio.fixture(loop_scope="session")', "pytest.fixture")
+    source = source.replace('mark.asyncio(loop_scope="session")', "mark.anyio")
+    said, _ = run(tmp_path, database_url, source.replace("is not", "is") + backend)
     assert "1 passed" in said
 
 

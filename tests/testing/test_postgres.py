@@ -202,6 +202,30 @@ def test_an_engine_that_was_made_too_early_stops_the_tests(tmp_path: Path) -> No
     assert "4 errors" in said
 
 
+@pytest.mark.parametrize("too_early", ["conftest", "plugin", "module outside"])
+def test_what_is_imported_before_the_configuration_has_the_url_of_daily_work(
+    too_early: str, tmp_path: Path, server: Server
+) -> None:
+    (folder := tmp_path / "app" / "tests").mkdir(parents=True)
+    (top := tmp_path if too_early == "conftest" else folder).joinpath("conftest.py").write_bytes(
+        (SERVER.parent / "conftest.py").read_bytes()
+    )
+    (tmp_path / "shop.py").write_text("import os\nurl = os.environ['DATABASE_URL']\n", "utf-8")
+    if too_early == "conftest":
+        (folder / "conftest.py").write_text("import shop\n", "utf-8")
+    elif too_early == "plugin":
+        with (top / "conftest.py").open("a") as conftest:
+            conftest.write("pytest_plugins = ['shop']\n")
+    else:
+        (tmp_path / "app" / "a").mkdir()
+        (tmp_path / "app" / "a" / "test_a.py").write_text("import shop\n", "utf-8")
+    test = "import os, shop\ndef test_url(): assert shop.url != os.environ['DATABASE_URL']\n"
+    (folder / "test_it.py").write_text(test, "utf-8")
+    options = ("-o", "pythonpath=.", *([] if too_early == "module outside" else ["app/tests"]))
+    with start(tmp_path, SERVER, *options, TEST_DATABASE_URL=server.url) as program:
+        assert "1 passed" in program.communicate()[0]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user reads what is his")
 def test_programs_that_nobody_may_read_are_named(telling: Path) -> None:
     (closed := telling / "closed").mkdir(mode=0o700)

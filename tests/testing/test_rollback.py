@@ -2,15 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, SAWarning
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError, SAWarning
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+)
 
 import snippets.testing.rollback.costs as costs
-from tests.pools import MakeEngine, with_psycopg
+from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
+from tests.serving import through
 from tools.postgres import Server, dsn_of, leftovers
 
 INSERT = text("INSERT INTO orders VALUES ('longjing')")
@@ -55,6 +63,20 @@ async def test_in_the_default_mode_a_commit_after_a_rollback_is_real(
             await session.execute(INSERT)
             await session.commit()
     assert await left(engine) == 1
+
+
+async def test_in_the_default_mode_a_rollback_after_a_read_ends_the_transaction_of_the_test(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        async with AsyncSession(connection) as session:
+            await session.scalar(COUNT)
+        assert outer.is_active
+        async with AsyncSession(connection) as session:
+            await session.scalar(COUNT)
+            await session.rollback()
+        assert not outer.is_active
 
 
 @pytest.mark.filterwarnings("ignore:transaction already deassociated")
@@ -125,6 +147,81 @@ async def test_around_the_session_a_commit_is_real(
             await (await session.connection()).commit()
         assert await left(engine) == 1
         await connection.invalidate()
+
+
+async def test_with_asyncpg_what_follows_a_rollback_as_sql_is_real(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    async with joined(connection) as session:
+        await session.execute(text("ROLLBACK"))
+        await session.execute(INSERT)
+        assert await left(engine) == 1
+        await connection.invalidate()
+
+
+async def test_an_engine_with_autocommit_goes_around_the_transaction_of_the_test(
+    engine: AsyncEngine, connection: AsyncConnection
+) -> None:
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as other:
+        await other.execute(INSERT)
+    await connection.rollback()
+    assert await left(engine) == 1
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_commit_in_a_background_task_is_undone_if_the_endpoint_is_in_a_transaction(
+    engine: AsyncEngine, connection: AsyncConnection, reads: bool
+) -> None:
+    app = FastAPI()
+    sessions = async_sessionmaker(connection, join_transaction_mode="create_savepoint")
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with sessions() as session:
+            yield session
+
+    async def place_order() -> None:
+        async with sessions() as session:
+            await session.execute(INSERT)
+            await session.commit()
+
+    @app.get("/")
+    async def order(
+        background: BackgroundTasks, session: Annotated[AsyncSession, Depends(get_session)]
+    ) -> None:
+        await session.execute(INSERT)
+        await session.commit()
+        if reads:
+            await session.execute(COUNT)
+        background.add_task(place_order)
+
+    async with through(app) as client:
+        await client.get("/")
+    assert await connection.scalar(COUNT) == (1 if reads else 2)
+    await connection.rollback()
+    assert await left(engine) == 0
+
+
+@both_drivers
+async def test_a_cancelled_query_ends_the_transaction_of_the_test(
+    driver: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    async def hang_up(session: AsyncSession) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await session.execute(text("SELECT pg_sleep(60)"))
+        await session.rollback()
+
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.connect() as connection:
+        await connection.begin()
+        async with joined(connection) as session:
+            await session.execute(text("SELECT 1"))
+            await hang_up(session)
+            with pytest.raises(PendingRollbackError, match="Can't reconnect until invalid"):
+                await session.execute(text("SELECT 1"))
+    async with AsyncSession(engine) as session:
+        await hang_up(session)
+        assert await session.scalar(text("SELECT 7")) == 7
 
 
 async def test_autocommit_is_refused(connection: AsyncConnection) -> None:
