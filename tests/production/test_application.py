@@ -34,7 +34,7 @@ from tests.production.teahouse import (
 from tests.report import report
 from tests.waiting import DEADLINE, eventually, wait_until
 from tools.paths import ROOT, SNIPPETS
-from tools.postgres import EmbeddedPostgres, dsn_of, fresh_database
+from tools.postgres import EmbeddedPostgres, Proxy, dsn_of, fresh_database
 from tools.proof.snippets import list_files
 from tools.site.archives import build_archive
 
@@ -170,6 +170,27 @@ def test_it_outlives_a_restart_of_the_server(place: Path, url: str, own: Embedde
         assert teahouse.order().status_code == 201
     assert "Invalidat" in teahouse.said
     assert "Traceback" not in teahouse.said
+
+
+async def test_who_comes_while_logins_are_cut_reads_503(place: Path, url: str) -> None:
+    async with Proxy(url) as proxy:
+
+        def cut_after_the_first_answer(side: str, data: bytes) -> bytes:
+            if side == "server":
+                answers.append(data)
+            if len(answers) > 1:
+                proxy.cut()
+            return data
+
+        answers: list[bytes] = []
+        proxy.edit = cut_after_the_first_answer
+
+        def order() -> int:
+            through = proxy.url.render_as_string(hide_password=False)
+            with running(place, through, until="/live") as teahouse:
+                return teahouse.order().status_code
+
+        assert await asyncio.to_thread(order) == 503
 
 
 def test_it_starts_without_the_database_and_is_ready_once_that_is_there(

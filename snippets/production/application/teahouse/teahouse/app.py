@@ -18,7 +18,7 @@ from teahouse.database import make_engine, make_probing_engine
 from teahouse.settings import read_settings
 
 LOG = logging.getLogger(__name__)
-BUSY = {"53300", "57014", "57P03"}  # no slot, too slow, starting up
+BUSY = {"08003", "53300", "57014", "57P03"}  # cut, full, too slow, starting
 
 
 @asynccontextmanager
