@@ -234,6 +234,40 @@ def test_flask_has_closed_the_connection_when_it_answers(
     assert happened == ["connect", "close"] * 2
 
 
+def test_a_pool_of_psycopg_serves_flasks_second_loop(database_url: str) -> None:
+    url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
+    engine, app, loops = create_async_engine(url), Flask(__name__), list[object]()
+    happened = record(engine, "connect")
+
+    @app.get("/")
+    async def pour() -> str:
+        loops.append(asyncio.get_running_loop())
+        async with AsyncSession(engine) as session:
+            return str(await session.scalar(ONE))
+
+    client = app.test_client()
+    assert [client.get("/").status_code for _ in range(2)] == [200, 200]
+    asyncio.run(engine.dispose())
+    assert loops[0] is not loops[1]
+    assert happened == ["connect"]
+
+
+@pytest.mark.parametrize("pings", [False, True])
+async def test_resolvers_that_share_a_session_fail_on_a_warm_pool_that_pings(
+    pings: bool, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(pool_pre_ping=pings)
+    async with engine.connect() as connection:
+        await connection.execute(ONE)
+    logging.disable()
+    async with AsyncSession(engine) as session:
+        answer = await strawberry.Schema(Query).execute(
+            "{ a: shared b: shared }", context_value={"session": session}
+        )
+    said = [error.message.split(";")[0] for error in answer.errors or ()]
+    assert said == ["This session is provisioning a new connection"] * pings
+
+
 @pytest.mark.parametrize(("field", "most"), [("own", 15), ("loaded", 1)])
 async def test_resolvers_with_a_session_each_take_what_the_pool_lends(
     field: str, most: int, make_engine: MakeEngine
