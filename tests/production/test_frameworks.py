@@ -205,6 +205,28 @@ async def test_quart_tears_a_request_down_before_it_sends_the_response(
     assert set(lent) == {0}
 
 
+async def test_a_stream_that_uses_quarts_torn_down_session_keeps_a_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine, app = make_engine(), Quart(__name__)
+    session = AsyncSession(engine)
+
+    @app.teardown_request
+    async def close_session(_: BaseException | None) -> None:
+        await session.close()
+
+    @app.get("/")
+    async def stream() -> AsyncGenerator[str, None]:
+        async def cups() -> AsyncGenerator[str, None]:
+            yield str(await session.scalar(ONE))
+
+        return cups()
+
+    assert (await through(app, engine, []).get("/")).text == "longjing"
+    assert checked_out(engine) == 1
+    await session.close()
+
+
 async def test_a_view_without_async_has_no_loop_in_quart_either() -> None:
     app, loops = Quart(__name__), list[object]()
 
