@@ -34,7 +34,7 @@ from tests.production.teahouse import (
 from tests.report import report
 from tests.waiting import DEADLINE, eventually, wait_until
 from tools.paths import ROOT, SNIPPETS
-from tools.postgres import EmbeddedPostgres, Proxy, dsn_of, fresh_database
+from tools.postgres import EmbeddedPostgres, Proxy, dsn_of, free_port, fresh_database
 from tools.proof.snippets import list_files
 from tools.site.archives import build_archive
 
@@ -211,6 +211,21 @@ def test_without_its_variable_it_says_which_and_shows_no_password(place: Path, u
     assert "many" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("POOL_SIZE", "0"), ("POOL_SIZE", "-1"), ("MAX_OVERFLOW", "-1")]
+)
+def test_a_size_that_is_too_small_ends_it_at_its_start(
+    name: str, value: str, place: Path, url: str
+) -> None:
+    command = start(place, container_command(), url, UVICORN_PORT=str(free_port()), **{name: value})
+    try:
+        said, _ = command.communicate(timeout=DEADLINE)
+    finally:
+        command.kill()
+    assert command.returncode
+    assert name.lower() in said
+
+
 @pytest.mark.parametrize("value", ["", "longjing", "postgresql://tea:longjing", "db:longjing/tea"])
 def test_a_url_that_is_none_is_named_and_not_shown(value: str, place: Path, url: str) -> None:
     command = start(place, container_command(), url, DATABASE_URL=value)
@@ -220,7 +235,80 @@ def test_a_url_that_is_none_is_named_and_not_shown(value: str, place: Path, url:
     assert "longjing" not in said
 
 
+FAULTS = """
+from fastapi import APIRouter
+from sqlalchemy import text
+
+from teahouse.database import Session
+
+faults = APIRouter()
+
+
+@faults.get("/file")
+async def file() -> None:
+    open("no_such_file")
+
+
+@faults.get("/deadlock")
+async def deadlock(session: Session) -> None:
+    await session.execute(text("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$"))
+
+
+@faults.get("/large")
+async def large(session: Session) -> None:
+    await session.execute(text("SELECT CAST(:number AS integer)"), {"number": 2**31})
+"""
+
+
+def test_a_missing_file_is_a_503_and_a_deadlock_and_a_large_number_are_500(
+    place: Path, url: str
+) -> None:
+    app = place / "teahouse" / "app.py"
+    (place / "teahouse" / "faults.py").write_text(FAULTS, "utf-8")
+    included = "\nfrom teahouse.faults import faults\n\napp.include_router(faults)\n"
+    app.write_text(app.read_text("utf-8") + included, "utf-8")
+    with running(place, url) as teahouse:
+        closes = {"Connection": "close"}  # uvicorn does after a 500
+        found = [
+            teahouse.client.get(path, headers=closes).status_code
+            for path in ("/file", "/deadlock", "/large")
+        ]
+    assert found == [503, 500, 500]
+    assert "value out of int32 range" in teahouse.said  # asyncpg's words
+
+
 # Migrations
+
+
+def test_a_migration_with_another_error_than_a_lock_ends(place: Path, url: str) -> None:
+    source = SEEN.replace("CREATE TABLE seen AS SELECT", "SELECT 1 / 0,")
+    (place / "migrations" / "versions" / "0002.py").write_text(source, "utf-8")
+    command = start(place, UPGRADE, url)
+    said, _ = command.communicate(timeout=DEADLINE)
+    assert command.returncode
+    assert "division by zero" in said
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("tea: Mapped[str]", "tea: Mapped[str] = mapped_column(index=True)", "3 errors"),
+        ("func.now()", "text('tomorrow')", "3 passed"),
+        ("id: ", "__table_args__ = (CheckConstraint('id > 0'),)\n    id: ", "3 passed"),
+    ],
+    ids=["index", "server_default", "CHECK"],
+)
+def test_command_check_finds_an_index_and_no_server_default_and_no_check(
+    was: str, now: str, said: str, place: Path, url: str
+) -> None:
+    models = place / "teahouse" / "models.py"
+    source = models.read_text("utf-8").replace(
+        "import DateTime", "import CheckConstraint, DateTime"
+    )
+    source = source.replace("DateTime, func", "DateTime, func, text").replace(was, now)
+    models.write_text(source, "utf-8")
+    command = start(place, ["python", "-m", "pytest"], url)
+    assert said in command.communicate(timeout=DEADLINE)[0]
 
 
 def test_two_migrations_at_once_both_succeed(place: Path, url: str) -> None:

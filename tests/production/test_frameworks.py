@@ -205,6 +205,28 @@ async def test_quart_tears_a_request_down_before_it_sends_the_response(
     assert set(lent) == {0}
 
 
+async def test_a_stream_that_uses_quarts_torn_down_session_keeps_a_connection(
+    make_engine: MakeEngine,
+) -> None:
+    engine, app = make_engine(), Quart(__name__)
+    session = AsyncSession(engine)
+
+    @app.teardown_request
+    async def close_session(_: BaseException | None) -> None:
+        await session.close()
+
+    @app.get("/")
+    async def stream() -> AsyncGenerator[str, None]:
+        async def cups() -> AsyncGenerator[str, None]:
+            yield str(await session.scalar(ONE))
+
+        return cups()
+
+    assert (await through(app, engine, []).get("/")).text == "longjing"
+    assert checked_out(engine) == 1
+    await session.close()
+
+
 async def test_a_view_without_async_has_no_loop_in_quart_either() -> None:
     app, loops = Quart(__name__), list[object]()
 
@@ -232,6 +254,40 @@ def test_flask_has_closed_the_connection_when_it_answers(
     client = app.test_client()
     assert [client.get(path).status_code for path in ("/yes", "/no")] == [200, 500]
     assert happened == ["connect", "close"] * 2
+
+
+def test_a_pool_of_psycopg_serves_flasks_second_loop(database_url: str) -> None:
+    url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
+    engine, app, loops = create_async_engine(url), Flask(__name__), list[object]()
+    happened = record(engine, "connect")
+
+    @app.get("/")
+    async def pour() -> str:
+        loops.append(asyncio.get_running_loop())
+        async with AsyncSession(engine) as session:
+            return str(await session.scalar(ONE))
+
+    client = app.test_client()
+    assert [client.get("/").status_code for _ in range(2)] == [200, 200]
+    asyncio.run(engine.dispose())
+    assert loops[0] is not loops[1]
+    assert happened == ["connect"]
+
+
+@pytest.mark.parametrize("pings", [False, True])
+async def test_resolvers_that_share_a_session_fail_on_a_warm_pool_that_pings(
+    pings: bool, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(pool_pre_ping=pings)
+    async with engine.connect() as connection:
+        await connection.execute(ONE)
+    logging.disable()
+    async with AsyncSession(engine) as session:
+        answer = await strawberry.Schema(Query).execute(
+            "{ a: shared b: shared }", context_value={"session": session}
+        )
+    said = [error.message.split(";")[0] for error in answer.errors or ()]
+    assert said == ["This session is provisioning a new connection"] * pings
 
 
 @pytest.mark.parametrize(("field", "most"), [("own", 15), ("loaded", 1)])

@@ -2,7 +2,12 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import httpx
@@ -14,7 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine
 from tests.serving import running
-from tools.postgres import Proxy
+from tests.waiting import DEADLINE, eventually, wait_until
+from tools.postgres import Proxy, free_port
 
 ASK = text("SELECT 1")
 
@@ -110,6 +116,82 @@ async def test_a_server_that_falls_silent_after_the_login_holds_no_probe_for_eve
             assert await probe(app, "/ready") == status
     assert word in b"".join(heard)
     assert b"BEGIN" not in b"".join(heard)  # else ROLLBACK has to be waited for
+
+
+async def test_a_probe_that_gives_up_first_does_not_keep_the_reason_from_the_log(
+    app: ModuleType,
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = asyncio.Event()
+
+    async def stay_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await writer.wait_closed()
+
+    monkeypatch.setattr(app, "LIMIT", 1)
+    silent = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
+    url = make_url(database_url).set(host="127.0.0.1", port=silent.sockets[0].getsockname()[1])
+    monkeypatch.setattr(app, "probing", make_engine(url, poolclass=NullPool))
+    async with running(app.app) as (_, shop), httpx.AsyncClient(trust_env=False) as kubelet:
+        asking = asyncio.create_task(kubelet.get(f"{shop}/ready"))
+        await asked.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await eventually("it is logged", lambda: "not ready: TimeoutError()" in caplog.text)
+    silent.close()
+
+
+SHOP = """
+import asyncio
+from pathlib import Path
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/")
+async def order() -> str:
+    Path("begun").touch()
+    while not Path("go_on").exists():
+        await asyncio.sleep(0.01)
+    return "longjing"
+"""
+
+
+def test_with_workers_the_port_stays_open_and_who_comes_late_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "shop:app", "--workers", "2", "--port", str(port)],
+        cwd=tmp_path, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    assert server.stderr
+    said = iter(server.stderr)
+    try:
+        for _ in range(2):
+            next(line for line in said if "startup complete" in line)
+        with ThreadPoolExecutor(1) as guests:
+            url = f"http://127.0.0.1:{port}"
+            ordered = guests.submit(httpx.get, url, timeout=DEADLINE, trust_env=False)
+            wait_until("it is asked", (tmp_path / "begun").exists)
+            server.terminate()
+            for _ in range(2):
+                next(line for line in said if "Shutting down" in line)
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
+                late.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+                (tmp_path / "go_on").touch()
+                assert ordered.result().json() == "longjing"
+                with suppress(ConnectionResetError):
+                    assert late.recv(1) == b""
+    finally:
+        (tmp_path / "go_on").touch()
+        server.terminate()
+        server.communicate(timeout=DEADLINE)
 
 
 async def test_on_sigterm_the_port_is_closed_while_a_request_still_runs() -> None:

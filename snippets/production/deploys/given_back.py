@@ -1,4 +1,4 @@
-"""Disposed at SIGTERM, a pool keeps no idle connection while requests end.
+"""Disposed at SIGTERM, a pool closes its idle connections while requests run.
 
 一收到 SIGTERM 就 dispose，请求还没处理完，空闲的连接已经关闭。
 """

@@ -22,8 +22,8 @@ class Settings(
 ):
     url: Annotated[URL, BeforeValidator(parse)] = Field(alias="database_url")
     application_name: str = "teahouse"
-    pool_size: int = 5
-    max_overflow: int = 5
+    pool_size: int = Field(5, gt=0)  # to a pool, 0 means no limit
+    max_overflow: int = Field(5, ge=0)
 
 
 def read_settings() -> Settings:
