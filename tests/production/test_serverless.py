@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from mangum import Mangum
-from sqlalchemy import exc, text
+from sqlalchemy import exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -57,6 +57,19 @@ def test_mangum_uses_one_event_loop_for_all_invocations(loop: asyncio.AbstractEv
         for _ in range(2):
             assert Mangum(app, lifespan=lifespan)(path, CONTEXT)["statusCode"] == 200
     assert seen == [loop] * 4
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # by Mangum
+def test_an_asyncio_run_between_two_invocations_takes_the_loop_of_mangum_away(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    app = FastAPI()
+    app.add_api_route("/", lambda: None)
+    handler = Mangum(app, lifespan="off")
+    assert handler(GET, CONTEXT)["statusCode"] == 200
+    asyncio.run(asyncio.sleep(0))
+    with pytest.raises(RuntimeError, match="There is no current event loop"):
+        handler(GET, CONTEXT)
 
 
 @pytest.mark.parametrize(("lifespan", "status"), [("auto", 200), ("off", 500)])
@@ -349,6 +362,9 @@ async def work():
         await connection.commit()
         if "transaction" in sys.argv[2]:
             await connection.execute(text("UPDATE orders SET drink = 'oolong'"))
+        if "rows" in sys.argv[2]:
+            rows = "SELECT repeat('x', 9999), pg_sleep(0.01) FROM generate_series(1, 60000)"
+            await connection.execute(text(rows))
         if "query" in sys.argv[2]:
             await connection.execute(text("SELECT pg_sleep(600)"))
         print("at work", flush=True)
@@ -426,6 +442,21 @@ async def test_the_lock_of_a_killed_job_stays_as_long_as_its_query(
     await eventually("the lock is free", free)
 
 
+@pytest.mark.parametrize("limit", ["0", "100ms"])
+async def test_the_query_of_a_killed_job_ends_when_it_has_rows_to_send_or_the_socket_is_looked_at(
+    limit: str, database_url: str, watcher: AsyncConnection
+) -> None:
+    async def free() -> object:
+        return await watcher.scalar(HELD) == 0
+
+    database = make_url(database_url).database
+    interval = f"client_connection_check_interval TO '{limit}'"
+    await ask(database_url, f'ALTER DATABASE "{database}" SET {interval}')
+    with job(database_url, "rows" if limit == "0" else "query") as process:
+        await kill(process, watcher, BUSY, signal.SIGKILL)
+    await eventually("the lock is free", free)
+
+
 async def test_a_job_that_sigterm_cancels_runs_finally_and_stops_its_query(
     database_url: str, watcher: AsyncConnection
 ) -> None:
@@ -465,6 +496,29 @@ async def test_a_job_on_one_connection_opens_one_whatever_the_pool(
             await connection.execute(PID)
             await connection.commit()
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(("pool", "kept"), [({"poolclass": NullPool}, 0), ({"pool_size": 1}, 1)])
+async def test_a_pool_would_keep_the_lock_of_a_job_that_is_done(
+    pool: dict[str, Any], kept: int, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine(**pool)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT pg_try_advisory_lock(1)"))
+        await connection.commit()
+    assert await watcher.scalar(HELD) == kept
+
+
+async def test_null_pool_connects_for_each_transaction_of_a_session(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(poolclass=NullPool)
+    opened = record(engine, "connect")
+    async with AsyncSession(engine) as session:
+        for _ in range(2):
+            await session.execute(PID)
+            await session.commit()
+    assert len(opened) == 2
 
 
 STARTED = {"frozen": 2, "instances": 3, "terminated": 1}
