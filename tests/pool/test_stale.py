@@ -624,13 +624,22 @@ def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
 
 
 @pytest.mark.parametrize(
-    ("what", "number"), [("a new statement", 11), ("a known statement", 12), ("BEGIN", 15)]
+    ("what", "number"),
+    [
+        ("a new statement", 11),
+        ("a known statement", 12),
+        ("several values", 13),
+        ("BEGIN", 15),
+        ("COMMIT", 15),
+        ("ROLLBACK", 15),
+    ],
 )
 async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_lost(
     make_engine: MakeEngine, watcher: AsyncConnection, what: str, number: int
 ) -> None:
     engine = make_engine()
     pid_of = text("SELECT pg_backend_pid()")
+    several = text("SELECT CAST(:value AS int)"), [{"value": 1}, {"value": 2}]
     errors: list[DBAPIError] = []
     for attempt in range(2000):
         try:
@@ -638,9 +647,16 @@ async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_
                 pid = await connection.scalar(pid_of)
                 if what == "BEGIN":
                     await connection.rollback()
+                if what == "several values":
+                    await connection.execute(*several)
                 await end(pid or 0, watcher)
                 await asyncio.sleep(attempt % 20 * 0.0001)
-                await connection.execute(SELECT if what == "a new statement" else pid_of)
+                if what == "several values":
+                    await connection.execute(*several)
+                elif what == "COMMIT":
+                    await connection.commit()
+                elif what != "ROLLBACK":  # which the end of the block sends
+                    await connection.execute(SELECT if what == "a new statement" else pid_of)
         except DBAPIError as error:
             errors.append(error)
             if isinstance(error, InternalError):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
@@ -258,6 +258,32 @@ async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
         with pytest.raises(Exception, match=r"Connect call failed|refused") as caught:
             await write(engine_for(make_engine, place, driver))
         assert is_transient(caught.value) is transient
+
+
+@pytest.mark.parametrize(("limit", "command_timeout"), [(1, 1), (60, 0.3)])
+async def test_on_a_silent_line_run_needs_a_longer_limit_than_one_statement(
+    make_engine: MakeEngine, database_url: str, limit: int, command_timeout: float
+) -> None:
+    changes = {"timeout(30)": f"timeout({limit})"}
+    names = load_snippet("production/restarts/outage.py", changes=changes)
+
+    async def work(session: AsyncSession) -> str:
+        return str(await session.scalar(text("SELECT 'oolong'")))
+
+    async with Proxy(database_url) as line:
+        limits = {"command_timeout": command_timeout}
+        names["engine"] = make_engine(line.url, pool_pre_ping=True, connect_args=limits)
+        async with names["engine"].connect():
+            pass
+        line.swallow()
+        if limit > command_timeout:
+            assert await names["run"](work) == "oolong"
+            assert names["errors"] == ["TimeoutError"]
+        else:
+            with pytest.raises(TimeoutError):
+                await names["run"](work)
+            assert names["errors"] == []  # no second attempt
+        line.cut()
 
 
 # Behind PgBouncer
