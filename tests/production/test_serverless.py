@@ -521,6 +521,38 @@ async def test_null_pool_connects_for_each_transaction_of_a_session(
     assert len(opened) == 2
 
 
+async def test_what_is_set_for_the_database_does_not_reach_connections_made_before(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine, shown = make_engine(), text("SHOW idle_session_timeout")
+    setting = (
+        f"ALTER DATABASE \"{make_url(database_url).database}\" SET idle_session_timeout TO '1h'"
+    )
+    async with engine.connect() as connection:
+        await ask(database_url, setting)
+        assert await connection.scalar(shown) == "0"
+        async with engine.connect() as later:
+            assert await later.scalar(shown) == "1h"
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_task_left_behind_stands_still_in_a_runner_and_is_cancelled_by_asyncio_run(
+    cancels: bool,
+) -> None:
+    left = list[asyncio.Task[object]]()
+
+    async def handle() -> None:
+        left.append(asyncio.create_task(asyncio.sleep(600)))
+
+    if cancels:
+        asyncio.run(handle())
+        assert left[0].cancelled()
+    else:
+        with asyncio.Runner() as runner:
+            runner.run(handle())
+            assert not left[0].done()
+
+
 STARTED = {"frozen": 2, "instances": 3, "terminated": 1}
 
 
