@@ -39,10 +39,12 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import OTHERS, ask
 from tests.loading import load_snippet
+from tests.poolers import need_old_pgbouncer, need_pgbouncer
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
+from tools.postgres.pgbouncer import Program, run_pgbouncer
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -118,6 +120,24 @@ async def test_a_ping_goes_out_before_each_transaction_but_not_on_a_new_connecti
     assert statements(chatty, before) == [*ping, *work]
 
 
+@both_drivers
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+async def test_pgbouncer_passes_the_ping_on(
+    make_engine: MakeEngine,
+    chatty: EmbeddedPostgres,
+    need_program: Callable[[], Program],
+    driver: str,
+) -> None:
+    with run_pgbouncer(chatty.url(), need_program()) as url:
+        engine = engine_for(make_engine, url, driver, pool_pre_ping=True)
+        await fill(engine, 1)
+        before = len(chatty.log())
+        await fill(engine, 1)
+        ping = {"asyncpg": ["BEGIN;", "ROLLBACK;"], "psycopg": [";"]}[driver]
+        assert statements(chatty, before)[-len(ping) :] == ping
+        await engine.dispose()
+
+
 # The connection was closed
 
 
@@ -136,6 +156,18 @@ async def test_five_at_once_after_a_restart(
         assert all(error.connection_invalidated for error in errors)
         assert await use(engine) == "oolong"
         await engine.dispose()
+
+
+async def test_five_at_once_fail_on_asyncpg_too_if_its_loop_has_not_run_since(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    await fill(engine, 5)
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(asyncio.run, terminate_all(database_url)).result()
+    outcomes = await asyncio.gather(*(use(engine) for _ in range(5)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DBAPIError] * 5
+    assert await use(engine) == "oolong"
 
 
 @both_drivers
@@ -592,13 +624,22 @@ def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
 
 
 @pytest.mark.parametrize(
-    ("what", "number"), [("a new statement", 11), ("a known statement", 12), ("BEGIN", 15)]
+    ("what", "number"),
+    [
+        ("a new statement", 11),
+        ("a known statement", 12),
+        ("several values", 13),
+        ("BEGIN", 15),
+        ("COMMIT", 15),
+        ("ROLLBACK", 15),
+    ],
 )
 async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_lost(
     make_engine: MakeEngine, watcher: AsyncConnection, what: str, number: int
 ) -> None:
     engine = make_engine()
     pid_of = text("SELECT pg_backend_pid()")
+    several = text("SELECT CAST(:value AS int)"), [{"value": 1}, {"value": 2}]
     errors: list[DBAPIError] = []
     for attempt in range(2000):
         try:
@@ -606,9 +647,16 @@ async def test_a_line_that_was_cut_this_moment_says_cannot_switch_and_counts_as_
                 pid = await connection.scalar(pid_of)
                 if what == "BEGIN":
                     await connection.rollback()
+                if what == "several values":
+                    await connection.execute(*several)
                 await end(pid or 0, watcher)
                 await asyncio.sleep(attempt % 20 * 0.0001)
-                await connection.execute(SELECT if what == "a new statement" else pid_of)
+                if what == "several values":
+                    await connection.execute(*several)
+                elif what == "COMMIT":
+                    await connection.commit()
+                elif what != "ROLLBACK":  # which the end of the block sends
+                    await connection.execute(SELECT if what == "a new statement" else pid_of)
         except DBAPIError as error:
             errors.append(error)
             if isinstance(error, InternalError):
@@ -635,6 +683,9 @@ async def test_the_ping_of_the_page_hides_a_restart_and_sends_one_statement(
         before = len(server.log())
         assert await use(engine) == "oolong"
         assert statements(server, before) == ["SELECT 1", "BEGIN;", "SELECT 'oolong'", "ROLLBACK;"]
+        before = len(server.log())
+        await fill(engine, 4)
+        assert statements(server, before) == ["SELECT 1"] * 4  # the fourth connection is new
         await engine.dispose()
 
 

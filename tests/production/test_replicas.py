@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
-from tests.asking import ask, end_backend
+from tests.asking import ask, backends, end_backend
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
@@ -99,6 +99,33 @@ async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
         assert await connection.scalar(text(asked), {"position": "FFFF/0"}) is False
 
 
+async def test_the_position_at_the_start_of_a_wal_file_is_reached_with_the_next_write(
+    pair: Pair,
+) -> None:
+    primary, standby = pair
+    commit = "SET synchronous_commit TO on", "INSERT INTO orders DEFAULT VALUES"
+    await ask(primary.url(), *commit, "SELECT pg_switch_wal()")
+    named, written = [
+        await ask(primary.url(), f"SELECT CAST(pg_current_wal_{which}_lsn() AS text)")
+        for which in ("insert", "flush")
+    ]
+    replayed = "SELECT pg_last_wal_replay_lsn() >= '{}'"
+    await eventually("all is replayed", lambda: ask(standby.url(), replayed.format(written)))
+    assert await ask(standby.url(), replayed.format(named)) is False
+    await ask(primary.url(), "INSERT INTO orders DEFAULT VALUES")
+    await eventually("it is reached", lambda: ask(standby.url(), replayed.format(named)))
+
+
+async def test_a_promoted_replica_still_names_a_position_and_it_stands_still() -> None:
+    replayed = "SELECT CAST(pg_last_wal_replay_lsn() AS text)"
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        standby.promote()
+        before = await ask(standby.url(), replayed)
+        assert await ask(standby.url(), "CREATE TABLE teas (id int)", replayed) == before
+        assert before is not None
+        assert await ask(standby.url(), "SELECT pg_is_in_recovery()") is False
+
+
 async def remove_what_is_being_read(pair: Pair) -> None:
     await ask(pair[0].url(), "DELETE FROM orders")
     await ask(pair[0].url(), "VACUUM orders")
@@ -132,6 +159,25 @@ async def test_a_query_on_a_replica_is_cancelled_when_it_stands_in_the_way_of_re
         assert not caught.value.connection_invalidated
 
 
+async def test_in_a_savepoint_such_a_query_loses_its_connection(
+    pair: Pair, make_engine: MakeEngine
+) -> None:
+    await ask(pair[0].url(), "INSERT INTO orders DEFAULT VALUES")
+    await caught_up(pair)
+    engine = make_engine(pair[1].url())
+    async with engine.connect() as connection:
+        await connection.begin_nested()
+        reading = asyncio.create_task(
+            connection.execute(text("SELECT id, pg_sleep(600) FROM orders"))
+        )
+        asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        await eventually("the query runs", lambda: ask(pair[1].url(), asleep))
+        await lock_what_is_being_read(pair)
+        with pytest.raises(DBAPIError, match="terminating connection due to conflict") as caught:
+            await reading
+        assert caught.value.connection_invalidated
+
+
 @pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ"])
 @pytest.mark.parametrize("stand_against", [remove_what_is_being_read, lock_what_is_being_read])
 async def test_a_transaction_that_is_idle_there_loses_its_connection(
@@ -151,6 +197,7 @@ async def test_a_transaction_that_is_idle_there_loses_its_connection(
 
 
 async def test_select_for_update_is_a_write(pair: Pair, make_engine: MakeEngine) -> None:
+    await caught_up(pair)
     primary, replica = (make_engine(server.url()) for server in pair)
     routed = sticky(primary.sync_engine, replica.sync_engine)
     async with AsyncSession(sync_session_class=routed) as session:
@@ -165,6 +212,12 @@ async def test_select_for_update_is_a_write(pair: Pair, make_engine: MakeEngine)
     async with AsyncSession(sync_session_class=routed) as session:
         with pytest.raises(DBAPIError, match=r"cannot execute nextval\(\) in a read-only"):
             await session.scalar(select(func.nextval("orders_id_seq")))
+    async with AsyncSession(sync_session_class=routed) as session:
+        with pytest.raises(DBAPIError, match="in a read-only transaction"):
+            await session.execute(select(insert(Order).returning(Order.id).cte()))
+    async with AsyncSession(sync_session_class=routed) as session:
+        engine = (await session.connection(bind_arguments={"bind": primary.sync_engine})).engine
+        assert engine.sync_engine is primary.sync_engine
     async with AsyncSession(sync_session_class=routed) as session:
         session.info["wrote"] = True
         await session.scalars(select(Order).with_for_update())
@@ -217,6 +270,30 @@ async def test_text_goes_to_the_primary_in_the_sticky_session(
         assert await session.scalar(select(func.pg_is_in_recovery())) is True
 
 
+@pytest.mark.parametrize(
+    ("driver", "setting"),
+    [
+        ("asyncpg", {"server_settings": {"default_transaction_read_only": "on"}}),
+        ("psycopg", {"options": "-c default_transaction_read_only=on"}),
+    ],
+)
+async def test_readonly_false_overrules_the_setting_on_psycopg(
+    database_url: str, make_engine: MakeEngine, driver: str, setting: dict[str, Any]
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, connect_args=setting)
+    create = text("CREATE TABLE teas (id int)")
+    with pytest.raises(DBAPIError, match="in a read-only transaction"):
+        async with engine.connect() as connection:
+            await connection.execute(create)
+    writing = engine.execution_options(postgresql_readonly=False)
+    async with writing.connect() as connection:
+        if driver == "psycopg":
+            await connection.execute(create)
+        else:
+            with pytest.raises(DBAPIError, match="in a read-only transaction"):
+                await connection.execute(create)
+
+
 class First(DeclarativeBase):
     pass
 
@@ -262,6 +339,42 @@ async def test_with_two_databases_one_may_commit_and_the_other_not(
                     after = await counts(connection)
                 outcomes.add((after[0] - before[0], after[1] - before[1]))
     assert (1, 1) not in outcomes
+
+
+async def test_with_twophase_both_commit_or_neither_and_what_is_between_stays(
+    make_engine: MakeEngine,
+) -> None:
+    pid, prepared = text("SELECT pg_backend_pid()"), "SELECT count(*) FROM pg_prepared_xacts"
+    with EmbeddedPostgres(max_prepared_transactions="4") as server:
+        engines: Any = {base: make_engine(server.url()) for base in (First, Second)}
+        for base, engine in engines.items():
+            async with engine.begin() as connection:
+                await connection.run_sync(base.metadata.create_all)
+        for fails in (Left, Right):
+            session = AsyncSession(binds=engines, twophase=True)
+            session.add_all([Left(), Right()])
+            await session.flush()
+            victim = await session.scalar(pid, bind_arguments={"mapper": fails})
+            await ask(server.url(), f"SELECT pg_terminate_backend({victim}, 10000)")
+            with pytest.raises(DBAPIError):
+                async with session:
+                    await session.commit()
+        seen = make_engine(server.url(), poolclass=NullPool)
+        async with seen.connect() as connection:
+            assert await counts(connection) == (0, 0)
+        assert await ask(server.url(), prepared) == 0
+        session = AsyncSession(binds=engines, twophase=True)
+        session.add_all([Left(), Right()])
+        await session.run_sync(lambda session: session.prepare())
+        await session.invalidate()  # its connections end, as with a process that dies
+
+        async def ended() -> bool:
+            return await backends(server.url()) == 0
+
+        await eventually("they have ended", ended)
+        assert await ask(server.url(), prepared) == 2
+        for engine in engines.values():
+            await engine.dispose()
 
 
 async def counts(connection: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
@@ -160,7 +160,11 @@ async def test_connections_made_before_the_promotion_write_after_it(
         engine = make_engine(standby.url(), pool_size=1)
         with pytest.raises(DBAPIError, match="cannot execute INSERT in a read-only transaction"):
             await write(engine)
-        standby.promote()
+        async with engine.connect() as connection:
+            await connection.execute(text(COUNT))
+            standby.promote()
+            with pytest.raises(DBAPIError, match="cannot execute INSERT in a read-only"):
+                await connection.execute(text(INSERT))  # in a transaction that was open
         made = list[object]()
         event.listen(engine.sync_engine, "connect", lambda *args: made.append(args))
         await write(engine)
@@ -196,6 +200,40 @@ async def test_each_host_passes_over_a_host_that_only_reads() -> None:
         await names["engine"].dispose()
 
 
+async def test_each_host_makes_a_wrong_password_look_transient() -> None:
+    with EmbeddedPostgres() as server:
+        url = make_url(server.url()).set(password="wrong")
+        with pytest.raises(Exception, match="password authentication failed") as plain:
+            await write(create_async_engine(url, poolclass=NullPool))
+        assert not is_transient(plain.value)
+        names = load_snippet(EACH_HOST, url.render_as_string(hide_password=False))
+        with pytest.raises(ConnectionError, match="password authentication failed") as caught:
+            await write(names["engine"])
+        assert is_transient(caught.value)
+
+
+async def test_target_session_attrs_is_asked_on_connecting_and_renew_notices_later(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as server:
+        await ask(server.url(), CREATE)
+        wanted = {"target_session_attrs": "read-write"}
+        engine = make_engine(server.url(), pool_pre_ping=True, connect_args=wanted)
+        await write(engine)
+        setting = "ALTER SYSTEM SET default_transaction_read_only TO on"
+        await ask(server.url(), setting, "SELECT pg_reload_conf()")
+        reads_only = "SELECT current_setting('default_transaction_read_only') = 'on'"
+        await eventually("the setting counts", lambda: ask(server.url(), reads_only))
+        for invalidated in (False, True):
+            with pytest.raises(DBAPIError, match="INSERT in a read-only transaction") as caught:
+                await write(engine)
+            assert caught.value.connection_invalidated is invalidated
+            event.listen(engine.sync_engine, "handle_error", renew)
+        with pytest.raises(Exception, match=NO_PRIMARY):
+            await write(engine)
+        await engine.dispose()
+
+
 async def test_with_async_creator_connect_args_and_the_query_of_the_url_are_ignored(
     make_engine: MakeEngine,
 ) -> None:
@@ -220,6 +258,32 @@ async def test_on_psycopg_a_refused_connection_needs_the_test_for_both_drivers(
         with pytest.raises(Exception, match=r"Connect call failed|refused") as caught:
             await write(engine_for(make_engine, place, driver))
         assert is_transient(caught.value) is transient
+
+
+@pytest.mark.parametrize(("limit", "command_timeout"), [(1, 1), (60, 0.3)])
+async def test_on_a_silent_line_run_needs_a_longer_limit_than_one_statement(
+    make_engine: MakeEngine, database_url: str, limit: int, command_timeout: float
+) -> None:
+    changes = {"timeout(30)": f"timeout({limit})"}
+    names = load_snippet("production/restarts/outage.py", changes=changes)
+
+    async def work(session: AsyncSession) -> str:
+        return str(await session.scalar(text("SELECT 'oolong'")))
+
+    async with Proxy(database_url) as line:
+        limits = {"command_timeout": command_timeout}
+        names["engine"] = make_engine(line.url, pool_pre_ping=True, connect_args=limits)
+        async with names["engine"].connect():
+            pass
+        line.swallow()
+        if limit > command_timeout:
+            assert await names["run"](work) == "oolong"
+            assert names["errors"] == ["TimeoutError"]
+        else:
+            with pytest.raises(TimeoutError):
+                await names["run"](work)
+            assert names["errors"] == []  # no second attempt
+        line.cut()
 
 
 # Behind PgBouncer
@@ -306,6 +370,26 @@ async def be_refused(engine: AsyncEngine) -> DBAPIError:
 # Was it committed?
 
 
+@pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
+@both_drivers
+async def test_from_repeatable_read_on_the_insert_that_waited_is_worth_a_retry(
+    make_engine: MakeEngine, database_url: str, isolation_level: str, driver: str
+) -> None:
+    insert = text("INSERT INTO orders VALUES (7) ON CONFLICT DO NOTHING")
+    await ask(database_url, "CREATE TABLE orders (id int PRIMARY KEY)")
+    engine = engine_for(make_engine, database_url, driver, isolation_level=isolation_level)
+    async with engine.connect() as first, engine.connect() as second:
+        await first.execute(insert)
+        pid = await second.scalar(text("SELECT pg_backend_pid()"))
+        again = asyncio.create_task(second.execute(insert))
+        waits = f"SELECT cardinality(pg_blocking_pids({pid})) = 1"
+        await eventually("the second waits", lambda: ask(database_url, waits))
+        await first.commit()
+        with pytest.raises(DBAPIError, match="could not serialize access") as caught:
+            await again
+        assert is_transient(caught.value)
+
+
 async def test_where_the_commit_was_lost_the_key_is_held_until_the_server_gives_up(
     make_engine: MakeEngine, database_url: str
 ) -> None:
@@ -380,6 +464,25 @@ async def test_after_a_crash_the_number_of_a_lost_transaction_is_given_again(
         await engine.dispose()
 
 
+async def test_after_a_crash_a_number_that_was_written_down_is_not_given_again(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres(synchronous_commit="on") as server:
+        await ask(server.url(), CREATE)
+        engine = make_engine(server.url())
+        async with engine.connect() as connection:
+            await connection.execute(text(INSERT))
+            lost = await connection.scalar(text(XID))
+            await ask(server.url(), INSERT)  # whose commit takes ours along
+            server.restart("immediate")
+            with pytest.raises(DBAPIError):
+                await connection.execute(text(COUNT))
+        assert int(await ask(server.url(), XID)) > int(str(lost))
+        async with engine.connect() as connection:
+            assert await connection.scalar(STATUS, {"xid": lost}) == "aborted"
+        await engine.dispose()
+
+
 READS_ONLY = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
 
 
@@ -402,6 +505,24 @@ async def test_a_setting_may_make_a_primary_read_only_and_renewing_is_in_vain(
     assert len(made) == 3
     async with engine.connect() as connection:
         assert tuple((await connection.execute(text(READS_ONLY))).one()) == (False, "on")
+
+
+@both_drivers
+async def test_pooled_connections_keep_a_setting_that_is_gone_until_they_are_renewed(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    setting = f'ALTER DATABASE "{make_url(database_url).database}"'
+    await ask(database_url, CREATE, f"{setting} SET default_transaction_read_only TO on")
+    engine = engine_for(make_engine, database_url, driver, pool_pre_ping=True)
+    async with engine.connect():
+        pass
+    writing = "SET default_transaction_read_only TO off"
+    await ask(database_url, writing, f"{setting} RESET default_transaction_read_only")
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match="INSERT in a read-only transaction"):
+            await write(engine)
+        event.listen(engine.sync_engine, "handle_error", renew)
+    await write(engine)
 
 
 @both_drivers

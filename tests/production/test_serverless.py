@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from mangum import Mangum
-from sqlalchemy import exc, text
+from sqlalchemy import exc, make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -62,6 +62,19 @@ def test_mangum_uses_one_event_loop_for_all_invocations(loop: asyncio.AbstractEv
         for _ in range(2):
             assert Mangum(app, lifespan=lifespan)(path, CONTEXT)["statusCode"] == 200
     assert seen == [loop] * 4
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # by Mangum
+def test_an_asyncio_run_between_two_invocations_takes_the_loop_of_mangum_away(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    app = FastAPI()
+    app.add_api_route("/", lambda: None)
+    handler = Mangum(app, lifespan="off")
+    assert handler(GET, CONTEXT)["statusCode"] == 200
+    asyncio.run(asyncio.sleep(0))
+    with pytest.raises(RuntimeError, match="There is no current event loop"):
+        handler(GET, CONTEXT)
 
 
 @pytest.mark.parametrize(("lifespan", "status"), [("auto", 200), ("off", 500)])
@@ -355,6 +368,9 @@ async def work():
         await connection.commit()
         if "transaction" in sys.argv[2]:
             await connection.execute(text("UPDATE orders SET drink = 'oolong'"))
+        if "rows" in sys.argv[2]:
+            rows = "SELECT repeat('x', 9999), pg_sleep(0.01) FROM generate_series(1, 60000)"
+            await connection.execute(text(rows))
         if "query" in sys.argv[2]:
             await connection.execute(text("SELECT pg_sleep(600)"))
         print("at work", flush=True)
@@ -432,6 +448,21 @@ async def test_the_lock_of_a_killed_job_stays_as_long_as_its_query(
     await eventually("the lock is free", free)
 
 
+@pytest.mark.parametrize("limit", ["0", "100ms"])
+async def test_the_query_of_a_killed_job_ends_when_it_has_rows_to_send_or_the_socket_is_looked_at(
+    limit: str, database_url: str, watcher: AsyncConnection
+) -> None:
+    async def free() -> object:
+        return await watcher.scalar(HELD) == 0
+
+    database = make_url(database_url).database
+    interval = f"client_connection_check_interval TO '{limit}'"
+    await ask(database_url, f'ALTER DATABASE "{database}" SET {interval}')
+    with job(database_url, "rows" if limit == "0" else "query") as process:
+        await kill(process, watcher, BUSY, signal.SIGKILL)
+    await eventually("the lock is free", free)
+
+
 async def test_a_job_that_sigterm_cancels_runs_finally_and_stops_its_query(
     database_url: str, watcher: AsyncConnection
 ) -> None:
@@ -471,6 +502,61 @@ async def test_a_job_on_one_connection_opens_one_whatever_the_pool(
             await connection.execute(PID)
             await connection.commit()
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(("pool", "kept"), [({"poolclass": NullPool}, 0), ({"pool_size": 1}, 1)])
+async def test_a_pool_would_keep_the_lock_of_a_job_that_is_done(
+    pool: dict[str, Any], kept: int, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine(**pool)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT pg_try_advisory_lock(1)"))
+        await connection.commit()
+    assert await watcher.scalar(HELD) == kept
+
+
+async def test_null_pool_connects_for_each_transaction_of_a_session(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(poolclass=NullPool)
+    opened = record(engine, "connect")
+    async with AsyncSession(engine) as session:
+        for _ in range(2):
+            await session.execute(PID)
+            await session.commit()
+    assert len(opened) == 2
+
+
+async def test_what_is_set_for_the_database_does_not_reach_connections_made_before(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine, shown = make_engine(), text("SHOW idle_session_timeout")
+    setting = (
+        f"ALTER DATABASE \"{make_url(database_url).database}\" SET idle_session_timeout TO '1h'"
+    )
+    async with engine.connect() as connection:
+        await ask(database_url, setting)
+        assert await connection.scalar(shown) == "0"
+        async with engine.connect() as later:
+            assert await later.scalar(shown) == "1h"
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_task_left_behind_stands_still_in_a_runner_and_is_cancelled_by_asyncio_run(
+    cancels: bool,
+) -> None:
+    left = list[asyncio.Task[object]]()
+
+    async def handle() -> None:
+        left.append(asyncio.create_task(asyncio.sleep(600)))
+
+    if cancels:
+        asyncio.run(handle())
+        assert left[0].cancelled()
+    else:
+        with asyncio.Runner() as runner:
+            runner.run(handle())
+            assert not left[0].done()
 
 
 STARTED = {"frozen": 2, "instances": 3, "terminated": 1}
