@@ -19,7 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -373,6 +373,15 @@ async def test_after_file_config_a_logger_with_a_level_of_its_own_is_heard(
 # Locks
 
 
+async def test_our_env_takes_asyncpg_and_not_psycopg(
+    project: Project, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    psycopg = make_url(database_url).set(drivername="postgresql+psycopg")
+    use_our_env(project, monkeypatch, psycopg.render_as_string(hide_password=False))
+    with pytest.raises(DBAPIError, match='invalid connection option "server_settings"'):
+        await project.upgrade()
+
+
 async def test_our_env_does_not_lift_transaction_timeout(
     project: Project, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
@@ -599,8 +608,10 @@ async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
         await connection.run_sync(metadata.create_all)
     await order()
     async with engine.connect() as connection:
-        place = await connection.execute(text("SELECT current_database(), current_schemas(false)"))
-        assert tuple(place.one()) == (engine.url.database, ["public"])
+        place = await connection.execute(
+            text("SELECT current_database(), current_schemas(false), pg_postmaster_start_time()")
+        )
+        assert tuple(place.one())[:2] == (engine.url.database, ["public"])
 
 
 async def test_a_table_with_capitals_in_its_name_is_not_found_without_quotes(
