@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from threading import Event, Thread
@@ -17,11 +17,13 @@ from typing import Any
 import httpx
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from asgiref.sync import ThreadSensitiveContext as Context
 from asgiref.sync import async_to_sync
 from asgiref.wsgi import WsgiToAsgi
-from flask import Flask
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from flask import Flask, g
+from sqlalchemy import NullPool, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from taskiq import InMemoryBroker
 from taskiq.cli.worker.args import WorkerArgs
 
@@ -210,6 +212,39 @@ if __name__ == "__main__":
 """
 
 
+def test_a_soft_time_limit_that_meets_a_coroutine_at_work_is_raised_inside_of_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    ran = run_celery("guide_at_work", AT_WORK, database_url, tmp_path)
+    assert ran.stdout.splitlines() == ["raised inside"], ran.stderr
+
+
+AT_WORK = """
+from celery.exceptions import SoftTimeLimitExceeded
+
+
+async def compute() -> str:
+    try:
+        while True:
+            pass
+    except SoftTimeLimitExceeded:
+        return "raised inside"
+
+
+@app.task(name="at work", soft_time_limit=1)
+def work() -> str:
+    return runner.run(compute())
+
+
+if __name__ == "__main__":
+    command = [sys.executable, "-m", "celery", "-A", "guide_at_work", "worker", "-c", "1"]
+    with Popen(command, stdout=DEVNULL, stderr=DEVNULL) as worker:
+        print(work.delay().get(timeout=60))
+        worker.terminate()
+    rmtree(FOLDER)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_celery_ends_with_the_program_that_started_it(
     number: signal.Signals, database_url: str, tmp_path: Path
@@ -276,6 +311,19 @@ async def test_a_semaphore_around_the_session_keeps_the_others_out_of_the_queue(
             await ask(engine)
 
     await asyncio.gather(*(task() for _ in range(20)))
+
+
+async def test_tasks_shorter_than_pool_timeout_fail_too_if_they_wait_for_several(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=1)
+
+    async def task() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(0.6)"))
+
+    ends = await asyncio.gather(*(task() for _ in range(3)), return_exceptions=True)
+    assert PoolTimeoutError in [type(end) for end in ends]
 
 
 async def test_whoever_waits_in_the_thread_of_the_loop_waits_for_itself() -> None:
@@ -380,6 +428,54 @@ async def test_behind_wsgi_to_asgi_all_async_views_of_flask_share_the_loop_and_a
         answers = await asyncio.gather(*(client.get("/") for _ in range(5)))
     assert [answer.text for answer in answers] == ["oolong"] * 5
     assert loops == {asyncio.get_running_loop()}
+
+
+@pytest.mark.parametrize(("context", "served"), [(nullcontext, "alone"), (Context, "together")])
+async def test_wsgi_to_asgi_serves_one_request_after_another_unless_each_has_a_context(
+    context: Callable[[], AbstractAsyncContextManager[object]], served: str
+) -> None:
+    app, two = Flask("shop"), asyncio.Barrier(2)
+
+    @app.get("/")
+    async def order() -> str:
+        try:
+            async with asyncio.timeout(2):
+                await two.wait()
+        except TimeoutError:
+            return "alone"
+        return "together"
+
+    adapter = WsgiToAsgi(app)  # type: ignore[no-untyped-call]
+
+    async def serve(*call: Any) -> None:
+        async with context():
+            await adapter(*call)
+
+    transport = httpx.ASGITransport(serve)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tea") as client:
+        answers = await asyncio.gather(client.get("/"), client.get("/"))
+    assert [answer.text for answer in answers] == [served] * 2
+
+
+@leaves_open
+def test_a_session_of_an_async_before_request_belongs_to_another_loop_than_the_view(
+    database_url: str,
+) -> None:
+    engine, app = create_async_engine(database_url, poolclass=NullPool), Flask("shop")
+
+    @app.before_request
+    async def open_session() -> None:
+        g.session = AsyncSession(engine)
+        await g.session.execute(text("SELECT 1"))
+
+    @app.get("/")
+    async def order() -> str:
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await g.session.execute(text("SELECT 1"))
+        return "refused"
+
+    assert app.test_client().get("/").text == "refused"
+    gc.collect()
 
 
 def test_a_scheduler_started_outside_of_a_loop_finds_none() -> None:

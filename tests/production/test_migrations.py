@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvicorn
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -342,7 +343,56 @@ async def test_the_template_disables_the_loggers_of_uvicorn_too_but_not_those_it
     assert not named.disabled
 
 
+async def test_our_env_keeps_the_loggers_of_uvicorn_which_gives_the_root_no_handler(
+    project: Project, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    use_our_env(project, monkeypatch, database_url)
+    assert "root" not in uvicorn.config.LOGGING_CONFIG["loggers"]
+    logging.getLogger().handlers.clear()
+    logger = logging.getLogger("uvicorn.error")
+    logger.disabled = False
+    await project.upgrade()
+    assert logging.getLogger().handlers  # so fileConfig has been called
+    assert not logger.disabled
+
+
+async def test_after_file_config_a_logger_with_a_level_of_its_own_is_heard(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    env = project.folder / "env.py"
+    call = "fileConfig(config.config_file_name"
+    source = env.read_text("utf-8").replace(call, f"{call}, disable_existing_loggers=False")
+    env.write_text(source, "utf-8")
+    own, other = logging.getLogger("tea.own"), logging.getLogger("tea.other")
+    own.setLevel("INFO")
+    await project.upgrade()
+    assert own.isEnabledFor(logging.INFO)
+    assert not other.isEnabledFor(logging.INFO)
+
+
 # Locks
+
+
+async def test_our_env_takes_asyncpg_and_not_psycopg(
+    project: Project, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    psycopg = make_url(database_url).set(drivername="postgresql+psycopg")
+    use_our_env(project, monkeypatch, psycopg.render_as_string(hide_password=False))
+    with pytest.raises(DBAPIError, match='invalid connection option "server_settings"'):
+        await project.upgrade()
+
+
+async def test_our_env_does_not_lift_transaction_timeout(
+    project: Project, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    if not await watcher.scalar(text("SELECT current_setting('transaction_timeout', true)")):
+        return  # PostgreSQL 16 does not know it
+    use_our_env(project, monkeypatch, database_url)
+    shop = project.folder.parent / "shop.py"
+    shop.write_text(f"{shop.read_text('utf-8')}\nSETTINGS['transaction_timeout'] = '1h'\n", "utf-8")
+    project.revise(SHOW.format("seen", "transaction_timeout"))
+    await project.upgrade()
+    assert await watcher.scalar(text("SELECT value FROM seen")) == "1h"
 
 
 async def test_our_env_gives_up_after_its_lock_timeout_and_keeps_earlier_revisions(
@@ -558,8 +608,22 @@ async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
         await connection.run_sync(metadata.create_all)
     await order()
     async with engine.connect() as connection:
-        place = await connection.execute(text("SELECT current_database(), current_schemas(false)"))
-        assert tuple(place.one()) == (engine.url.database, ["public"])
+        place = await connection.execute(
+            text("SELECT current_database(), current_schemas(false), pg_postmaster_start_time()")
+        )
+        assert tuple(place.one())[:2] == (engine.url.database, ["public"])
+
+
+async def test_a_table_with_capitals_in_its_name_is_not_found_without_quotes(
+    make_engine: MakeEngine,
+) -> None:
+    metadata = MetaData()
+    Table("Orders", metadata, Column("drink", Text))
+    async with make_engine().begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.execute(text('SELECT * FROM "Orders"'))
+        with pytest.raises(ProgrammingError, match='relation "orders" does not exist'):
+            await connection.execute(text("SELECT * FROM Orders"))
 
 
 # Autogenerate
@@ -621,6 +685,19 @@ async def test_autogenerate_sees_the_default_schema_unless_told_otherwise(
     elsewhere = WITH_TABLE.replace("sa.MetaData()", "sa.MetaData(schema='kitchen')")
     await asyncio.to_thread(generate, project, elsewhere)
     assert f"\n    {written}" in read_upgrade(project)
+
+
+async def test_autogenerate_sees_every_schema_of_the_search_path(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    database = await watcher.scalar(text("SELECT current_database()"))
+    await watcher.execute(text("CREATE SCHEMA kitchen"))
+    for table in "kitchen.teas", "public.menu":
+        await watcher.execute(text(f"CREATE TABLE {table} (drink text)"))
+    await watcher.execute(text(f"ALTER DATABASE {database} SET search_path = kitchen, public"))
+    await asyncio.to_thread(generate, project, WITHOUT_TABLE)
+    for table in "teas", "menu":
+        assert f"op.drop_table('{table}')" in read_upgrade(project)
 
 
 def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project: Project) -> None:

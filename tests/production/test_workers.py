@@ -160,6 +160,50 @@ async def test_a_reload_opens_more_pools_for_a_while(
         gate.touch()
 
 
+async def test_a_second_reload_of_gunicorn_opens_a_third_set_of_pools(
+    database_url: str, tmp_path: Path, watcher: AsyncConnection
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    command = f"{GUNICORN} --workers 1 --graceful-timeout 1"
+    with served(command, database_url, tmp_path) as (server, said):
+        said.readline()
+        gate.unlink()  # nobody ends, and the new ones do not come into service
+        for _ in range(2):
+            server.send_signal(signal.SIGHUP)
+            said.readline()
+        assert await watcher.scalar(COUNT) == 3 * 3 + 1
+        gate.touch()
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_uvicorn_gives_a_reload_up_whose_worker_is_not_ready_in_time(
+    database_url: str, tmp_path: Path, watcher: AsyncConnection
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    command = UVICORN.replace("healthcheck 60", "healthcheck 8")
+    with served(f"{command} --workers 2", database_url, tmp_path) as (server, said):
+        old = [int(said.readline().split()[0]) for _ in range(2)]
+        gate.unlink()
+        server.send_signal(signal.SIGHUP)
+        new = int(said.readline().split()[0])
+
+        async def has_ended() -> bool:
+            return not lives(new)
+
+        await eventually("the new one is killed", has_ended)
+        assert all(map(lives, old))
+        gate.touch()
+
+
 @pytest.mark.parametrize(("brews", "left"), [("on", 1), ("cancelled", 0)])
 async def test_a_background_task_is_not_cancelled_when_uvicorn_has_shut_down(
     brews: str, left: int, database_url: str, tmp_path: Path, watcher: AsyncConnection
@@ -242,6 +286,36 @@ def test_uvicorn_kills_a_worker_that_keeps_the_gil(tmp_path: Path) -> None:
             os.killpg(server.pid, signal.SIGKILL)
 
 
+SLOW_SCRIPT = """
+import os, time, uvicorn
+
+if __name__ == "__mp_main__":
+    os.write(1, b"imported\\n")
+    time.sleep(600)
+
+async def app(scope, receive, send):
+    raise NotImplementedError("no lifespan")
+
+if __name__ == "__main__":
+    uvicorn.run("script:app", port=0, workers=2, log_level="critical")
+"""
+
+
+def test_uvicorn_kills_a_worker_that_still_imports_the_script_that_started_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "script.py").write_text(SLOW_SCRIPT, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8",
+        process_group=0,
+    ) as server:  # fmt: skip
+        assert server.stdout
+        try:
+            assert [server.stdout.readline() for _ in range(3)] == ["imported\n"] * 3
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
 FORKED = """
 import asyncio, os, sys
 from sqlalchemy import text
@@ -277,6 +351,16 @@ def test_on_psycopg_forked_children_use_the_connection_of_the_import_without_an_
     first, *others = said[:3]
     expected = first if driver == "psycopg" else "attached to a different loop"
     assert others == [expected] * 2
+
+
+def test_the_pid_check_does_not_harm_the_parent_on_psycopg(database_url: str) -> None:
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    environment = {**os.environ, "DATABASE_URL": url.render_as_string(hide_password=False)}
+    ran = subprocess.run(
+        [sys.executable, SNIPPETS / "production/workers/pid_check.py"], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    assert ran.stdout.splitlines() == ["parent: oolong", "child: oolong", "parent: oolong"]
 
 
 def test_the_limits_that_the_page_names_are_the_defaults() -> None:

@@ -15,11 +15,12 @@ from alembic.config import Config
 CALL = "fileConfig(config.config_file_name)"
 CALM = "fileConfig(config.config_file_name, disable_existing_loggers=False)"
 WHEN = "if config.config_file_name is not None"
-ALONE = f"{WHEN} and not logging.getLogger().handlers"
+CALL_ALWAYS = f"{WHEN}:\n    {CALL}"
+ALONE = f"{WHEN} and not logging.getLogger().handlers:\n    {CALM}"
 WAYS = {
     "as generated": (CALL, CALL),
     "disable_existing_loggers=False": (CALL, CALM),
-    "only without a handler": (WHEN, ALONE),
+    "and only without a handler": (CALL_ALWAYS, ALONE),
 }
 log = logging.getLogger("teahouse")
 root = logging.getLogger()
@@ -52,4 +53,4 @@ for way, (old, new) in WAYS.items():
     print(f"{way}: disabled {log.disabled}, root {level}, heard {heard}")
     #> as generated: disabled True, root WARNING, heard False
     #> disable_existing_loggers=False: disabled False, root WARNING, heard False
-    #> only without a handler: disabled False, root INFO, heard True
+    #> and only without a handler: disabled False, root INFO, heard True

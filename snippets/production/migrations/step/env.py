@@ -1,6 +1,6 @@
-"""Migrations one process at a time, each statement with a limit on waiting for locks.
+"""Migrations one process at a time, with a limit on waiting for each lock.
 
-迁移同一时刻只在一个进程里跑，每条语句等锁都有时限。
+迁移同一时刻只在一个进程里跑，等每把锁都有时限。
 """
 
 import asyncio
@@ -49,5 +49,5 @@ async def main() -> None:
 
 
 if context.config.config_file_name and not logging.getLogger().handlers:
-    fileConfig(context.config.config_file_name)
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 asyncio.run(main())
