@@ -193,6 +193,19 @@ async def test_that_no_host_is_the_primary_yet_is_missed(
     assert not is_transient(caught.value)
 
 
+@both_drivers
+async def test_a_read_only_transaction_is_missed(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    is_transient = load_snippet("pool/drivers/retry.py")["is_transient"]
+    engine = engine_for(make_engine, database_url, driver)
+    with pytest.raises(SQLAlchemyError, match="read-only transaction") as caught:
+        async with engine.begin() as connection:
+            await connection.execute(text("SET TRANSACTION READ ONLY"))
+            await connection.execute(text("CREATE TABLE guide_orders ()"))
+    assert not is_transient(caught.value)
+
+
 @pytest.mark.parametrize(
     "changes", [{"database": "teapot"}, {"password": "wrong"}], ids=["database", "password"]
 )
