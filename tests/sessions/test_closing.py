@@ -451,6 +451,7 @@ async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
     said = "the underlying connection is closed"
     if psycopg:
         said = "administrator command" if lose is lose_connection else "idle-in-transaction timeout"
+        said += "|server closed the connection unexpectedly"  # where its words came too late
 
     async def work() -> None:
         async with async_session.begin() if begin else async_session() as session:

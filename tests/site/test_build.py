@@ -163,6 +163,20 @@ INPUTS = {
 }
 
 
+def prove_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a preview look at a folder in which no snippet is ever run."""
+    monkeypatch.setattr(preview, "ROOT", root)
+    monkeypatch.setattr(preview, "SNIPPETS", root / "snippets")
+    monkeypatch.setattr(preview, "RECORD", root / ".cache/proofs.json")
+    for found in ("prove_changed", "record_changed", "find_faults", "list_snippets"):
+        monkeypatch.setattr(preview, found, list)
+
+
+def write_home(language: Language, folder: Path, rendered: Rendered) -> None:
+    """Build a site of one page."""
+    write(folder / "index.html", "<body></body>")
+
+
 @pytest.mark.parametrize(("changed", "built"), INPUTS.items())
 def test_a_preview_builds_only_the_language_that_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, built: str
@@ -170,11 +184,7 @@ def test_a_preview_builds_only_the_language_that_changed(
     for name in (*INPUTS, "mkdocs.yml"):
         write(tmp_path / name, "x")
     done = list[str]()
-    monkeypatch.setattr(preview, "ROOT", tmp_path)
-    monkeypatch.setattr(preview, "SNIPPETS", tmp_path / "snippets")
-    monkeypatch.setattr(preview, "RECORD", tmp_path / ".cache/proofs.json")
-    for found in ("prove_changed", "record_changed", "find_faults", "list_snippets"):
-        monkeypatch.setattr(preview, found, list)
+    prove_nothing(tmp_path, monkeypatch)
 
     def build(language: Language, folder: Path, rendered: Rendered) -> None:
         done.append(language.code)
@@ -186,6 +196,31 @@ def test_a_preview_builds_only_the_language_that_changed(
         os.utime(tmp_path / changed, ns=(1, 1))
         live.rebuild()
     assert " and ".join(done) == built
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_preview_says_that_proving_failed_until_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    prove_nothing(tmp_path, monkeypatch)
+    failures, snippets = [OSError("no such file")], [tmp_path / "one.py"]
+
+    def fail_once() -> None:
+        if deleted:
+            snippets.clear()
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(preview, "list_snippets", snippets.copy)
+    monkeypatch.setattr(Record, "entry", lambda *_: None)
+    monkeypatch.setattr(preview, "prove_changed", fail_once)
+    with closing(preview.Preview("127.0.0.1:0", write_home)) as live:
+        shown = []
+        for _ in range(2):
+            live.rebuild()
+            home = Path(live._server.root, "index.html").read_text("utf-8")
+            shown.append("no such file; the outputs on these pages were not proved" in home)
+    assert shown == [not deleted, False]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ class Preview:
         self._rendered = Rendered()
         self._seen: dict[str, dict[Path, int]] = {}
         self._problems = {language: list[str]() for language in LANGUAGES.values()}
+        self._unproved: list[str] = []
         self._gone = Path(self._home.name, "gone")
         self._old, empty = (Path(self._home.name, name) for name in ("old", "empty"))
         self._server = LiveReloadServer(
@@ -114,25 +115,28 @@ class Preview:
 
     def _update(self) -> bool:
         """Bring the site up to date; whether there was anything to do."""
-        stopped = self._prove()
+        before, self._unproved = self._unproved, self._prove()
         now = list_modified(ROOT)
         changed = {part for part in now if now[part] != self._seen.get(part)}
-        if not changed and not stopped:
+        if not changed and self._unproved == before:
             return False
         self._seen, start = now, time.monotonic()
         languages = [each for each in self._problems if changed & {each.code, "both"}]
         for language in languages:
             self._build(language)
-        self._publish(*stopped)
+        self._publish()
         codes = " and ".join(language.code for language in languages)
         click.echo(f"{codes}: {time.monotonic() - start:.1f} s", err=True)
         return True
 
     def _prove(self) -> list[str]:
+        snippets = list_snippets()
         try:
             prove_changed()
             record_changed()
         except Exception as error:  # whatever it is, the pages are not proved, and say so
+            if list_snippets() != snippets:  # one was deleted meanwhile
+                return self._prove()
             return [f"{error}; the outputs on these pages were not proved"]
         return []
 
@@ -154,9 +158,9 @@ class Preview:
             fresh.rename(good)
         shutil.rmtree(fresh, ignore_errors=True)
 
-    def _publish(self, *more: str) -> None:
+    def _publish(self) -> None:
         """Put the site together anew, with what is wrong on the pages concerned."""
-        problems = list(dict.fromkeys([*more, *self._list_problems()]))
+        problems = list(dict.fromkeys([*self._unproved, *self._list_problems()]))
         for problem in problems:
             click.secho(problem, fg="red", err=True)
         fresh = Path(tempfile.mkdtemp(prefix="site-", dir=self._home.name))
