@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal
@@ -195,6 +196,16 @@ async def test_after_the_login_command_timeout_ends_a_first_connection(
             assert still
             connecting.cancel()
             await asyncio.wait([connecting])
+
+
+async def test_with_psycopg_connecting_in_vain_is_an_operational_error(
+    make_engine: MakeEngine,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it never answers
+        url = f"postgresql+psycopg://guest@127.0.0.1:{silent.getsockname()[1]}/teahouse"
+        engine = make_engine(url, connect_args={"connect_timeout": 2})  # the least it takes
+        with pytest.raises(exc.OperationalError, match="connection timeout expired"):
+            await engine.connect()
 
 
 def test_the_timeouts_of_httpx_are_not_the_built_in_one() -> None:
