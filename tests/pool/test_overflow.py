@@ -10,9 +10,9 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, both_drivers, engine_for, pool_of
+from tests.pools import MakeEngine, both_drivers, engine_for, leaves_open, pool_of
 from tests.waiting import DEADLINE, eventually
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, Proxy
 
 
 def count(engine: AsyncEngine) -> Counter[str]:
@@ -197,6 +197,24 @@ async def test_a_statement_is_prepared_at_this_run(
             await connection.execute(text("SELECT 'oolong'"))
             runs += 1
     assert runs == prepared
+
+
+@leaves_open
+@pytest.mark.parametrize(("driver", "waits"), [("asyncpg", True), ("psycopg", False)])
+async def test_on_a_dead_line_asyncpg_waits_as_an_overflow_connection_returns(
+    database_url: str, make_engine: MakeEngine, driver: str, waits: bool
+) -> None:
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url, driver, pool_size=1, max_overflow=1)
+        kept, overflow = await engine.connect(), await engine.connect()
+        proxy.swallow()
+        await kept.close()
+        returning = asyncio.create_task(overflow.close())
+        _, still = await asyncio.wait([returning], timeout=1 if waits else DEADLINE)
+        assert bool(still) is waits
+        returning.cancel()
+        await asyncio.wait([returning])
+        await engine.dispose(close=False)
 
 
 async def test_a_closed_overflow_connection_has_left_the_server(make_engine: MakeEngine) -> None:
