@@ -6,7 +6,7 @@ import inspect
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -17,7 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tests.asking import end_backend
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, pool_of, record
+from tests.waiting import eventually
 from tools.postgres import dsn_of
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -266,3 +267,66 @@ async def test_two_engines_have_pools_that_know_nothing_of_each_other(
     await one.dispose()
     assert "Connections in pool: 1" in another.pool.status()
     await another.dispose()
+
+
+async def test_a_place_counts_though_its_connection_is_gone(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine()
+    async with AsyncSession(engine) as session:
+        await session.execute(BACKEND)
+        await session.invalidate()
+    pool = pool_of(engine)
+    assert await backends(watcher) == []
+    assert (pool.size() + pool.overflow(), pool.checkedin()) == (1, 1)
+
+
+@both_drivers
+async def test_a_connection_whose_query_is_cancelled_is_closed(
+    make_engine: MakeEngine, database_url: str, watcher: AsyncConnection, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    happened = record(engine, "close")
+
+    async def brew() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(text("SELECT pg_sleep(60)"))
+
+    async def runs() -> bool:
+        return any(
+            (state, query) == ("active", "SELECT pg_sleep(60)")
+            for _, state, query, _ in await backends(watcher)
+        )
+
+    brewing = asyncio.create_task(brew())
+    await eventually("the query runs", runs)
+    brewing.cancel()
+    await asyncio.wait([brewing])
+    assert happened == ["close"]
+
+
+async def test_a_failed_flush_ends_the_transaction_and_keeps_the_connection(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Order(id=1, drink="oolong"))
+        await session.commit()
+        session.add(Order(id=1, drink="longjing"))
+        with pytest.raises(IntegrityError):
+            await session.flush()
+        ((_, state, query, _),) = await backends(watcher)
+        assert (state, query, checked_out(engine)) == ("idle", "ROLLBACK;", 1)
+        await session.rollback()
+        assert checked_out(engine) == 0
+
+
+async def test_in_autocommit_a_returned_connection_shows_its_last_statement(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    await use(engine)
+    ((_, state, query, _),) = await backends(watcher)
+    assert (state, query) == ("idle", BACKEND.text)

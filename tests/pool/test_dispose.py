@@ -13,13 +13,15 @@ import pytest
 import uvicorn._subprocess
 from sqlalchemy import event, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
 from tests.asking import backends
+from tests.loading import load_snippet
 from tests.pools import MakeEngine, leaves_open, with_psycopg
-from tests.waiting import eventually
+from tests.waiting import DEADLINE, eventually
 from tools.postgres import Proxy
 
 PID = text("SELECT pg_backend_pid()")
@@ -53,6 +55,16 @@ async def test_filling_keeps_pool_size_and_closes_the_overflow_on_return(
     assert await backends(database_url) == 2
 
 
+async def test_filling_beyond_the_limit_ends_in_the_error_about_the_limit(
+    make_engine: MakeEngine,
+) -> None:
+    fill = load_snippet("pool/dispose/lifespan.py")["fill"]
+    engine = make_engine(pool_size=2, max_overflow=1, pool_timeout=0.1)
+    await fill(engine, 3)
+    with pytest.raises(QueueTimeoutError, match="QueuePool limit of size 2 overflow 1 reached"):
+        await fill(engine, 4)
+
+
 # What is lent
 
 
@@ -67,6 +79,18 @@ async def test_disposed_in_traffic_an_engine_may_have_twice_its_limit(
         for _ in range(2):
             await lent.enter_async_context(engine.connect())
         assert await backends(database_url) == 4
+
+
+@leaves_open
+async def test_each_dispose_in_traffic_may_add_the_limit_once_more(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    async with AsyncExitStack() as lent:
+        for _ in range(3):
+            await lent.enter_async_context(engine.connect())
+            await engine.dispose()
+        assert await backends(database_url) == 3
 
 
 @leaves_open
@@ -119,6 +143,18 @@ async def test_dispose_waits_for_a_dead_network_until_a_timeout_ends_it(
                 await engine.dispose()
 
 
+async def test_with_psycopg_dispose_does_not_wait_for_the_server(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    async with Proxy(database_url) as proxy:
+        engine = make_engine(with_psycopg(proxy.url))
+        await pid(engine)
+        proxy.swallow()  # so the server is not told
+        disposing = asyncio.create_task(engine.dispose())
+        await asyncio.wait([disposing], timeout=DEADLINE)
+        assert disposing.done()
+
+
 # Loops
 
 
@@ -132,6 +168,19 @@ def test_in_a_later_loop_the_first_error_is_the_loop_and_the_next_an_operation(
         asyncio.run(pid(engine))
     with pytest.raises(InterfaceError, match="another operation is in progress"):
         asyncio.run(pid(engine))
+    asyncio.run(engine.dispose(close=False))
+    gc.collect()
+
+
+@leaves_open
+def test_a_ping_replaces_the_connection_of_another_loop_after_the_first_error(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_async_engine(database_url, pool_pre_ping=True)
+    first = asyncio.run(pid(engine))
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        asyncio.run(pid(engine))
+    assert asyncio.run(pid(engine)) != first
     asyncio.run(engine.dispose(close=False))
     gc.collect()
 
@@ -316,6 +365,23 @@ def test_a_parent_hears_no_more_if_its_child_collects_the_old_pool(
     assert forked(database_url, way) == outcome
 
 
+@leaves_open
+@pytest.mark.skipif(sys.platform != "linux", reason="asyncpg's case is that of Linux")
+@pytest.mark.parametrize(
+    ("way", "outcome"),
+    [
+        ("plain", ["alive: 0"]),
+        ("collected", ["alive: 1", "fine"]),
+        ("pid check", ["alive: 1", "fine"]),
+    ],
+)
+def test_with_psycopg_a_parent_loses_its_connection_to_a_plain_dispose_only(
+    database_url: str, way: str, outcome: list[str]
+) -> None:
+    url = with_psycopg(database_url).render_as_string(hide_password=False)
+    assert forked(url, way) == outcome
+
+
 def test_multiprocessing_forks_by_default_on_linux_before_3_14() -> None:
     program = "import multiprocessing; print(multiprocessing.get_start_method())"
     ran = subprocess.run(
@@ -381,6 +447,18 @@ async def test_an_invalidated_connection_keeps_its_slot(engine: AsyncEngine, sof
         else:
             await session.invalidate()
     assert engine.pool.checkedin() == 1
+
+
+async def test_after_an_invalidation_an_idle_connection_is_lent_before_a_new_one(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as one, engine.connect() as other:
+        old = {await one.scalar(PID), await other.scalar(PID)}
+    async with AsyncSession(engine) as session:
+        await session.execute(PID)
+        await session.invalidate()
+    assert await pid(engine) in old
+    assert await pid(engine) not in old
 
 
 async def test_a_hard_invalidation_loses_what_was_not_committed_and_a_soft_one_does_not(

@@ -10,9 +10,9 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, both_drivers, pool_of
+from tests.pools import MakeEngine, both_drivers, engine_for, leaves_open, pool_of
 from tests.waiting import DEADLINE, eventually
-from tools.postgres import EmbeddedPostgres
+from tools.postgres import EmbeddedPostgres, Proxy
 
 
 def count(engine: AsyncEngine) -> Counter[str]:
@@ -47,6 +47,18 @@ async def test_five_bursts_open_as_many_with_either_driver(
         async with AsyncExitStack() as lent:
             await borrow(engine, 12, lent)
     assert seen["connect"] == opened
+
+
+async def test_while_the_load_stays_an_overflow_connection_serves_one_after_another(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=1)
+    seen = count(engine)
+    async with engine.connect():
+        for _ in range(5):
+            async with engine.connect():
+                pass
+    assert seen["connect"] == 2
 
 
 async def test_a_single_return_goes_to_the_task_that_waits_and_is_not_closed(
@@ -171,6 +183,40 @@ async def test_an_overflow_connection_knows_no_prepared_statement(make_engine: M
             await kept.close()
 
 
+@pytest.mark.parametrize(("driver", "prepared"), [("asyncpg", 1), ("psycopg", 6)])
+async def test_a_statement_is_prepared_at_this_run(
+    database_url: str, make_engine: MakeEngine, driver: str, prepared: int
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    known = text(
+        "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT ''oolong'''"
+    )
+    runs = 0
+    async with engine.connect() as connection:
+        while not await connection.scalar(known):
+            await connection.execute(text("SELECT 'oolong'"))
+            runs += 1
+    assert runs == prepared
+
+
+@leaves_open
+@pytest.mark.parametrize(("driver", "waits"), [("asyncpg", True), ("psycopg", False)])
+async def test_on_a_dead_line_asyncpg_waits_as_an_overflow_connection_returns(
+    database_url: str, make_engine: MakeEngine, driver: str, waits: bool
+) -> None:
+    async with Proxy(database_url) as proxy:
+        engine = engine_for(make_engine, proxy.url, driver, pool_size=1, max_overflow=1)
+        kept, overflow = await engine.connect(), await engine.connect()
+        proxy.swallow()
+        await kept.close()
+        returning = asyncio.create_task(overflow.close())
+        _, still = await asyncio.wait([returning], timeout=1 if waits else DEADLINE)
+        assert bool(still) is waits
+        returning.cancel()
+        await asyncio.wait([returning])
+        await engine.dispose(close=False)
+
+
 async def test_a_closed_overflow_connection_has_left_the_server(make_engine: MakeEngine) -> None:
     engine = make_engine(pool_size=1, max_overflow=1)
     async with engine.connect() as first, engine.connect():
@@ -194,6 +240,56 @@ async def test_postgresql_counts_every_connection_that_was_opened(make_engine: M
 
         await eventually("all connections are counted", counted)
         assert await connection.scalar(sessions) == before + 3 + 2 + 2
+
+
+async def test_one_transaction_sees_the_same_count_of_sessions(
+    make_engine: MakeEngine,
+) -> None:
+    asking, other = make_engine(), make_engine(isolation_level="AUTOCOMMIT")
+    sessions = text("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    async with asking.connect() as connection, other.connect() as watching:
+        first = int(await connection.scalar(sessions) or 0)
+        await borrow_and_close(make_engine)
+
+        async def counted() -> bool:
+            return int(await watching.scalar(sessions) or 0) > first + 1
+
+        await eventually("the other connections are counted", counted)
+        assert await connection.scalar(sessions) == first
+
+
+async def borrow_and_close(make_engine: MakeEngine) -> None:
+    """Two connections that come and go."""
+    for _ in range(2):
+        engine = make_engine()
+        async with engine.connect():
+            pass
+        await engine.dispose()
+
+
+async def test_recycling_and_cancelled_queries_make_connect_climb(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    recycled, cancelled = make_engine(pool_recycle=0), make_engine()
+    seen = count(recycled)
+    for _ in range(3):
+        async with recycled.connect():
+            pass
+    assert seen["connect"] >= 3
+    await recycled.dispose()
+    seen = count(cancelled)
+
+    async def brew() -> None:
+        async with cancelled.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(60)"))
+
+    running = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'")
+    for _ in range(3):
+        brewing = asyncio.create_task(brew())
+        await eventually("the query runs", lambda: watcher.scalar(running))
+        brewing.cancel()
+        await asyncio.wait([brewing])
+    assert seen["checkout"] == seen["connect"] == 3
 
 
 async def test_dispose_and_recycling_count_as_closed_too(make_engine: MakeEngine) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 from tests.pools import MakeEngine, checked_out, record
 from tests.waiting import DEADLINE
 from tools.paths import DOCS, LANGUAGES
-from tools.postgres import dsn_of
+from tools.postgres import Proxy, dsn_of
 
 SELECT = text("SELECT 'oolong'")
 
@@ -144,6 +145,71 @@ async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(
     await select(engine)  # somebody who comes later is served first, and wakes the other
     await waiting
     await engine.dispose()
+
+
+async def test_a_failed_attempt_to_replace_a_connection_wakes_the_next(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    refuse, tries = asyncio.Event(), 0
+    url = dsn_of(database_url)
+
+    async def creator(*_: object) -> object:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            await refuse.wait()
+            raise ConnectionRefusedError
+        return await asyncpg.connect(url)
+
+    engine = pool_of_one(make_engine, pool_timeout=None, async_creator=creator)
+    async with engine.connect() as connection:
+        await connection.execute(SELECT)
+        await connection.invalidate()
+    waiting = [asyncio.create_task(select(engine)) for _ in range(3)]
+    await asyncio.sleep(0)
+    refuse.set()
+    async with asyncio.timeout(DEADLINE):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ConnectionRefusedError] * 3
+    assert tries == 1 + 3
+
+
+@pytest.mark.parametrize(
+    "limits", [{"timeout": 0.2}, {"timeout": 60, "command_timeout": 0.2}], ids=" ".join
+)
+async def test_after_the_login_command_timeout_ends_a_first_connection(
+    database_url: str, make_engine: MakeEngine, limits: dict[str, float]
+) -> None:
+    def silent(side: str, data: bytes) -> bytes:
+        return b"" if side == "client" and b"BEGIN;" in data else data
+
+    async with Proxy(database_url) as proxy:
+        proxy.edit = silent
+        engine = make_engine(proxy.url, connect_args=limits)
+        connecting = asyncio.create_task(select(engine))
+        if "command_timeout" in limits:
+            async with asyncio.timeout(DEADLINE):
+                with pytest.raises(TimeoutError):
+                    await connecting
+        else:
+            _, still = await asyncio.wait([connecting], timeout=1)
+            assert still
+            connecting.cancel()
+            await asyncio.wait([connecting])
+
+
+async def test_with_psycopg_connecting_in_vain_is_an_operational_error(
+    make_engine: MakeEngine,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it never answers
+        url = f"postgresql+psycopg://guest@127.0.0.1:{silent.getsockname()[1]}/teahouse"
+        engine = make_engine(url, connect_args={"connect_timeout": 2})  # the least it takes
+        with pytest.raises(exc.OperationalError, match="connection timeout expired"):
+            await engine.connect()
+
+
+def test_the_timeouts_of_httpx_are_not_the_built_in_one() -> None:
+    assert not issubclass(httpx.TimeoutException, TimeoutError)
 
 
 # Fairness
