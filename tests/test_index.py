@@ -56,6 +56,16 @@ async def test_a_commit_leaves_commit_as_the_last_statement(
     assert [(row.state, row.query) for row in await others(watcher)] == [("idle", "COMMIT;")]
 
 
+async def test_in_autocommit_the_last_statement_is_your_own(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(make_engine(isolation_level="AUTOCOMMIT")) as session:
+        await session.execute(text("SELECT 'longjing'"))
+    assert [(row.state, row.query) for row in await others(watcher)] == [
+        ("idle", "SELECT 'longjing'")
+    ]
+
+
 async def test_an_idle_connection_holds_no_transaction_and_no_lock(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
@@ -243,6 +253,17 @@ async def test_null_pool_opens_a_connection_for_each_transaction(make_engine: Ma
             pids.add(await session.scalar(BACKEND))
             await session.commit()
     assert len(pids) == 3
+
+
+async def test_with_null_pool_a_connection_stays_through_its_commits(
+    make_engine: MakeEngine,
+) -> None:
+    pids = set()
+    async with make_engine(poolclass=NullPool).connect() as connection:
+        for _ in range(3):
+            pids.add(await connection.scalar(BACKEND))
+            await connection.commit()
+    assert len(pids) == 1
 
 
 async def test_dispose_leaves_a_lent_connection_open(

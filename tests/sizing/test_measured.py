@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.pools import MakeEngine
 from tests.report import require_on
 from tools.measure.charts import MEASURED
+from tools.postgres import Proxy
 
 RECORD: dict[str, Any] = json.loads(MEASURED.read_text("utf-8"))
 KINDS = ("waiting", "computing")
@@ -87,3 +91,30 @@ def test_across_a_network_every_round_trip_counts() -> None:
     assert 6 <= far["ping"] / trip < 8.5
     assert 1 <= far["autocommit"] / trip < 2
     assert far["new"] > far["ping"]
+
+
+async def turns(proxy: Proxy, engine: AsyncEngine, statement: str) -> int:
+    """How many round trips a transaction of this statement takes, from check-out to check-in."""
+    proxy.turns.clear()
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+        await connection.commit()
+    return proxy.turns.count("client")
+
+
+@pytest.mark.parametrize(
+    ("level", "trips", "pinged"),
+    [("READ COMMITTED", 3, 6), ("AUTOCOMMIT", 1, 2)],
+)
+async def test_the_round_trips_of_a_transaction_and_of_a_ping_are_those_of_the_page(
+    database_url: str, make_engine: MakeEngine, level: str, trips: int, pinged: int
+) -> None:
+    async with Proxy(database_url) as proxy:
+        for ping, expected in ((False, trips), (True, pinged)):
+            engine = make_engine(proxy.url, isolation_level=level, pool_pre_ping=ping)
+
+            for _ in range(2):  # the first makes the connection, the second prepares the ping
+                await turns(proxy, engine, "SELECT 'oolong'")
+            assert await turns(proxy, engine, "SELECT 'oolong'") == expected
+            assert await turns(proxy, engine, "SELECT 'longjing'") == expected + 1
+            await engine.dispose()

@@ -245,9 +245,18 @@ async def test_a_mode_that_checks_nothing_stays_so_beside_a_root_certificate(
             assert await connection.scalar(text("SELECT 1")) == 1
 
 
-async def test_require_encrypts_and_does_not_check_the_certificate(
-    database_url: str, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("known", "checks"), [(None, ssl.CERT_NONE), (certifi.where(), ssl.CERT_REQUIRED)]
+)
+async def test_require_checks_the_certificate_where_pgsslrootcert_is_set_and_else_encrypts(
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    known: str | None,
+    checks: ssl.VerifyMode,
 ) -> None:
+    if known:
+        monkeypatch.setenv("PGSSLROOTCERT", known)
     seen: list[ssl.SSLContext] = []
     connect_to = asyncpg.connect_utils._create_ssl_connection
 
@@ -262,9 +271,7 @@ async def test_require_encrypts_and_does_not_check_the_certificate(
         async with engine.connect():
             pass
     assert seen
-    assert {(context.verify_mode, context.check_hostname) for context in seen} == {
-        (ssl.CERT_NONE, False)
-    }
+    assert {(context.verify_mode, context.check_hostname) for context in seen} == {(checks, False)}
 
 
 async def test_a_server_that_does_not_answer_ends_in_an_empty_built_in_timeout() -> None:

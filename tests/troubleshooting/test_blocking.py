@@ -255,6 +255,19 @@ async def test_vacuum_keeps_dead_rows_while_a_transaction_holds_xmin_or_xid(
     assert not await left_by_vacuum(migrating)
 
 
+async def test_the_file_of_a_table_that_was_read_does_not_shrink_without_a_snapshot_too(
+    database_url: str, make_engine: MakeEngine, migrating: AsyncEngine
+) -> None:
+    engine = engine_for(make_engine, database_url, "psycopg")
+    async with engine.connect() as reader:
+        await reader.execute(text("SELECT drink FROM orders"))
+        assert await left_by_vacuum(migrating)
+        async with migrating.connect() as connection:
+            reuses = text("INSERT INTO orders VALUES ('oolong') RETURNING ctid = '(0,1)'")
+            assert await connection.scalar(reuses), "the dead row was kept"
+    assert not await left_by_vacuum(migrating)
+
+
 async def test_once_prepared_psycopg_holds_the_snapshot_without_parameters_too(
     database_url: str, make_engine: MakeEngine, migrating: AsyncEngine
 ) -> None:
@@ -276,6 +289,7 @@ async def test_once_prepared_psycopg_holds_the_snapshot_without_parameters_too(
     [
         "UPDATE guests SET name = 'Wei'",
         "SELECT FROM guests FOR UPDATE",
+        "SELECT FROM guests FOR NO KEY UPDATE",
         "SELECT FROM guests FOR SHARE",
     ],
 )

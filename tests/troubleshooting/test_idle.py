@@ -11,12 +11,20 @@ from collections.abc import Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Integer, bindparam, make_url, select, text
 from sqlalchemy.exc import DBAPIError, SAWarning
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out, with_psycopg
+from tests.asking import ask, backends
+from tests.pools import MakeEngine, checked_out, engine_for, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import DOCS, ROOT
@@ -171,6 +179,97 @@ async def test_the_server_names_who_holds_the_lock(
         while holding not in named:
             async with make_engine(poolclass=NullPool).connect() as look:
                 named = [pid for row in await look.execute(who) for pid in row.blocked_by]
+
+
+async def test_an_ordinary_role_does_not_see_what_others_wait_for() -> None:
+    page = (DOCS / "en" / "troubleshooting" / "idle.md").read_text("utf-8")
+    who = page.partition("```sql\n")[2].partition("```")[0]
+    with EmbeddedPostgres() as server:
+        url = make_url(server.url())
+        await ask(url, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
+        guest = url.set(username="guest", password="tea")
+        engine = create_async_engine(url, poolclass=NullPool)
+        lock = text("SELECT pg_advisory_xact_lock(1)")
+        async with engine.connect() as holder, engine.connect() as blocked:
+            await holder.execute(lock)
+            waiting = asyncio.create_task(blocked.execute(lock))
+            await eventually("the server sees the wait", lambda: ask(url, who))
+            assert await ask(guest, who) is None
+            await ask(url, "GRANT pg_monitor TO guest")
+            assert await ask(guest, who) is not None
+            await holder.rollback()
+            await waiting
+
+
+async def test_an_argument_that_asyncpg_refused_leaves_active_not_idle_in_transaction(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = teahouse(make_engine, idle_in_transaction_session_timeout="50ms")
+    looks = text("SELECT state || ' ' || wait_event FROM pg_stat_activity WHERE pid = :pid")
+    async with engine.connect() as connection:
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        with pytest.raises(DBAPIError, match="invalid input for query argument"):
+            await connection.execute(select(bindparam("cups", "two", type_=Integer)))
+        await watcher.execute(text("SELECT pg_sleep(0.3)"))
+        assert await watcher.scalar(looks, {"pid": pid}) == "active ClientRead"
+        await connection.rollback()
+        assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
+
+
+@pytest.mark.parametrize(("driver", "left"), [("asyncpg", "active"), ("psycopg", "idle")])
+async def test_in_autocommit_a_refused_argument_goes_back_to_the_pool_with_its_lock(
+    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection, driver: str, left: str
+) -> None:
+    await ask(database_url, "CREATE TABLE orders (cups int)")
+    engine = engine_for(make_engine, database_url, driver, isolation_level="AUTOCOMMIT")
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        with pytest.raises(DBAPIError, match="invalid input"):
+            await session.execute(
+                text("SELECT FROM orders WHERE cups = CAST(:cups AS int)"), {"cups": "two"}
+            )
+    assert checked_out(engine) == 0
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    locks = text("SELECT count(*) FROM pg_locks WHERE pid = :pid AND relation = 'orders'::regclass")
+    assert await watcher.scalar(state, {"pid": pid}) == left
+    assert (await watcher.scalar(locks, {"pid": pid}) == 1) is (left == "active")
+    async with AsyncSession(engine) as session:
+        await session.execute(text("SELECT 1"))
+    assert await watcher.scalar(state, {"pid": pid}) == "idle"
+    assert await watcher.scalar(locks, {"pid": pid}) == 0
+
+
+async def test_after_a_refused_argument_statement_timeout_strikes_the_next_session(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    settings = {"statement_timeout": "50ms"}
+    engine = make_engine(isolation_level="AUTOCOMMIT", connect_args={"server_settings": settings})
+    async with AsyncSession(engine) as session:
+        with pytest.raises(DBAPIError, match="invalid input for query argument"):
+            await session.execute(select(bindparam("cups", "two", type_=Integer)))
+    await watcher.execute(text("SELECT pg_sleep(0.3)"))
+    async with AsyncSession(engine) as session:
+        with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
+            await session.execute(text("SELECT 1"))
+
+
+async def test_what_the_limit_ended_counts_as_lent_until_its_session_is_closed(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0.1)
+    session = AsyncSession(engine)
+
+    async def none_is_left() -> bool:
+        return await backends(database_url) == 0
+
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+    await eventually("the server has ended it", none_is_left)
+    with pytest.raises(PoolTimeout):
+        await engine.connect()
+    with pytest.raises(DBAPIError):
+        await session.close()
+    async with engine.connect():
+        assert checked_out(engine) == 1
 
 
 async def test_terminating_a_leaked_backend_gives_the_pool_nothing_back(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.asking import end_backend
-from tests.pools import MakeEngine, checked_out, record
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, record
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 
@@ -186,6 +186,31 @@ async def test_in_autocommit_other_tasks_wait_until_it_is_closed(
             await engine.connect()
     async with engine.connect():
         assert checked_out(engine) == 1
+
+
+async def test_in_autocommit_a_session_returns_its_connection_at_the_commit(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    async with AsyncSession(engine) as session:
+        await session.execute(OOLONG)
+        assert checked_out(engine) == 1
+        await session.commit()
+        assert checked_out(engine) == 0
+
+
+@both_drivers
+async def test_a_commit_after_a_failed_statement_returns_the_connection_and_saves_nothing(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    async with AsyncSession(engine) as session:
+        await session.execute(text("CREATE TABLE orders (drink text)"))
+        with pytest.raises(DBAPIError):
+            await session.execute(FAIL)
+        await session.commit()
+        assert checked_out(engine) == 0
+        assert await session.scalar(text("SELECT to_regclass('orders') IS NULL"))
 
 
 async def test_after_a_burst_the_server_keeps_pool_size(
