@@ -91,6 +91,43 @@ async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
         assert (session.in_transaction(), checked_out(engine)) == (True, 1)
 
 
+async def test_a_failed_commit_keeps_its_connection_until_rollback(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    unique = text("CREATE TABLE tray (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    await watcher.execute(unique)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        await session.execute(text("INSERT INTO tray VALUES (1), (1)"))
+        with pytest.raises(IntegrityError):
+            await session.commit()
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
+        assert await watcher.scalar(state, {"pid": pid}) == "idle"
+        await session.rollback()
+        assert checked_out(engine) == 0
+
+
+async def test_a_session_with_binds_holds_a_connection_of_each_engine(
+    engine: AsyncEngine, make_engine: MakeEngine
+) -> None:
+    class Other(DeclarativeBase):
+        pass
+
+    class Pot(Other):
+        __tablename__ = "pots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    other = make_engine()
+    async with other.begin() as connection:
+        await connection.run_sync(Other.metadata.create_all)
+    async with AsyncSession(binds={Base: engine, Other: other}) as session:
+        await session.scalars(select(Order))
+        assert (checked_out(engine), checked_out(other)) == (1, 0)
+        await session.scalars(select(Pot))
+        assert (checked_out(engine), checked_out(other)) == (1, 1)
+
+
 async def test_autocommit_counts_as_in_transaction(engine: AsyncEngine) -> None:
     async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
         await session.execute(BACKEND)

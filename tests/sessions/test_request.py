@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -17,7 +18,7 @@ from fastapi import (
     Response,
     WebSocket,
 )
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
@@ -178,6 +179,58 @@ async def test_a_commit_after_yield_that_fails_is_seen_by_the_client_in_the_shor
 
     async with serving(app) as client:
         assert (await client.get("/")).status_code == status
+
+
+async def test_a_background_task_that_raises_skips_the_commit_after_yield(
+    engine: AsyncEngine,
+) -> None:
+    ended: list[str] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            try:
+                yield session
+            except LookupError:
+                ended.append("skipped")
+                raise
+            await session.commit()
+            ended.append("committed")
+
+    async def fail() -> None:
+        raise LookupError("out of oolong")
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(
+        session: Annotated[AsyncSession, Depends(get_session)], background: BackgroundTasks
+    ) -> None:
+        await session.execute(SELECT)
+        background.add_task(fail)
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == 200
+        await eventually("the dependency has ended", lambda: ended)
+    assert ended == ["skipped"]
+
+
+async def test_a_file_holds_the_connection_until_the_client_has_it(
+    engine: AsyncEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    file = tmp_path / "menu"
+    file.write_bytes(bytes(30_000_000))  # more than the sockets hold
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(sessions.yielded)]) -> FileResponse:
+        await session.execute(SELECT)
+        return FileResponse(file)
+
+    async with serving(app) as client:
+        async with client.stream("GET", "/") as response:
+            assert checked_out(engine) == 1
+            await response.aread()
+        await eventually("the connection is back", lambda: checked_out(engine) == 0)
 
 
 # Streams

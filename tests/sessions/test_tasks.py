@@ -254,6 +254,27 @@ async def test_on_a_spoiled_connection_autocommit_raises_nothing_and_loses_what_
 
 
 @pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
+async def test_beside_the_first_query_an_end_does_nothing_and_the_next_borrower_commits(
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    end: Callable[[AsyncSession], Awaitable[None]],
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    insert = text("INSERT INTO orders (drink) VALUES ('oolong')")
+    async with AsyncSession(engine) as session:
+        results = await together(session.execute(insert), end(session))
+    assert not any(isinstance(result, Exception) for result in results)
+    count = text("SELECT count(*) FROM orders")
+    assert (checked_out(engine), await watcher.scalar(count)) == (0, 0)
+    async with AsyncSession(engine) as another:
+        await another.execute(SELECT)
+        await another.commit()
+    assert await watcher.scalar(count) == 1
+
+
+@pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
 async def test_psycopg_ends_the_transaction_after_the_running_query(
     database_url: str, make_engine: MakeEngine, end: Callable[[AsyncSession], Awaitable[None]]
 ) -> None:
