@@ -88,6 +88,38 @@ async def test_an_exception_leaves_the_block_when_the_connection_is_back(
     assert checked_out(engine) == 0
 
 
+async def test_a_query_that_is_cancelled_costs_its_connection_and_no_place_in_the_pool(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+    async def work() -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(text("SELECT pg_sleep(60)"))
+
+    happened = record(engine, "invalidate", "close")
+    task = asyncio.create_task(work())
+    await eventually("the query runs", lambda: watcher.scalar(sleeping))
+    task.cancel()
+    await asyncio.wait([task])
+    assert (happened, checked_out(engine)) == (["invalidate", "close"], 0)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_close_inside_a_begin_block_loses_its_work_without_an_error(
+    engine: AsyncEngine, closed: bool
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session, session.begin():
+        session.add(Order(drink="oolong"))
+        await session.flush()
+        if closed:
+            await session.close()
+    async with AsyncSession(engine) as session:
+        assert len((await session.scalars(select(Order))).all()) == (0 if closed else 1)
+
+
 async def test_a_session_used_after_its_block_keeps_its_connection_from_others(
     engine: AsyncEngine,
 ) -> None:
@@ -123,6 +155,16 @@ async def test_a_session_upon_a_connection_leaves_it_lent_and_rolls_back_its_own
         assert (checked_out(engine), connection.in_transaction()) == (1, begun)
         await connection.commit()
         assert await connection.scalar(text("SELECT to_regclass('tray') IS NOT NULL")) is begun
+
+
+async def test_a_session_upon_a_connection_in_a_savepoint_rolls_back_to_it(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        async with connection.begin_nested(), AsyncSession(connection) as session:
+            await session.execute(text("CREATE TABLE tray (drink text)"))
+        await connection.commit()
+        assert await connection.scalar(text("SELECT to_regclass('tray') IS NULL"))
 
 
 @leaves_open
@@ -464,6 +506,23 @@ async def test_an_end_by_the_server_replaces_the_exception_of_the_code(
     assert "out of oolong" not in "".join(traceback.format_exception(caught.value))
     assert checked_out(engine) == 0
     await work_in_a_block(engine)
+
+
+async def test_the_exception_of_the_code_may_stand_further_down_the_chain(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async def work() -> None:
+        async with AsyncSession(engine) as session, session.begin():
+            await lose_connection(session, watcher)
+            raise LookupError("out of oolong")
+
+    with pytest.raises(DBAPIError, match="the underlying connection is closed") as caught:
+        await work()
+    chain: list[BaseException] = [caught.value]
+    while chain[-1].__context__:
+        chain.append(chain[-1].__context__)
+    assert [isinstance(error, LookupError) for error in chain[:2]] == [False, False]
+    assert isinstance(chain[-1], LookupError)
 
 
 async def test_nothing_of_the_block_is_saved_if_the_server_ended_its_connection(

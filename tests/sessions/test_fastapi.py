@@ -580,8 +580,10 @@ async def threads(number: int) -> AsyncIterator[None]:
     limiter.total_tokens = before
 
 
-async def statuses(database_url: str, requests: int, connections: int, **depends: Any) -> list[int]:
-    """The answers to requests that come together, to a `def` endpoint with a response model."""
+async def statuses(
+    database_url: str, requests: int, connections: int, model: Any = str, **depends: Any
+) -> list[int]:
+    """The answers to requests that come together, to a `def` endpoint."""
     engine = create_async_engine(
         database_url, pool_size=connections, max_overflow=0, pool_timeout=1
     )
@@ -593,7 +595,7 @@ async def statuses(database_url: str, requests: int, connections: int, **depends
 
     app = FastAPI(dependencies=[Depends(everyone.wait)])
 
-    @app.get("/")
+    @app.get("/", response_model=model)
     def pour(session: Annotated[AsyncSession, Depends(get_session, **depends)]) -> str:
         return str(from_thread.run(session.scalar, SELECT))
 
@@ -612,6 +614,11 @@ async def test_a_pool_as_large_as_the_thread_pool_deadlocks_all_the_same(
 ) -> None:
     async with threads(3):
         assert 500 in await statuses(database_url, requests=12, connections=3)
+
+
+async def test_without_a_response_model_one_thread_serves_them_all(database_url: str) -> None:
+    async with threads(1):
+        assert set(await statuses(database_url, requests=3, connections=1, model=None)) == {200}
 
 
 async def test_max_concurrency_at_the_size_of_the_pool_prevents_the_deadlock(

@@ -1,6 +1,8 @@
 """What the page on holding a connection claims beyond the lines that its snippets print."""
 
 import asyncio
+import os
+import sys
 from contextlib import nullcontext, suppress
 from datetime import datetime
 
@@ -26,8 +28,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
-from tests.asking import end_backend
+from tests.asking import end_backend, until_ended
 from tests.pools import MakeEngine, checked_out
+from tests.waiting import eventually
 from tools.postgres import dsn_of
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -88,10 +91,57 @@ async def test_a_failed_flush_keeps_its_connection_and_stays_in_transaction(
         assert (session.in_transaction(), checked_out(engine)) == (True, 1)
 
 
+async def test_a_failed_commit_keeps_its_connection_until_rollback(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    unique = text("CREATE TABLE tray (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    await watcher.execute(unique)
+    async with AsyncSession(engine) as session:
+        pid = await session.scalar(BACKEND)
+        await session.execute(text("INSERT INTO tray VALUES (1), (1)"))
+        with pytest.raises(IntegrityError):
+            await session.commit()
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
+        assert await watcher.scalar(state, {"pid": pid}) == "idle"
+        await session.rollback()
+        assert checked_out(engine) == 0
+
+
+async def test_a_session_with_binds_holds_a_connection_of_each_engine(
+    engine: AsyncEngine, make_engine: MakeEngine
+) -> None:
+    class Other(DeclarativeBase):
+        pass
+
+    class Pot(Other):
+        __tablename__ = "pots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    other = make_engine()
+    async with other.begin() as connection:
+        await connection.run_sync(Other.metadata.create_all)
+    async with AsyncSession(binds={Base: engine, Other: other}) as session:
+        await session.scalars(select(Order))
+        assert (checked_out(engine), checked_out(other)) == (1, 0)
+        await session.scalars(select(Pot))
+        assert (checked_out(engine), checked_out(other)) == (1, 1)
+
+
 async def test_autocommit_counts_as_in_transaction(engine: AsyncEngine) -> None:
     async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
         await session.execute(BACKEND)
         assert (session.in_transaction(), checked_out(engine)) == (True, 1)
+
+
+async def test_a_broken_connection_counts_as_lent_until_a_statement_notices(
+    engine: AsyncEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(engine) as session:
+        await end_backend(watcher, await session.scalar(BACKEND))
+        assert (session.in_transaction(), checked_out(engine)) == (True, 1)
+        with pytest.raises(DBAPIError):
+            await session.execute(BACKEND)
 
 
 async def test_a_broken_connection_is_lent_no_more_but_the_session_stays_in_transaction(
@@ -189,14 +239,17 @@ async def test_server_settings_hold_for_every_connection_whatever_is_rolled_back
 # After the commit
 
 
-async def test_an_awaitable_attribute_borrows_again_after_commit(engine: AsyncEngine) -> None:
-    async with AsyncSession(engine) as session:
+@pytest.mark.parametrize("expires", [False, True])
+async def test_an_awaitable_attribute_borrows_again_after_commit_if_it_has_expired(
+    engine: AsyncEngine, expires: bool
+) -> None:
+    async with AsyncSession(engine, expire_on_commit=expires) as session:
         order = Order(drink="longjing")
         session.add(order)
         await session.commit()
         assert checked_out(engine) == 0
         assert await order.awaitable_attrs.cups == 2
-        assert checked_out(engine) == 1
+        assert checked_out(engine) == expires
 
 
 async def test_the_flush_fetches_id_and_server_default_by_returning(engine: AsyncEngine) -> None:
@@ -276,6 +329,16 @@ async def test_an_update_expires_what_the_server_computes_and_reading_it_takes_a
         with nullcontext() if eager else pytest.raises(MissingGreenlet):
             assert isinstance(pot.updated_at, datetime)
         assert checked_out(engine) == (0 if eager else 1)
+        await session.rollback()
+        await session.refresh(pot)
+        pot.tea = "sencha"
+        await session.flush()
+        with nullcontext() if eager else pytest.raises(MissingGreenlet):
+            assert isinstance(pot.updated_at, datetime), "read before the commit"
+        await session.refresh(pot)
+        await session.commit()
+        assert isinstance(pot.updated_at, datetime)
+        assert checked_out(engine) == 0
 
 
 # A request that only reads
@@ -342,6 +405,36 @@ def test_a_second_event_loop_works_without_a_pool(database_url: str) -> None:
     engine = create_async_engine(database_url, poolclass=NullPool)
     asyncio.run(_use(engine))
     asyncio.run(_use(engine))
+
+
+BUSY = """
+import asyncio, os
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+async def wait_for_the_lock():
+    async with create_async_engine(os.environ["DATABASE_URL"]).connect() as connection:
+        await connection.execute(text("SELECT pg_advisory_lock(7)"))
+
+asyncio.run(wait_for_the_lock())
+"""
+
+
+async def test_the_statement_of_a_killed_process_runs_on(
+    database_url: str, watcher: AsyncConnection
+) -> None:
+    waiting = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    await watcher.execute(LOCK)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BUSY, env={**os.environ, "DATABASE_URL": database_url}
+    )
+    await eventually("the statement runs", lambda: watcher.scalar(waiting))
+    pid = await watcher.scalar(waiting)
+    process.kill()
+    await process.wait()
+    assert await watcher.scalar(waiting) == pid
+    await watcher.execute(UNLOCK)
+    await until_ended(watcher, pid)
 
 
 async def test_a_coroutine_can_open_the_connections(

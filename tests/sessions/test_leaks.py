@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,7 +28,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, checked_out, with_psycopg
@@ -164,6 +165,32 @@ async def test_an_exception_that_is_kept_keeps_the_session_of_its_traceback(
 
 
 @pytest.mark.usefixtures("no_collection")
+def test_the_collector_returns_a_connection_of_synchronous_code_unless_it_is_kept(
+    database_url: str,
+) -> None:
+    engine = create_engine(with_psycopg(database_url))
+    assert isinstance(engine.pool, QueuePool)
+    opened: list[object] = []
+    event.listen(engine, "connect", lambda *_: opened.append(_))
+
+    def forget() -> Session:
+        session = Session(engine)
+        session.execute(SELECT)
+        return session
+
+    forget()
+    with warnings.catch_warnings(record=True, action="always") as said:
+        gc.collect()
+    assert (said, engine.pool.checkedout()) == ([], 0)
+    kept = forget()
+    gc.collect()
+    assert engine.pool.checkedout() == 1
+    kept.close()
+    assert len(opened) == 1, "what was collected was lent again"
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("no_collection")
 async def test_a_forgotten_engine_keeps_its_connections_open(
     database_url: str, make_engine: MakeEngine
 ) -> None:
@@ -288,6 +315,20 @@ async def test_the_finder_forgets_what_was_collected_and_outlives_a_dispose(
         gc.collect()
         assert not finder["lent"]
         await engine.dispose()
+
+
+async def test_a_task_made_of_the_call_itself_has_no_line_of_yours(
+    engine: AsyncEngine, finder: dict[str, Any]
+) -> None:
+    async def order() -> None:
+        async with AsyncSession(engine) as one, AsyncSession(engine) as other:
+            await one.execute(SELECT)
+            await asyncio.gather(other.execute(SELECT))
+            named.extend("order" in names for names in names_of(finder))
+
+    named: list[bool] = []
+    await order()
+    assert named == [True, False]
 
 
 class Base(DeclarativeBase):
@@ -447,6 +488,32 @@ async def test_remove_without_a_session_takes_no_connection(engine: AsyncEngine)
     await scoped.remove()
     assert events == []
     assert not scoped.registry.has()
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_the_registry_keeps_results_of_tasks_and_unsaved_changes_and_nothing_read(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    scoped = async_scoped_session(async_sessionmaker(engine), asyncio.current_task)
+    loaded: dict[str, weakref.ref[Order]] = {}
+
+    async def guest(way: str) -> Order | None:
+        order = Order()
+        scoped.add(order)
+        await scoped.flush()
+        if way == "changed":
+            order.id += 10
+        loaded[way] = weakref.ref(order)
+        return order if way == "returned" else None
+
+    for way in ("read", "changed", "returned"):
+        await asyncio.create_task(guest(way))
+    gc.collect()
+    assert [way for way, order in loaded.items() if order()] == ["changed", "returned"]
+    for session in scoped.registry.registry.values():
+        await session.close()
 
 
 # The helper for tests

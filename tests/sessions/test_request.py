@@ -5,11 +5,20 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi import (
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+)
+from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
@@ -116,6 +125,114 @@ def test_scope_came_with_0_121() -> None:
     assert said["0.121.0"] == printed("background.py")
 
 
+@pytest.mark.parametrize(("reason", "lent"), [(None, 1), (404, 0)])
+async def test_after_an_exception_the_dependency_ends_before_the_response(
+    engine: AsyncEngine, sessions: Sessions, reason: int | None, lent: int
+) -> None:
+    app, seen = FastAPI(), list[int]()
+
+    class Look:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def look(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    seen.append(checked_out(engine))
+                await send(message)
+
+            await self.app(scope, receive, look)
+
+    app.add_middleware(Look)
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(sessions.yielded)]) -> None:
+        await session.execute(SELECT)
+        if reason:
+            raise HTTPException(reason)
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == (reason or 200)
+    assert seen == [lent]
+
+
+@pytest.mark.parametrize(("scope", "status"), [("request", 200), ("function", 500)])
+async def test_a_commit_after_yield_that_fails_is_seen_by_the_client_in_the_shorter_scope(
+    engine: AsyncEngine, scope: Literal["function", "request"], status: int
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE tray (id int UNIQUE DEFERRABLE)"))
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+            await session.commit()
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(
+        session: Annotated[AsyncSession, Depends(get_session, scope=scope)],
+    ) -> None:
+        await session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+        await session.execute(text("INSERT INTO tray VALUES (1), (1)"))
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == status
+
+
+async def test_a_background_task_that_raises_skips_the_commit_after_yield(
+    engine: AsyncEngine,
+) -> None:
+    ended: list[str] = []
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            try:
+                yield session
+            except LookupError:
+                ended.append("skipped")
+                raise
+            await session.commit()
+            ended.append("committed")
+
+    async def fail() -> None:
+        raise LookupError("out of oolong")
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(
+        session: Annotated[AsyncSession, Depends(get_session)], background: BackgroundTasks
+    ) -> None:
+        await session.execute(SELECT)
+        background.add_task(fail)
+
+    async with serving(app) as client:
+        assert (await client.get("/")).status_code == 200
+        await eventually("the dependency has ended", lambda: ended)
+    assert ended == ["skipped"]
+
+
+async def test_a_file_holds_the_connection_until_the_client_has_it(
+    engine: AsyncEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    file = tmp_path / "menu"
+    file.write_bytes(bytes(30_000_000))  # more than the sockets hold
+    app = FastAPI()
+
+    @app.get("/")
+    async def pour(session: Annotated[AsyncSession, Depends(sessions.yielded)]) -> FileResponse:
+        await session.execute(SELECT)
+        return FileResponse(file)
+
+    async with serving(app) as client:
+        async with client.stream("GET", "/") as response:
+            assert checked_out(engine) == 1
+            await response.aread()
+        await eventually("the connection is back", lambda: checked_out(engine) == 0)
+
+
 # Streams
 
 
@@ -176,9 +293,12 @@ async def test_a_websocket_holds_the_connection(engine: AsyncEngine, sessions: S
     assert checked_out(engine) == 0
 
 
-@pytest.mark.parametrize(("commit", "left_out"), [(False, 1), (True, 0)])
+@pytest.mark.parametrize(
+    ("commit", "keep", "left_out", "read"),
+    [(False, True, 1, "oolong"), (True, True, 0, "oolong"), (True, False, 0, "longjing")],
+)
 async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_object_stays_old(
-    engine: AsyncEngine, commit: bool, left_out: int
+    engine: AsyncEngine, commit: bool, keep: bool, left_out: int, read: str
 ) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
@@ -201,15 +321,17 @@ async def test_between_two_messages_a_commit_frees_the_connection_and_a_kept_obj
         await socket.accept()
         async for _ in socket.iter_text():
             order = await session.get_one(Order, 1)
-            kept.append(order)
+            if keep:
+                kept.append(order)
             if commit:
                 await session.commit()
             seen.append((order.drink, checked_out(engine)))
+            del order
             async with sessions.begin() as another:
                 (await another.get_one(Order, 1)).drink = "longjing"
 
     await ask_twice(app)
-    assert seen == [("oolong", left_out)] * 2
+    assert seen == [("oolong", left_out), (read, left_out)]
     assert checked_out(engine) == 0
 
 
@@ -597,9 +719,21 @@ def with_class(app: FastAPI, session: Scoped) -> None:
     app.add_middleware(Remove)
 
 
+def with_class_around_another(app: FastAPI, session: Scoped) -> None:
+    @app.middleware("http")
+    async def another(request: Request, call_next: CallNext) -> Response:
+        return await call_next(request)
+
+    with_class(app, session)
+
+
 @pytest.mark.parametrize(
     ("middleware", "statuses", "left_out"),
-    [(with_decorator, [200] * 15 + [500], 15), (with_class, [200] * 16, 0)],
+    [
+        (with_decorator, [200] * 15 + [500], 15),
+        (with_class, [200] * 16, 0),
+        (with_class_around_another, [200] * 15 + [500], 15),
+    ],
 )
 async def test_remove_in_a_middleware_works_only_in_the_task_of_the_endpoint(
     engine: AsyncEngine, middleware: Any, statuses: list[int], left_out: int
@@ -618,6 +752,24 @@ async def test_remove_in_a_middleware_works_only_in_the_task_of_the_endpoint(
     assert checked_out(engine) == left_out
     for left in session.registry.registry.values():
         await left.close()
+
+
+async def test_a_request_that_commits_leaves_its_session_behind_without_a_connection(
+    engine: AsyncEngine,
+) -> None:
+    app = FastAPI()
+    session = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+    with_decorator(app, session)
+
+    @app.get("/")
+    async def pour() -> None:
+        await session.execute(SELECT)
+        await session.commit()
+
+    async with serving(app) as client:
+        for _ in range(2):
+            await client.get("/")
+    assert (len(session.registry.registry), checked_out(engine)) == (2, 0)
 
 
 async def test_a_stream_has_a_task_of_its_own_where_remove_does_not_find_its_session(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import datetime
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -90,6 +91,18 @@ async def test_a_burst_that_has_to_connect_meets_the_error_on_a_warm_pool(
         await one.execute(SELECT)  # the only connection that was ready
         results = await together(session.execute(SELECT), session.execute(SELECT))
     assert isinstance(results[1], InvalidRequestError)
+    assert str(results[1]).startswith(PROVISIONING)
+
+
+async def test_a_checkout_listener_that_runs_sql_meets_the_error_on_a_warm_pool(
+    engine: AsyncEngine,
+) -> None:
+    def look(dbapi_connection: Any, *_: object) -> None:
+        dbapi_connection.cursor().execute("SELECT 'longjing'")
+
+    event.listen(engine.sync_engine, "checkout", look)
+    async with AsyncSession(engine) as session:
+        results = await together(session.execute(SELECT), session.execute(SELECT))
     assert str(results[1]).startswith(PROVISIONING)
 
 
@@ -225,6 +238,40 @@ async def test_dispose_clears_the_pool_of_a_connection_spoiled_by(
             await use(engine)
     await engine.dispose()
     await use(engine)
+
+
+async def test_on_a_spoiled_connection_autocommit_raises_nothing_and_loses_what_is_written(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    await spoil(engine, AsyncSession.commit)
+    async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        await session.execute(text("INSERT INTO orders (drink) VALUES ('oolong')"))
+    await engine.dispose()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
+
+
+@pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
+async def test_beside_the_first_query_an_end_does_nothing_and_the_next_borrower_commits(
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    end: Callable[[AsyncSession], Awaitable[None]],
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    insert = text("INSERT INTO orders (drink) VALUES ('oolong')")
+    async with AsyncSession(engine) as session:
+        results = await together(session.execute(insert), end(session))
+    assert not any(isinstance(result, Exception) for result in results)
+    count = text("SELECT count(*) FROM orders")
+    assert (checked_out(engine), await watcher.scalar(count)) == (0, 0)
+    async with AsyncSession(engine) as another:
+        await another.execute(SELECT)
+        await another.commit()
+    assert await watcher.scalar(count) == 1
 
 
 @pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback, AsyncSession.close])
