@@ -199,9 +199,9 @@ async def test_a_read_only_transaction_is_missed(
 ) -> None:
     is_transient = load_snippet("pool/drivers/retry.py")["is_transient"]
     engine = engine_for(make_engine, database_url, driver)
-    with pytest.raises(SQLAlchemyError, match="read-only transaction") as caught:
-        async with engine.begin() as connection:
-            await connection.execute(text("SET TRANSACTION READ ONLY"))
+    async with engine.connect() as connection:
+        await connection.execute(text("SET TRANSACTION READ ONLY"))
+        with pytest.raises(SQLAlchemyError, match="read-only transaction") as caught:
             await connection.execute(text("CREATE TABLE guide_orders ()"))
     assert not is_transient(caught.value)
 
