@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn._subprocess
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import InterfaceError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -204,15 +204,21 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize(("loop", "left"), [("asyncio", 1), ("uvloop", 0)])
-def test_a_backend_outlives_a_loop_of_asyncio_and_not_one_of_uvloop(
-    database_url: str, loop: str, left: int
+@pytest.mark.parametrize(
+    ("loop", "driver", "left"),
+    [("asyncio", "asyncpg", 1), ("uvloop", "asyncpg", 0), ("uvloop", "psycopg", 1)],
+)
+def test_a_backend_outlives_a_loop_of_asyncio_and_with_asyncpg_not_one_of_uvloop(
+    database_url: str, loop: str, driver: str, left: int
 ) -> None:
+    to = make_url(database_url).set(drivername=f"postgresql+{driver}")
+    url = to.render_as_string(hide_password=False)
+
     async def so_many() -> bool:
         return await backends(database_url) == left
 
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", OUTLIVED, database_url, loop],
+        [sys.executable, "-W", "ignore", "-c", OUTLIVED, url, loop],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as program:

@@ -8,6 +8,7 @@ from socket import SO_KEEPALIVE, SOL_SOCKET
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
+import psycopg
 import pytest
 from sqlalchemy import URL, Column, Integer, MetaData, Table, Text, event, make_url, select, text
 from sqlalchemy.exc import (
@@ -25,7 +26,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import registry
 from sqlalchemy.pool import NullPool, QueuePool
 
-from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
+from tests.pools import MakeEngine, both_drivers, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
 from tools.postgres import Proxy, dsn_of
@@ -109,6 +110,24 @@ async def test_a_set_in_a_connect_event_stays_in_an_engine_in_autocommit(
 ) -> None:
     engine = make_engine(isolation_level="AUTOCOMMIT")
     assert await settings(engine, plain) == ["5s", "5s"]
+
+
+async def test_a_set_in_a_connect_event_is_lost_with_autocommit_as_an_execution_option(
+    engine: AsyncEngine,
+) -> None:
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    assert await settings(autocommit, plain) == ["0", "0"]
+
+
+@leaves_open
+@pytest.mark.filterwarnings("ignore:The garbage collector is trying")
+async def test_on_psycopg_autocommit_as_an_execution_option_is_refused_after_such_a_set(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(with_psycopg(database_url))
+    event.listen(engine.sync_engine, "connect", plain)
+    with pytest.raises(psycopg.ProgrammingError, match="can't change 'autocommit' now"):
+        await engine.execution_options(isolation_level="AUTOCOMMIT").connect()
 
 
 @both_drivers

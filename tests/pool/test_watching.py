@@ -130,6 +130,21 @@ async def test_at_info_a_connection_that_is_recycled_is_logged(
     assert all(said.endswith("exceeded timeout; recycling") for said in caplog.messages)
 
 
+async def test_at_info_a_cancelled_query_and_dispose_are_logged(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sqlalchemy.pool")
+    async with engine.connect() as connection:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.execute(text("SELECT pg_sleep(60)"))
+    await engine.dispose()
+    invalidated, disposed, recreating = caplog.messages
+    assert invalidated.startswith("Invalidate connection")
+    assert disposed.startswith("Pool disposed")
+    assert recreating == "Pool recreating"
+
+
 async def test_waiting_and_timeouts_are_not_logged_at_all(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -224,12 +224,25 @@ async def test_before_text_and_tables_2_0_does_not_flush_and_2_1_does(
     for query in (
         text("SELECT count(*) FROM counted"),
         select(func.count()).select_from(Counted.__table__),
+        select(exists().where(Counted.drink == "oolong")),
     ):
         async with AsyncSession(engine) as session:
             session.add(Counted(drink="oolong"))
             if flushes:
                 await session.flush()
             assert await session.scalar(query) == (0 if IS_2_0 and not flushes else 1)
+
+
+async def test_nothing_flushes_before_what_runs_on_the_connection_of_the_session(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session:
+        session.add(Counted(drink="oolong"))
+        connection = await session.connection()
+        assert await connection.scalar(text("SELECT count(*) FROM counted")) == 0
 
 
 async def test_an_update_that_counts_leaves_the_object_with_a_count_of_its_own(

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from sqlalchemy import (
     NullPool,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -399,7 +400,7 @@ async def test_a_stream_ends_with_its_session(
 
 @both_drivers
 @pytest.mark.parametrize("portions", [False, True])
-async def test_a_query_of_orm_classes_fetches_all_rows_unless_it_is_given_yield_per(
+async def test_a_query_of_orm_classes_fetches_all_rows_unless_it_is_asked_for_portions(
     make_engine: MakeEngine, database_url: str, driver: str, portions: bool
 ) -> None:
     options = {"yield_per": 10} if portions else {}
@@ -415,6 +416,10 @@ async def test_a_query_of_orm_classes_fetches_all_rows_unless_it_is_given_yield_
                     await commit_in_between(stream, session)
             else:
                 await commit_in_between(stream, session)
+        async with AsyncSession(engine) as session:
+            stream = await session.stream(query, execution_options=options)
+            with pytest.raises(REFUSALS):
+                await commit_in_between(stream.partitions(10), session)
 
 
 @both_drivers
@@ -426,6 +431,9 @@ async def test_rowcount_is_of_update_and_delete(
         inserted = await connection.execute(insert(Guest).values(id=1))
         assert inserted.rowcount == (-1 if driver == "psycopg" else 1)
         assert (await connection.execute(update(Guest).values(id=2))).rowcount == 1
+        rename = update(Guest).where(Guest.id == bindparam("old")).values(id=bindparam("new"))
+        renamed = await connection.execute(rename, [{"old": 2, "new": 3}, {"old": 3, "new": 4}])
+        assert renamed.rowcount == (-1 if driver == "asyncpg" else 2)
         assert (await connection.execute(delete(Guest))).rowcount == 1
 
 

@@ -8,14 +8,16 @@ from typing import Annotated, Self
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import Depends, FastAPI
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import (
     IllegalStateChangeError,
     InterfaceError,
     InvalidRequestError,
+    ResourceClosedError,
     SAWarning,
 )
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
 from tests.pools import (
@@ -31,6 +33,17 @@ from tools.postgres import dsn_of
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
+
+
+class Base(DeclarativeBase):
+    """Where the table belongs to."""
+
+
+class Tea(Base):
+    """A row that a commit has to flush."""
+
+    __tablename__ = "tea"
+    name: Mapped[str] = mapped_column(primary_key=True)
 
 
 async def together(session: AsyncSession) -> tuple[object, object]:
@@ -175,6 +188,37 @@ async def test_a_ping_provisions_too_though_the_pool_has_a_connection_ready(
             await session.commit()
         _, second = await together(session)
     assert ("This session is provisioning a new connection" in str(second)) == refused
+
+
+async def test_who_waits_for_the_pool_provisions_too(make_engine: MakeEngine) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    lent = await engine.connect()
+    async with AsyncSession(engine) as session:
+        _, second, _ = await asyncio.gather(
+            session.execute(OOLONG), session.execute(OOLONG), lent.close(), return_exceptions=True
+        )
+    assert "This session is provisioning a new connection" in str(second)
+
+
+@both_drivers
+async def test_a_session_closed_while_its_commit_flushes_saves_nothing_and_keeps_its_connection(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(Tea.metadata.create_all)
+    session = AsyncSession(engine)
+    await session.connection()
+    session.add(Tea(name="oolong"))
+    both = session.commit(), session.close()
+    lost, error = await asyncio.gather(*both, return_exceptions=True)
+    assert "method '_prepare_impl()' is already in progress" in str(error)
+    assert isinstance(lost, ResourceClosedError)
+    assert str(lost).startswith("This transaction is closed")
+    assert checked_out(engine) == 1
+    await session.close()  # a second one returns it
+    async with AsyncSession(engine) as another:
+        assert await another.scalar(select(func.count()).select_from(Tea)) == 0
 
 
 async def test_a_session_closed_beside_its_commit_has_lost_nothing(make_engine: MakeEngine) -> None:

@@ -318,6 +318,28 @@ async def test_asyncpg_fails_once_and_psycopg_once_for_each_connection(
     assert failed == {"asyncpg": 1, "psycopg": 3}[driver]
 
 
+@both_drivers
+async def test_in_autocommit_psycopg_fails_each_time_after_a_migration(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "connect_args": KEPT[driver]}
+    engine = engine_for(make_engine, database_url, driver, pool_size=1, **options)
+    query = "SELECT * FROM menu"
+    await run(engine, "CREATE TABLE menu (tea text)")
+    for _ in range(2):
+        await run(engine, query)
+    await run(make_engine(), "ALTER TABLE menu ADD COLUMN price integer")
+    failed = 0
+    for _ in range(4):
+        try:
+            await run(engine, query)
+        except DBAPIError:
+            failed += 1
+    assert failed == {"asyncpg": 1, "psycopg": 4}[driver]
+    await engine.dispose()
+    await run(engine, query)
+
+
 SIZE = Enum("cup", "pot", name="size")
 
 
