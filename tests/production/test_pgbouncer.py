@@ -778,6 +778,37 @@ async def test_a_lock_outlives_the_client_that_took_it(
             await eventually("the lock is free", free)
 
 
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize(("commits", "left"), [(True, 1), (False, 0)])
+async def test_a_lock_ends_with_a_client_that_dies_in_a_transaction(
+    need_program: Callable[[], Program],
+    commits: bool,
+    left: int,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    direct = make_engine(isolation_level="AUTOCOMMIT")
+    count = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 43"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    clients = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+    with run_pgbouncer(database_url, need_program()) as url:
+        engine = make_engine(url, connect_args=CURE)
+        async with engine.connect() as client:
+            await client.execute(text("SELECT pg_advisory_lock(43)"))
+            assert await ask(direct, count) == 1
+            if commits:
+                await client.commit()
+            await client.invalidate()
+
+            async def ended() -> bool:
+                return await ask(direct, clients) == 0
+
+            await eventually("the transaction has ended", ended)
+            assert await ask(direct, count) == left
+
+
 async def test_asyncpg_sets_jit_by_itself_when_it_meets_an_enum(make_engine: MakeEngine) -> None:
     engine, sent = make_engine(), list[str]()
     async with engine.connect() as connection:
