@@ -111,6 +111,23 @@ async def test_who_waits_in_the_old_pool_gets_a_connection_of_the_old_pool(
     gc.collect()
 
 
+@leaves_open
+async def test_of_what_was_lent_the_old_pool_keeps_pool_size(
+    make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=2)
+    async with AsyncExitStack() as lent:
+        for _ in range(3):
+            await lent.enter_async_context(engine.connect())
+        await engine.dispose()
+        assert await backends(database_url) == 3
+    assert await backends(database_url) == 1
+    await engine.dispose()
+    assert await backends(database_url) == 1
+    del lent
+    gc.collect()
+
+
 # The end
 
 

@@ -165,6 +165,48 @@ async def test_a_migration_spoils_a_tracked_query_until_reconnect(
         await eventually("the old server connection is closed", works)
 
 
+@pytest.mark.parametrize(("settings", "read"), [({}, 825373492), (CURE, "1234")])
+@pytest.mark.parametrize("reconnects", [False, True])
+async def test_a_process_that_goes_on_through_a_migration_reads_the_old_type(
+    settings: dict[str, int],
+    read: object,
+    reconnects: bool,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    direct, query = make_engine(), "SELECT cups FROM tray"
+    with pooled(database_url, max_prepared_statements="200") as url:
+        await ask_nothing(direct, "CREATE TABLE tray AS SELECT 1234 AS cups")
+        engine, other = make_engine(url, connect_args=settings), make_engine(url)
+        assert await ask(engine, query) == 1234
+        await ask_nothing(direct, "ALTER TABLE tray ALTER cups TYPE text")
+        async with other.connect() as busy:  # on the server connection that knows the query
+            await busy.execute(LONGJING)
+            if reconnects:
+                console = await asyncpg.connect(dsn_of(make_url(url).set(database="pgbouncer")))
+                await console.execute("RECONNECT")
+                console.terminate()
+            assert await ask(engine, query) == read
+        await engine.dispose()
+        if reconnects:
+            assert await ask(engine, query) == "1234"
+
+
+async def test_in_autocommit_psycopg_does_not_clear_a_tracked_server_connection(
+    database_url: str, make_engine: MakeEngine
+) -> None:
+    direct, query = make_engine(), text("SELECT * FROM tray")
+    with pooled(database_url, default_pool_size="1", max_prepared_statements="200") as url:
+        await ask_nothing(direct, "CREATE TABLE tray AS SELECT 1 AS cups")
+        engine = engine_for(make_engine, url, "psycopg", isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            assert [await connection.scalar(query) for _ in range(6)] == [1] * 6
+        await ask_nothing(direct, "ALTER TABLE tray ADD COLUMN pots int")
+        for _ in range(3):
+            with pytest.raises(NotSupportedError, match="cached plan must not change result type"):
+                await ask(engine, query.text)
+
+
 async def test_psycopg_clears_a_tracked_server_connection_after_the_rollback(
     database_url: str, make_engine: MakeEngine
 ) -> None:
@@ -734,6 +776,37 @@ async def test_a_lock_outlives_the_client_that_took_it(
                 return await other.scalar(take) is True
 
             await eventually("the lock is free", free)
+
+
+@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize(("commits", "left"), [(True, 1), (False, 0)])
+async def test_a_lock_ends_with_a_client_that_dies_in_a_transaction(
+    need_program: Callable[[], Program],
+    commits: bool,
+    left: int,
+    database_url: str,
+    make_engine: MakeEngine,
+) -> None:
+    direct = make_engine(isolation_level="AUTOCOMMIT")
+    count = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 43"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    clients = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+    with run_pgbouncer(database_url, need_program()) as url:
+        engine = make_engine(url, connect_args=CURE)
+        async with engine.connect() as client:
+            await client.execute(text("SELECT pg_advisory_lock(43)"))
+            assert await ask(direct, count) == 1
+            if commits:
+                await client.commit()
+            await client.invalidate()
+
+            async def ended() -> bool:
+                return await ask(direct, clients) == 0
+
+            await eventually("the transaction has ended", ended)
+            assert await ask(direct, count) == left
 
 
 async def test_asyncpg_sets_jit_by_itself_when_it_meets_an_enum(make_engine: MakeEngine) -> None:

@@ -377,6 +377,39 @@ async def test_with_twophase_both_commit_or_neither_and_what_is_between_stays(
             await engine.dispose()
 
 
+async def test_with_twophase_a_connection_that_ends_in_between_leaves_a_half(
+    make_engine: MakeEngine,
+) -> None:
+    pid, outcomes = text("SELECT pg_backend_pid()"), set[tuple[int, int]]()
+    with EmbeddedPostgres(max_prepared_transactions="4") as server:
+        engines: Any = {base: make_engine(server.url()) for base in (First, Second)}
+        for base, engine in engines.items():
+            async with engine.begin() as connection:
+                await connection.run_sync(base.metadata.create_all)
+        watcher = make_engine(server.url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        async with asyncio.timeout(60), watcher.connect() as connection:
+            while (1, 0) not in outcomes and (0, 1) not in outcomes:
+                for fails in (Left, Right):
+                    before = await counts(connection)
+                    session = AsyncSession(binds=engines, twophase=True)
+                    session.add_all([Left(), Right()])
+                    await session.flush()
+                    victim = await session.scalar(pid, bind_arguments={"mapper": fails})
+                    await session.run_sync(lambda session: session.prepare())
+                    await end_backend(connection, victim)
+                    with pytest.raises(DBAPIError):
+                        async with session:
+                            await session.commit()
+                    after = await counts(connection)
+                    outcomes.add((after[0] - before[0], after[1] - before[1]))
+                    left = await connection.scalars(text("SELECT gid FROM pg_prepared_xacts"))
+                    [still_prepared] = left.all()
+                    await connection.execute(text(f"ROLLBACK PREPARED '{still_prepared}'"))
+        assert (1, 1) not in outcomes
+        for engine in engines.values():
+            await engine.dispose()
+
+
 async def counts(connection: Any) -> tuple[int, int]:
     query = text("SELECT (SELECT count(*) FROM lefts), (SELECT count(*) FROM rights)")
     left, right = (await connection.execute(query)).one()

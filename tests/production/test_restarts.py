@@ -388,6 +388,8 @@ async def test_from_repeatable_read_on_the_insert_that_waited_is_worth_a_retry(
         with pytest.raises(DBAPIError, match="could not serialize access") as caught:
             await again
         assert is_transient(caught.value)
+    async with engine.begin() as later:  # it begins after that commit
+        assert (await later.execute(insert)).rowcount == 0
 
 
 async def test_where_the_commit_was_lost_the_key_is_held_until_the_server_gives_up(

@@ -32,7 +32,7 @@ async def connect() -> Any:
                 database=URL.database,
                 target_session_attrs="read-write",
                 timeout=1,
-                command_timeout=30,
+                command_timeout=10,
             )
         except NEXT as error:
             failures.append(error)
