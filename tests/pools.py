@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import URL, QueuePool, Table, event, insert, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tools.postgres import Proxy
+
 MakeEngine = Callable[..., AsyncEngine]
 """The fixture `make_engine`: `create_async_engine`, for the test's database by default.
 
@@ -23,6 +25,20 @@ leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 def with_psycopg(url: str | URL) -> URL:
     """The same database, for the other driver."""
     return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def cut_at_login(proxy: Proxy) -> None:
+    """Let a proxy cut the line at the second answer of the server, amid a login."""
+    answers: list[bytes] = []
+
+    def cut_after_the_first_answer(side: str, data: bytes) -> bytes:
+        if side == "server":
+            answers.append(data)
+        if len(answers) > 1:
+            proxy.cut()
+        return data
+
+    proxy.edit = cut_after_the_first_answer
 
 
 def engine_for(

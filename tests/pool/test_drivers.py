@@ -36,7 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
-from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.pools import MakeEngine, both_drivers, cut_at_login, engine_for
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.postgres import Proxy, dsn_of
@@ -167,16 +167,7 @@ async def test_a_login_that_is_cut_looks_transient(
     database_url: str, make_engine: MakeEngine, driver: str, snippet: str
 ) -> None:
     async with Proxy(database_url) as proxy:
-        said: list[bytes] = []
-
-        def cut_after_the_first_answer(side: str, data: bytes) -> bytes:
-            if side == "server":
-                said.append(data)
-            if len(said) > 1:
-                proxy.cut()
-            return data
-
-        proxy.edit = cut_after_the_first_answer
+        cut_at_login(proxy)
         with pytest.raises(Exception, match="closed") as caught:
             await use(engine_for(make_engine, proxy.url, driver))
     if driver == "asyncpg" or "drivers" in snippet:  # the other one is for asyncpg

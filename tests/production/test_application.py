@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.asking import ask_sync
+from tests.pools import cut_at_login
 from tests.production.teahouse import (
     PROJECT,
     backends,
@@ -174,16 +175,7 @@ def test_it_outlives_a_restart_of_the_server(place: Path, url: str, own: Embedde
 
 async def test_who_comes_while_logins_are_cut_reads_503(place: Path, url: str) -> None:
     async with Proxy(url) as proxy:
-
-        def cut_after_the_first_answer(side: str, data: bytes) -> bytes:
-            if side == "server":
-                answers.append(data)
-            if len(answers) > 1:
-                proxy.cut()
-            return data
-
-        answers: list[bytes] = []
-        proxy.edit = cut_after_the_first_answer
+        cut_at_login(proxy)
 
         def order() -> int:
             through = proxy.url.render_as_string(hide_password=False)
