@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.report import report
+from tools.paths import SNIPPETS
 from tools.postgres import Server
 from tools.proof.judge import LEAVES_CONNECTIONS
+from tools.proof.observed import Backend, Eye
 from tools.proof.recording import (
     MOST_BYTES,
     MOST_STEPS,
@@ -167,6 +169,33 @@ def test_what_threads_do_at_the_same_time_is_drawn_as_it_is_counted(
     assert not any(find_faults(each) for each in recordings), (
         "a thread looked at a pool in which another was at work; see LONGEST_TURN in "
         "tools/proof/hooks.py"
+    )
+
+
+def show_ended_backends_longer() -> None:
+    """Let the server show a backend that has ended at 500 more looks, as a busy machine may."""
+    left = Counter[str]()
+    last = dict[str, Backend]()
+
+    def look(eye: Eye, original: Callable[[Eye], list[Backend]] = Eye.look) -> list[Backend]:
+        there = original(eye)
+        for backend in there:
+            last[backend[0]], left[backend[0]] = backend, 500
+        left.subtract(last.keys() - {backend[0] for backend in there})
+        return [backend for key, backend in last.items() if left[key] > 0]
+
+    setattr(Eye, "look", look)  # noqa: B010
+
+
+@pytest.mark.parametrize("name", ["production/serverless/new_loop.py", "pool/size/default.py"])
+def test_a_server_that_is_slow_to_end_a_backend_is_waited_for_at_the_end(
+    name: str, server: Server
+) -> None:
+    recording = record(SNIPPETS / name, server, show_ended_backends_longer)
+    assert not recording.problem
+    assert not recording.steps[-1].backends, (
+        "the last step shows a backend whose connection nobody holds any more; see "
+        "TO_LEAVE_AT_END in tools/proof/recorder.py"
     )
 
 

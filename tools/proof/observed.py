@@ -1,6 +1,7 @@
 """What a recorder knows of pools, their places and connections, and what the server says."""
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,12 @@ class Connection:
     closed: bool = False
     """The client closed it, or began to."""
     detached: bool = False
+    driver: Callable[[], Any] = object
+    """A weak reference to the driver's connection, where there can be one."""
+
+    def is_given_up(self) -> bool:
+        """Whether no client holds it any more: it was closed, or collected with its socket."""
+        return self.closed or self.driver() is None
 
 
 @dataclass(eq=False)

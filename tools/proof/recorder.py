@@ -5,14 +5,15 @@ private: `HOOKS` names all of them, and a test says if one is gone.
 """
 
 import ast
+import contextlib
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import greenlet  # type: ignore[import-untyped]
 from sqlalchemy.pool import Pool
@@ -24,7 +25,9 @@ from tools.proof.whereabouts import Actor, Whereabouts
 LONGEST_TEXT = 120
 """Characters of a statement, an error or a printed line."""
 TO_LEAVE = 0.05
-"""Seconds for which we wait until a backend has left whose client has closed the connection."""
+"""Seconds for which we wait until a backend has left whose client has given up the connection."""
+TO_LEAVE_AT_END = 5.0
+"""The same in seconds when the run has ended: nothing looks again, and a machine may be busy."""
 
 
 @dataclass
@@ -69,9 +72,9 @@ class Recorder:
         self.connections: list[Connection] = []
         """All, in the order in which they were opened, observers' too."""
         self._eye = eye
-        self._names = WeakKeyDictionary[Any, str]()
-        self._pools = WeakKeyDictionary[Any, PoolSeen]()
-        self._entries = WeakKeyDictionary[Any, Entry]()
+        self._names = weakref.WeakKeyDictionary[Any, str]()
+        self._pools = weakref.WeakKeyDictionary[Any, PoolSeen]()
+        self._entries = weakref.WeakKeyDictionary[Any, Entry]()
         self._open = dict[int, Connection]()
         """By the identity of what SQLAlchemy calls the DBAPI connection."""
         self.asking = dict[Any, PoolSeen]()
@@ -106,6 +109,8 @@ class Recorder:
     def opened(self, place: PoolSeen, dbapi: Any) -> Connection:
         """A connection was opened."""
         connection = Connection(read_pid(dbapi), place)
+        with contextlib.suppress(TypeError):  # a driver's own pool lends what knows no weak one
+            connection.driver = weakref.ref(getattr(dbapi, "driver_connection", dbapi))
         self._open[id(dbapi)] = connection
         self.connections.append(connection)
         return connection
@@ -176,7 +181,9 @@ class Recorder:
         line: int,
         actor: Actor,
     ) -> None:
-        backends = self._look_at_server()  # other threads may go on meanwhile, and open more
+        patience = TO_LEAVE_AT_END if event == "end" else TO_LEAVE
+        # The pools come after it: while we look, other threads may go on and open more.
+        backends = self._look_at_server(patience)
         pools = [self._look_at(each) for each in self.places if not each.observer]
         closed = frozenset(each.pid for each in self.connections if each.closed or each.detached)
         there = {pid for _, pid, _, _ in backends}
@@ -203,10 +210,10 @@ class Recorder:
             place.read_counters(),
         )
 
-    def _look_at_server(self) -> list[Backend]:
-        """The backends; one that is about to leave gets a moment, once."""
-        watched = {each.pid for each in self._alive if each.closed}
-        end = time.monotonic() + TO_LEAVE
+    def _look_at_server(self, patience: float) -> list[Backend]:
+        """The backends; those that are about to leave get some seconds."""
+        watched = {each.pid for each in self._alive if each.is_given_up()}
+        end = time.monotonic() + patience
         while True:
             found = self._eye.look()
             if not any(pid in watched for _, pid, _, _ in found) or time.monotonic() > end:
