@@ -1,6 +1,7 @@
 """Two generations of the real application side by side, their connections counted."""
 
 import asyncio
+import os
 import re
 import signal
 from collections import Counter
@@ -156,6 +157,35 @@ def test_given_back_leaves_the_handler_of_the_server_as_it_was() -> None:
             assert signal.getsignal(signal.SIGTERM) == handler
         finally:
             signal.signal(signal.SIGTERM, was)
+
+
+def test_given_back_ends_when_the_early_dispose_has_ended() -> None:
+    snippet = load_snippet(GIVEN_BACK)
+    ended = list[str]()
+
+    async def live() -> None:
+        began, second = asyncio.Event(), asyncio.Event()
+
+        class Engine:
+            async def dispose(self) -> None:
+                if is_first := not began.is_set():
+                    began.set()
+                    await second.wait()
+                    await asyncio.sleep(0)  # a connection takes its time to close
+                ended.append("first" if is_first else "second")
+                second.set()
+
+        snippet["engine"] = Engine()
+        async with snippet["lifespan"](None):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await began.wait()
+
+    was = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        asyncio.run(live())
+    finally:
+        signal.signal(signal.SIGTERM, was)
+    assert ended == ["second", "first"], "the first dispose() is canceled where the program ends"
 
 
 def test_given_back_runs_in_a_thread_as_a_test_client_runs_it() -> None:

@@ -26,9 +26,10 @@ watcher = create_async_engine(URL, isolation_level="AUTOCOMMIT")
 async def lifespan(app: object) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     servers: Any = signal.getsignal(signal.SIGTERM)
+    early = list[Any]()
 
     def hear(*received: Any) -> None:
-        loop.call_soon_threadsafe(loop.create_task, engine.dispose())
+        early.append(asyncio.run_coroutine_threadsafe(engine.dispose(), loop))
         servers(*received)
 
     if heard := callable(servers) and current_thread() is main_thread():
@@ -36,7 +37,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     yield
     if heard:
         signal.signal(signal.SIGTERM, servers)
-    await engine.dispose()
+    await asyncio.gather(*map(asyncio.wrap_future, early), engine.dispose())
 
 
 async def main() -> None:
