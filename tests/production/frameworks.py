@@ -194,7 +194,7 @@ async def main():
             if "django" not in names or int(sys.argv[1]):
                 break
             await asyncio.sleep(0.01)
-    print(f"django {names.count('django')} of {len(backends)}, pool {names.count('pool')}")
+    print(f"django {len(backends)} opened, {'django' in names}, pool {names.count('pool')}")
     print("loops", len({*loops, asyncio.get_running_loop()}))
     await engine.dispose()
 
