@@ -143,7 +143,7 @@ def run_django(age: int, url: str, folder: Path) -> subprocess.CompletedProcess[
 
 
 DJANGO = """
-import asyncio, os, sys
+import asyncio, gc, os, sys
 import httpx
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -155,11 +155,11 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 NAMES = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
-URL = make_url(os.environ["DATABASE_URL"])
+URL, AGE = make_url(os.environ["DATABASE_URL"]), int(sys.argv[1])
 DJANGOS = dict(
     ENGINE="django.db.backends.postgresql", NAME=URL.database, USER=URL.username,
     PASSWORD=URL.password, HOST=URL.host or URL.query.get("host"), PORT=URL.port or "",
-    CONN_MAX_AGE=int(sys.argv[1]), OPTIONS={"application_name": "django"},
+    CONN_MAX_AGE=AGE, OPTIONS={"application_name": "django"},
 )
 engine = create_async_engine(URL, connect_args={"server_settings": {"application_name": "pool"}})
 loops, backends = set(), set()
@@ -185,16 +185,18 @@ settings.configure(
 )
 
 async def main():
+    gc.disable()  # it takes the connections of threads that have ended, sooner or later
     client = httpx.AsyncClient(transport=httpx.ASGITransport(get_asgi_application()))
     for _ in range(3):
         assert (await client.get("http://tea/")).text == "oolong"
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as pooled:
         for _ in range(500):  # psycopg does not wait until a backend that it closes has ended
             names = (await pooled.scalars(text(NAMES))).all()
-            if "django" not in names or int(sys.argv[1]):
+            if "django" not in names or AGE:
                 break
             await asyncio.sleep(0.01)
-    print(f"django {len(backends)} opened, {'django' in names}, pool {names.count('pool')}")
+    left = names.count("django")
+    print(f"django {left} of {len(backends)}, pool {names.count('pool')}")
     print("loops", len({*loops, asyncio.get_running_loop()}))
     await engine.dispose()
 

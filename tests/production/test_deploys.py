@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -138,6 +139,16 @@ def test_one_slot_makes_it_ready_and_a_limit_of_the_role_refuses_the_rest(
         assert 'too many connections for role "shop"' in new.said
 
 
+@contextmanager
+def sigterm_handled(handler: Any) -> Iterator[None]:
+    """SIGTERM comes to this handler in here; then to the one that was there."""
+    was = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, was)
+
+
 def run_lifespan() -> None:
     """Enter the snippet's `lifespan` and leave it, in a loop of its own."""
     lifespan = load_snippet(GIVEN_BACK)["lifespan"]
@@ -151,12 +162,9 @@ def run_lifespan() -> None:
 
 def test_given_back_leaves_the_handler_of_the_server_as_it_was() -> None:
     for handler in signal.SIG_DFL, lambda *_: None:
-        was = signal.signal(signal.SIGTERM, handler)
-        try:
+        with sigterm_handled(handler):
             run_lifespan()
             assert signal.getsignal(signal.SIGTERM) == handler
-        finally:
-            signal.signal(signal.SIGTERM, was)
 
 
 def test_given_back_ends_when_the_early_dispose_has_ended() -> None:
@@ -180,21 +188,14 @@ def test_given_back_ends_when_the_early_dispose_has_ended() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             await began.wait()
 
-    was = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
+    with sigterm_handled(lambda *_: None):
         asyncio.run(live())
-    finally:
-        signal.signal(signal.SIGTERM, was)
     assert ended == ["second", "first"], "the first dispose() is canceled where the program ends"
 
 
 def test_given_back_runs_in_a_thread_as_a_test_client_runs_it() -> None:
-    was = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(run_lifespan).result()
-    finally:
-        signal.signal(signal.SIGTERM, was)
+    with sigterm_handled(lambda *_: None), ThreadPoolExecutor(1) as thread:
+        thread.submit(run_lifespan).result()
 
 
 def test_uvicorn_hears_sigterm_too_and_the_idle_connections_are_gone(place: Path, url: str) -> None:

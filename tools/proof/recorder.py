@@ -182,7 +182,7 @@ class Recorder:
         actor: Actor,
     ) -> None:
         patience = TO_LEAVE_AT_END if event == "end" else TO_LEAVE
-        # The pools come after it: while we look, other threads may go on and open more.
+        # The server first: while we look at it, other threads may go on and open more.
         backends = self._look_at_server(patience)
         pools = [self._look_at(each) for each in self.places if not each.observer]
         closed = frozenset(each.pid for each in self.connections if each.closed or each.detached)
