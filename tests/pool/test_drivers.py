@@ -238,7 +238,7 @@ async def test_asyncpgs_own_time_limits_raise_the_built_in_timeout_error(
     database_url: str,
     make_engine: MakeEngine,
 ) -> None:
-    engine = engine_for(make_engine, database_url, "asyncpg", connect_args={"command_timeout": 0.1})
+    engine = engine_for(make_engine, database_url, "asyncpg", connect_args={"command_timeout": 1})
     async with engine.connect() as connection:
         with pytest.raises(TimeoutError) as caught:
             await connection.execute(text("SELECT pg_sleep(9)"))

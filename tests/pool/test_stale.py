@@ -490,7 +490,7 @@ async def test_what_a_ping_costs_in_round_trips(
 async def test_with_command_timeout_each_pooled_connection_costs_one_timeout(
     database_url: str,
 ) -> None:
-    limits = {"command_timeout": 0.3}
+    limits = {"command_timeout": 1}
     async with dead_line(database_url, pooled=3, pool_pre_ping=True, connect_args=limits) as engine:
         for _ in range(3):
             with pytest.raises(TimeoutError) as caught:

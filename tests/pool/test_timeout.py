@@ -175,13 +175,18 @@ async def test_a_failed_attempt_to_replace_a_connection_wakes_the_next(
 
 
 @pytest.mark.parametrize(
-    "limits", [{"timeout": 0.2}, {"timeout": 60, "command_timeout": 0.2}], ids=" ".join
+    "limits", [{"timeout": 3}, {"timeout": 60, "command_timeout": 0.2}], ids=" ".join
 )
 async def test_after_the_login_command_timeout_ends_a_first_connection(
     database_url: str, make_engine: MakeEngine, limits: dict[str, float]
 ) -> None:
+    logged_in = asyncio.Event()
+
     def silent(side: str, data: bytes) -> bytes:
-        return b"" if side == "client" and b"BEGIN;" in data else data
+        if side == "client" and b"BEGIN;" in data:
+            logged_in.set()
+            return b""
+        return data
 
     async with Proxy(database_url) as proxy:
         proxy.edit = silent
@@ -192,8 +197,10 @@ async def test_after_the_login_command_timeout_ends_a_first_connection(
                 with pytest.raises(TimeoutError):
                     await connecting
         else:
-            _, still = await asyncio.wait([connecting], timeout=1)
-            assert still
+            async with asyncio.timeout(DEADLINE):
+                await logged_in.wait()
+            _, still = await asyncio.wait([connecting], timeout=limits["timeout"] + 0.2)
+            assert still, "connect_args timeout ended what came after the login"
             connecting.cancel()
             await asyncio.wait([connecting])
 

@@ -204,13 +204,13 @@ async def test_an_ordinary_role_does_not_see_what_others_wait_for() -> None:
 async def test_an_argument_that_asyncpg_refused_leaves_active_not_idle_in_transaction(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    engine = teahouse(make_engine, idle_in_transaction_session_timeout="50ms")
+    engine = teahouse(make_engine, idle_in_transaction_session_timeout="1s")
     looks = text("SELECT state || ' ' || wait_event FROM pg_stat_activity WHERE pid = :pid")
     async with engine.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
         with pytest.raises(DBAPIError, match="invalid input for query argument"):
             await connection.execute(select(bindparam("cups", "two", type_=Integer)))
-        await watcher.execute(text("SELECT pg_sleep(0.3)"))
+        await watcher.execute(text("SELECT pg_sleep(1.3)"))
         assert await watcher.scalar(looks, {"pid": pid}) == "active ClientRead"
         await connection.rollback()
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
@@ -242,12 +242,12 @@ async def test_in_autocommit_a_refused_argument_goes_back_to_the_pool_with_its_l
 async def test_after_a_refused_argument_statement_timeout_strikes_the_next_session(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    settings = {"statement_timeout": "50ms"}
+    settings = {"statement_timeout": "1s"}
     engine = make_engine(isolation_level="AUTOCOMMIT", connect_args={"server_settings": settings})
     async with AsyncSession(engine) as session:
         with pytest.raises(DBAPIError, match="invalid input for query argument"):
             await session.execute(select(bindparam("cups", "two", type_=Integer)))
-    await watcher.execute(text("SELECT pg_sleep(0.3)"))
+    await watcher.execute(text("SELECT pg_sleep(1.3)"))
     async with AsyncSession(engine) as session:
         with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
             await session.execute(text("SELECT 1"))
@@ -296,11 +296,11 @@ async def test_transactions_may_stay_idle_for_ever_unless_somebody_sets_a_limit(
 
 
 async def test_the_limit_leaves_pooled_idle_connections_alone(make_engine: MakeEngine) -> None:
-    engine = teahouse(make_engine, idle_in_transaction_session_timeout="50ms")
+    engine = teahouse(make_engine, idle_in_transaction_session_timeout="1s")
     without_transactions = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with without_transactions.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.3)
     async with without_transactions.connect() as connection:
         assert await connection.scalar(text("SELECT pg_backend_pid()")) == pid
 
@@ -405,10 +405,10 @@ async def test_statement_timeout_does_not_reach_a_transaction_that_is_idle(
     database_url: str,
     make_engine: MakeEngine,
 ) -> None:
-    engine = teahouse(make_engine, statement_timeout="50ms")
+    engine = teahouse(make_engine, statement_timeout="1s")
     async with engine.connect() as connection:
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.3)
         assert await states(database_url) == ["idle in transaction"]
         with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
             await connection.execute(text("SELECT pg_sleep(30)"))
