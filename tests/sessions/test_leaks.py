@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import traceback
+import tracemalloc
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
-from tests.pools import MakeEngine, checked_out, with_psycopg
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, with_psycopg
 from tests.report import require_on
 from tools.paths import ROOT
 from tools.proof.snippets import OUTPUT
@@ -514,6 +515,28 @@ async def test_the_registry_keeps_results_of_tasks_and_unsaved_changes_and_nothi
     assert [way for way, order in loaded.items() if order()] == ["changed", "returned"]
     for session in scoped.registry.registry.values():
         await session.close()
+
+
+@both_drivers
+async def test_connecting_again_and_again_leaves_no_memory_behind(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, poolclass=NullPool)
+
+    async def connect(times: int) -> int:
+        """The bytes that Python holds afterwards."""
+        for _ in range(times):
+            async with engine.connect() as connection:
+                await connection.execute(SELECT)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = await connect(30)  # which fills the caches
+        assert await connect(100) - before < 32 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 # The helper for tests
