@@ -189,7 +189,7 @@ async def test_uvicorn_gives_a_reload_up_whose_worker_is_not_ready_in_time(
 ) -> None:
     gate = tmp_path / "gate"
     gate.touch()
-    command = UVICORN.replace("healthcheck 60", "healthcheck 8")
+    command = UVICORN.replace("healthcheck 60", "healthcheck 30")  # it says who it is before
     with served(f"{command} --workers 2", database_url, tmp_path) as (server, said):
         old = [int(said.readline().split()[0]) for _ in range(2)]
         gate.unlink()
