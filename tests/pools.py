@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, QueuePool, Table, event, insert, make_url
+from sqlalchemy import URL, QueuePool, Table, event, insert, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tools.postgres import Proxy
@@ -25,6 +25,13 @@ leaves_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 def with_psycopg(url: str | URL) -> URL:
     """The same database, for the other driver."""
     return make_url(url).set(drivername="postgresql+psycopg")
+
+
+async def run_sql(engine: AsyncEngine, *statements: str) -> None:
+    """Execute them in one transaction."""
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
 
 
 def cut_at_login(proxy: Proxy) -> None:
