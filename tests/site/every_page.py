@@ -36,6 +36,30 @@ CUT_TEXTS = """() => [...document.querySelectorAll(".picture svg")].flatMap(svg 
 BROKEN_NAMES = """() => [...document.querySelectorAll("td code")]
     .filter(code => !/\\s/.test(code.textContent) && code.getClientRects().length > 1)
     .map(code => code.textContent)"""
+STRAY_CHARACTERS = """() => {
+    const lines_of = heading => {
+        const lines = [], texts = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT)
+        const range = document.createRange()
+        let bottom = -Infinity
+        while (texts.nextNode()) {
+            const text = texts.currentNode
+            if (text.parentElement.matches(".headerlink")) continue
+            for (let at = 0; at < text.length; at++) {
+                range.setStart(text, at)
+                range.setEnd(text, at + 1)
+                const box = range.getBoundingClientRect()
+                if ((box.top + box.bottom) / 2 > bottom) lines.push("")
+                bottom = Math.max(bottom, box.bottom)
+                lines.push(lines.pop() + text.data[at])
+            }
+        }
+        return lines
+    }
+    const strays = line => /^[，。：；、？！」]|^.?$/.test(line.trim())
+    return [...document.querySelectorAll(":lang(zh) .md-content :is(h1, h2, h3)")]
+        .map(lines_of).filter(lines => lines.slice(1).some(strays)).map(lines => lines.join(" / "))
+}"""
+"""Headings with a line that begins with a closing mark, or is one character."""
 TIGHT_SUMMARIES = """() => [...document.querySelectorAll(".picture summary")].filter(summary => {
     const range = document.createRange()
     range.selectNodeContents(summary)

@@ -12,6 +12,7 @@ from tests.site.every_page import (
     BROKEN_NAMES,
     CUT_TEXTS,
     SHIFT,
+    STRAY_CHARACTERS,
     TIGHT_SUMMARIES,
     TOO_WIDE,
     WATCH_SHIFTS,
@@ -58,9 +59,11 @@ UNSEEN = """() => {
 
 
 def find_broken(page: Page) -> list[str]:
-    """Texts that a picture cuts off, names in a table that are in two, summaries too tight."""
+    """Texts cut off, names in two, summaries too tight, characters alone in a line."""
     return [
-        text for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES) for text in page.evaluate(ask)
+        text
+        for ask in (CUT_TEXTS, BROKEN_NAMES, TIGHT_SUMMARIES, STRAY_CHARACTERS)
+        for text in page.evaluate(ask)
     ]
 
 
