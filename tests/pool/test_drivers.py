@@ -32,7 +32,12 @@ from sqlalchemy.exc import (
     SAWarning,
     SQLAlchemyError,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
@@ -514,6 +519,33 @@ def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_differe
         if any("is bound to a different event loop" in one for one in seen):
             return
     pytest.fail(f"no such message among {seen}")
+
+
+@pytest.mark.parametrize("pings", [False, True])
+@pytest.mark.filterwarnings("ignore")
+async def test_commits_are_lost_after_a_loop_in_a_thread_has_borrowed_unless_the_pool_pings(
+    make_engine: MakeEngine, watcher: AsyncConnection, pings: bool
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_pre_ping=pings)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE orders (drink text)"))
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        await asyncio.to_thread(asyncio.run, use(engine))
+    mine = "FROM pg_stat_activity WHERE datname = current_database()"
+    begun = text(f"SELECT count(*) {mine} AND query = 'BEGIN;' AND state LIKE 'idle in%'")
+    if not pings:
+
+        async def has_begun() -> bool:
+            return bool(await watcher.scalar(begun) == 1)
+
+        await eventually("the BEGIN of the thread has reached the server", has_begun)
+    async with engine.begin() as connection:  # no error
+        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+    last = await watcher.scalars(text(f"SELECT query {mine} AND state = 'idle in transaction'"))
+    said = [one.startswith("RELEASE SAVEPOINT __asyncpg_savepoint_") for one in last]
+    assert said == [True] * (not pings)
+    await engine.dispose()
+    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == pings
 
 
 @both_drivers

@@ -10,13 +10,14 @@ import pytest
 from fastapi import Depends, FastAPI
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import (
+    DBAPIError,
     IllegalStateChangeError,
     InterfaceError,
     InvalidRequestError,
     ResourceClosedError,
     SAWarning,
 )
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
@@ -29,7 +30,8 @@ from tests.pools import (
     with_psycopg,
 )
 from tests.serving import serving
-from tools.postgres import dsn_of
+from tests.versions import IS_2_0
+from tools.postgres import EmbeddedPostgres, Standby, dsn_of
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
@@ -270,3 +272,68 @@ async def test_begin_after_the_commit_raises_the_same_text(make_engine: MakeEngi
         await session.commit()
         with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
             await session.begin()
+
+
+# A BEGIN that failed
+
+
+async def refuse_begin(engine: AsyncEngine) -> None:
+    """Use the driver's connection beside SQLAlchemy's, so that asyncpg refuses the `BEGIN`."""
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        nap = asyncio.create_task(driver.fetch(str(NAP)))
+        await asyncio.sleep(0)  # in which the nap is sent
+        with pytest.raises(InterfaceError, match="another operation is in progress"):
+            await connection.execute(OOLONG)
+        await nap
+
+
+async def borrow(engine: AsyncEngine) -> str:
+    try:
+        async with engine.connect() as connection:
+            return str(await connection.scalar(OOLONG))
+    except DBAPIError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("pings", [False, True])
+async def test_after_a_begin_that_failed_a_connection_says_savepoint_each_time(
+    make_engine: MakeEngine, pings: bool
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0, pool_pre_ping=pings)
+    await refuse_begin(engine)
+    said = [await borrow(engine) for _ in range(3)]
+    assert "SAVEPOINT can only be used in transaction blocks" in said[0]
+    assert "SQL: SAVEPOINT" not in said[0]
+    heals = pings and not IS_2_0
+    assert ["SAVEPOINT" in one for one in said] == [True, not heals, not heals]
+    await engine.dispose()
+    assert await borrow(engine) == "oolong"
+
+
+async def test_a_serializable_begin_on_a_standby_spoils_its_connection(
+    make_engine: MakeEngine,
+) -> None:
+    with EmbeddedPostgres() as primary, Standby(primary) as standby:
+        engine = make_engine(standby.url(), pool_size=1, max_overflow=0)
+        strict = engine.execution_options(isolation_level="SERIALIZABLE")
+        assert "cannot use serializable mode in a hot standby" in await borrow(strict)
+        for _ in range(2):
+            assert "nested transaction has a different isolation level" in await borrow(engine)
+        assert "SAVEPOINT can only be used in transaction blocks" in await borrow(strict)
+        repeatable = engine.execution_options(isolation_level="REPEATABLE READ")
+        await engine.dispose()
+        assert await borrow(repeatable) == "oolong"
+        assert await borrow(engine) == "oolong"
+        await engine.dispose()
+
+
+@both_drivers
+async def test_in_autocommit_a_savepoint_of_ones_own_says_the_same(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, isolation_level="AUTOCOMMIT")
+    async with AsyncSession(engine) as session, session.begin_nested():
+        with pytest.raises(DBAPIError, match=r"transaction blocks\s+\[SQL: SAVEPOINT sa_savepoint"):
+            await session.execute(OOLONG)
