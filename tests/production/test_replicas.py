@@ -99,6 +99,39 @@ async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
         assert await connection.scalar(text(asked), {"position": "FFFF/0"}) is False
 
 
+@pytest.mark.parametrize(
+    ("driver", "pre_ping", "answered"),
+    [
+        ("asyncpg", False, [True, False, False, False]),
+        ("asyncpg", True, [True, False, False, True]),
+        ("psycopg", False, [True, False, True, True]),
+    ],
+)
+async def test_a_begin_that_a_replica_refuses_spoils_the_connection_of_asyncpg(
+    pair: Pair, make_engine: MakeEngine, driver: str, pre_ping: bool, answered: list[bool]
+) -> None:
+    url = pair[1].url()
+    engine = engine_for(make_engine, url, driver, pool_size=1, pool_pre_ping=pre_ping)
+    found, said = [], ""
+    for level in ("READ COMMITTED", "SERIALIZABLE", "READ COMMITTED", "READ COMMITTED"):
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level=level)
+                found.append(await connection.scalar(text("SELECT true")))
+        except DBAPIError as error:
+            found.append(False)
+            said += str(error)
+    assert found == answered
+    assert "cannot use serializable mode in a hot standby" in said
+    later = "SAVEPOINT can only be used in transaction blocks"
+    if not pre_ping:
+        later = "nested transaction has a different isolation level"
+    assert (later in said) == (driver == "asyncpg")
+    await engine.dispose()
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT true"))
+
+
 async def test_the_position_at_the_start_of_a_wal_file_is_reached_with_the_next_write(
     pair: Pair,
 ) -> None:
