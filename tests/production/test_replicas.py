@@ -291,6 +291,21 @@ async def test_a_session_that_reads_and_then_writes_holds_two_connections(
     assert (checked_out(primary), checked_out(replica)) == (0, 0)
 
 
+async def test_a_query_does_not_call_the_get_bind_of_an_async_session(
+    make_engine: MakeEngine,
+) -> None:
+    asked = []
+
+    class Routed(AsyncSession):
+        def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(args)
+            return super().get_bind(*args, **kwargs)
+
+    async with Routed(make_engine()) as session:
+        assert await session.scalar(select(1)) == 1
+    assert asked == []
+
+
 async def test_text_goes_to_the_primary_in_the_sticky_session(
     pair: Pair, make_engine: MakeEngine
 ) -> None:
