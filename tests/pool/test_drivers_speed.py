@@ -3,10 +3,13 @@
 import enum
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Enum, Integer, MetaData, Table, Text, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
@@ -163,6 +166,55 @@ async def test_after_so_many_times_there_is_a_generic_plan(
         assert await plans(connection) == (5, 0)
         await connection.execute(BY_ID, {"id": 0})
         assert await plans(connection) == (5, 1)
+
+
+async def upserts(engine: AsyncEngine, where: Any) -> int:
+    """How many of twelve upserts with this condition of the index succeed, on one connection."""
+    statement = upsert(ORDERS).values(drink="oolong")
+    statement = statement.on_conflict_do_update(
+        index_elements=["drink"], index_where=where, set_={"drink": "longjing"}
+    )
+    done = 0
+    with suppress(ProgrammingError):
+        async with engine.connect() as connection:
+            for _ in range(12):
+                await connection.execute(statement)
+                await connection.commit()
+                done += 1
+    return done
+
+
+@pytest.mark.parametrize(("driver", "times"), [("asyncpg", 5), ("psycopg", 10)])
+async def test_a_generic_plan_does_not_find_the_partial_index_of_a_parameter(
+    make_engine: MakeEngine, database_url: str, driver: str, times: int
+) -> None:
+    await create(make_engine())
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        index = "CREATE UNIQUE INDEX ON orders (drink) WHERE sort = 'POT'"
+        await connection.execute(text(index))
+    assert await upserts(engine, ORDERS.c.sort == Size.POT) == times
+    assert await upserts(engine, text("sort = 'POT'")) == 12
+
+
+async def test_on_a_generic_plan_postgresql_says_there_is_no_such_constraint(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(
+        connect_args={"server_settings": {"plan_cache_mode": "force_generic_plan"}}
+    )
+    await create(engine)
+    said = "there is no unique or exclusion constraint matching the ON CONFLICT specification"
+    async with engine.begin() as connection:
+        index = "CREATE UNIQUE INDEX ON orders (drink) WHERE sort = 'POT'"
+        await connection.execute(text(index))
+        statement = (
+            upsert(ORDERS)
+            .values(drink="oolong")
+            .on_conflict_do_nothing(index_elements=["drink"], index_where=ORDERS.c.sort == Size.POT)
+        )
+        with pytest.raises(ProgrammingError, match=said):
+            await connection.execute(statement)
 
 
 FORCED = {"server_settings": {"plan_cache_mode": "force_custom_plan"}}

@@ -25,10 +25,11 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.pools import MakeEngine, both_drivers, engine_with_rows
+from tests.pools import MakeEngine, both_drivers, engine_for, engine_with_rows
 
 ORDERS = Table(
     "orders",
@@ -37,6 +38,18 @@ ORDERS = Table(
     Column("drink", Text),
     Column("code", Uuid),
 )
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Tin(Base):
+    __tablename__ = "tins"
+    id: Mapped[Any] = mapped_column(Uuid, primary_key=True)
+    full: Mapped[bool] = mapped_column(server_default="true")
+
+
 CODE = UUID(int=7)
 SEVEN = {"id": 7, "drink": "7", "code": CODE}
 
@@ -152,3 +165,23 @@ async def test_asyncpg_reads_in_utc_whatever_the_time_zone_of_the_session(
         assert await connection.scalar(select(extract("hour", teas.c.brewed))) == 20
         midnight: Any = await connection.scalar(select(func.date_trunc("day", teas.c.brewed)))
         assert midnight == datetime(2026, 5, 3, 16, tzinfo=UTC)
+
+
+@both_drivers
+async def test_a_text_for_a_uuid_key_is_missed_among_the_rows_that_come_back(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    said = "Can't match sentinel values in result set to parameter sets"
+    keys = [UUID(int=number) for number in range(3)]
+    async with AsyncSession(engine) as session:
+        session.add(Tin(id=str(keys[0])))
+        await session.commit()
+        session.add_all([Tin(id=str(key)) for key in keys[1:]])
+        with pytest.raises(InvalidRequestError, match=said):
+            await session.commit()
+        await session.rollback()
+        session.add_all([Tin(id=key) for key in keys[1:]])
+        await session.commit()

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import ask, backends, end_backend
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for
+from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Standby
@@ -97,6 +98,39 @@ async def test_what_the_page_asks_is_answered_to_both_drivers_by_both_servers(
     async with standby.connect() as connection:
         assert await connection.scalar(text(asked), {"position": "0/1"}) is True
         assert await connection.scalar(text(asked), {"position": "FFFF/0"}) is False
+
+
+@pytest.mark.parametrize(
+    ("driver", "pre_ping", "answered"),
+    [
+        ("asyncpg", False, [True, False, False, False]),
+        ("asyncpg", True, [True, False, False, not IS_2_0]),
+        ("psycopg", False, [True, False, True, True]),
+    ],
+)
+async def test_a_begin_that_a_replica_refuses_spoils_the_connection_of_asyncpg(
+    pair: Pair, make_engine: MakeEngine, driver: str, pre_ping: bool, answered: list[bool]
+) -> None:
+    url = pair[1].url()
+    engine = engine_for(make_engine, url, driver, pool_size=1, pool_pre_ping=pre_ping)
+    found, said = [], ""
+    for level in ("READ COMMITTED", "SERIALIZABLE", "READ COMMITTED", "READ COMMITTED"):
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level=level)
+                found.append(await connection.scalar(text("SELECT true")))
+        except DBAPIError as error:
+            found.append(False)
+            said += str(error)
+    assert found == answered
+    assert "cannot use serializable mode in a hot standby" in said
+    later = "SAVEPOINT can only be used in transaction blocks"
+    if IS_2_0 or not pre_ping:
+        later = "nested transaction has a different isolation level"
+    assert (later in said) == (driver == "asyncpg")
+    await engine.dispose()
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT true"))
 
 
 async def test_the_position_at_the_start_of_a_wal_file_is_reached_with_the_next_write(
@@ -256,6 +290,21 @@ async def test_a_session_that_reads_and_then_writes_holds_two_connections(
         assert inside == 1 + await ask(pair[0].url(), "SELECT count(*) FROM orders")
         await session.commit()
     assert (checked_out(primary), checked_out(replica)) == (0, 0)
+
+
+async def test_a_query_does_not_call_the_get_bind_of_an_async_session(
+    make_engine: MakeEngine,
+) -> None:
+    asked = []
+
+    class Routed(AsyncSession):
+        def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(args)
+            return super().get_bind(*args, **kwargs)
+
+    async with Routed(make_engine()) as session:
+        assert await session.scalar(select(1)) == 1
+    assert asked == []
 
 
 async def test_text_goes_to_the_primary_in_the_sticky_session(

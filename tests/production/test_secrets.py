@@ -442,6 +442,38 @@ async def test_a_do_connect_listener_awaits_by_await_only(
         assert await connection.scalar(ASK) == "longjing"
 
 
+@pytest.mark.parametrize(
+    ("driver", "way"),
+    [("asyncpg", "password"), ("asyncpg", "do_connect"), ("psycopg", "do_connect")],
+)
+async def test_a_token_from_a_thread_leaves_the_event_loop_free(
+    make_engine: MakeEngine, database_url: str, driver: str, way: str
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def answer() -> str:
+        return make_url(database_url).password or "any"
+
+    def sign() -> str:
+        """Wait for a task of the loop, in vain if the loop waits for this."""
+        return asyncio.run_coroutine_threadsafe(answer(), loop).result(20)
+
+    async def token() -> str:
+        return await asyncio.to_thread(sign)
+
+    bare = make_url(database_url).set(password=None)
+    words = {"connect_args": {"password": token}} if way == "password" else {}
+    engine = engine_for(make_engine, bare, driver, **words)
+    if way == "do_connect":
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def listen(dialect: Any, record: Any, args: Any, words: dict[str, Any]) -> None:
+            words["password"] = await_only(asyncio.to_thread(sign))
+
+    async with engine.connect() as connection:
+        assert await connection.scalar(ASK) == "longjing"
+
+
 async def test_an_engine_does_not_show_its_password() -> None:
     engine = create_engine("postgresql+psycopg://tea:secret@db.example/tea")
     event.listen(engine, "do_connect", lambda *_: None)

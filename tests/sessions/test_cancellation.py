@@ -25,7 +25,16 @@ from sqlalchemy.orm import Session
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
+from tests.asking import backends as count_backends
+from tests.pools import (
+    MakeEngine,
+    both_drivers,
+    checked_out,
+    engine_for,
+    leaves_open,
+    record,
+    with_psycopg,
+)
 from tests.serving import running
 from tests.versions import IS_2_0
 from tests.waiting import DEADLINE, eventually
@@ -456,6 +465,27 @@ async def test_cancelled_in_sql_of_a_listener_2_0_loses_the_commits_that_follow(
     assert task.cancelled()
     assert happened == (["commit"] if IS_2_0 else ["invalidate", "commit"])
     assert await backends.scalar("SELECT count(*) FROM orders") == (0 if IS_2_0 else 1)
+
+
+@both_drivers
+async def test_a_connect_listener_that_raises_leaves_no_backend(
+    make_engine: MakeEngine, database_url: str, driver: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def fail(connection: DBAPIConnection, _: object) -> None:
+        connection.cursor().execute("SELECT 1 / 0")
+
+    with pytest.raises(DBAPIError, match="division by zero") as kept:
+        await select(engine)
+    assert checked_out(engine) == 0
+
+    async def none_left() -> bool:
+        return await count_backends(database_url) == 0
+
+    await eventually("its backend has ended", none_left)
+    assert kept.value  # which a monitoring tool keeps, and with it the frames
 
 
 # What an abandoned query still does

@@ -309,11 +309,16 @@ async def test_a_level_costs_no_round_trip_and_ends_with_its_transaction(
 async def test_a_level_set_after_the_first_sql_is_ignored_with_a_warning(
     engine: AsyncEngine,
 ) -> None:
+    level = {"isolation_level": "SERIALIZABLE"}
+    said = "Connection is already established for the given bind; execution_options ignored"
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
-        with pytest.warns(SAWarning, match="execution_options ignored"):
-            await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        with pytest.warns(SAWarning, match=said):
+            await session.connection(execution_options=level)
         assert await session.scalar(text("SHOW transaction_isolation")) == "read committed"
+        await session.commit()
+        await session.connection(execution_options=level)
+        assert await session.scalar(text("SHOW transaction_isolation")) == "serializable"
 
 
 async def test_repeatable_read_refuses_to_change_a_row_that_was_changed(
@@ -520,3 +525,13 @@ async def test_commit_as_sql_leaves_the_rest_beyond_the_reach_of_rollback(
         await session.rollback()
     async with AsyncSession(engine) as session:
         assert await session.scalar(select(func.count(Order.id))) == 2
+
+
+async def test_after_commit_as_sql_asyncpg_has_no_transaction_for_a_savepoint(
+    engine: AsyncEngine,
+) -> None:
+    async with AsyncSession(engine) as session:
+        await session.execute(text("COMMIT"))
+        with pytest.raises(DBAPIError, match="SAVEPOINT can only be used in transaction blocks"):
+            async with session.begin_nested():
+                await session.execute(SELECT)
