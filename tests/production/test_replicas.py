@@ -130,6 +130,7 @@ async def test_a_begin_that_a_replica_refuses_spoils_the_connection_of_asyncpg(
     assert (later in said) == (driver == "asyncpg")
     await engine.dispose()
     async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
         assert await connection.scalar(text("SELECT true"))
 
 

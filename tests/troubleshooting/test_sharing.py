@@ -31,7 +31,7 @@ from tests.pools import (
 )
 from tests.serving import serving
 from tests.versions import IS_2_0
-from tools.postgres import EmbeddedPostgres, Standby, dsn_of
+from tools.postgres import dsn_of
 
 OOLONG = text("SELECT 'oolong'")
 NAP = text("SELECT pg_sleep(0.1)")
@@ -310,23 +310,6 @@ async def test_after_a_begin_that_failed_a_connection_says_savepoint_each_time(
     assert ["SAVEPOINT" in one for one in said] == [True, not heals, not heals]
     await engine.dispose()
     assert await borrow(engine) == "oolong"
-
-
-async def test_a_serializable_begin_on_a_standby_spoils_its_connection(
-    make_engine: MakeEngine,
-) -> None:
-    with EmbeddedPostgres() as primary, Standby(primary) as standby:
-        engine = make_engine(standby.url(), pool_size=1, max_overflow=0)
-        strict = engine.execution_options(isolation_level="SERIALIZABLE")
-        assert "cannot use serializable mode in a hot standby" in await borrow(strict)
-        for _ in range(2):
-            assert "nested transaction has a different isolation level" in await borrow(engine)
-        assert "SAVEPOINT can only be used in transaction blocks" in await borrow(strict)
-        repeatable = engine.execution_options(isolation_level="REPEATABLE READ")
-        await engine.dispose()
-        assert await borrow(repeatable) == "oolong"
-        assert await borrow(engine) == "oolong"
-        await engine.dispose()
 
 
 @both_drivers
