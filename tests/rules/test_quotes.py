@@ -125,6 +125,7 @@ NAMES = {
     "nest_asyncio",
     "not_started",
     "num_init_children",
+    "password_encryption_type",
     "pg_dump",
     "pg_lsn",
     "pg_trgm",

@@ -146,6 +146,35 @@ async def test_a_server_side_stream_keeps_its_connection(engine: AsyncEngine) ->
         assert [checked_out(engine) async for _ in rows] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("batches", "sees_the_second"), [(True, True), (False, False)])
+async def test_a_batch_sees_what_was_committed_since_the_last_one(
+    engine: AsyncEngine, batches: bool, sees_the_second: bool
+) -> None:
+    query = select(Order.id).order_by(Order.id)
+
+    async def in_batches() -> AsyncIterator[int]:
+        last: int | None = 0
+        while last is not None:
+            async with AsyncSession(engine) as session:
+                last = await session.scalar(query.where(Order.id > last).limit(1))
+            if last is not None:
+                yield last
+
+    async def at_one_moment() -> AsyncIterator[int]:
+        async with AsyncSession(engine) as session:
+            async for row in await session.stream(query):
+                yield row.id
+
+    read: list[int] = []
+    async for id in in_batches() if batches else at_one_moment():
+        if not read:
+            async with AsyncSession(engine) as another, another.begin():
+                another.add(Order(drink="sencha"))
+        read.append(id)
+        assert checked_out(engine) == (0 if batches else 1)
+    assert (len(read) == 2) is sees_the_second
+
+
 # Before the wait
 
 

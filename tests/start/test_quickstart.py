@@ -1,15 +1,19 @@
 """What the quick start says beyond the lines its snippets print."""
 
 import ast
+import asyncio
 import inspect
 import os
 import re
 import runpy
+import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool
 
 from tests.asking import backends
-from tests.pools import MakeEngine
+from tests.pools import MakeEngine, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import LANGUAGES, ROOT
@@ -346,6 +350,77 @@ def test_the_version_of_a_relative_is_not_recognised(said: str) -> None:
     words = f"Could not determine version from string '{said}'"
     with pytest.raises(AssertionError, match=re.escape(words)):
         asyncpg_dialect.dialect()._get_server_version_info(connection)  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def asking(request: bytes) -> AsyncIterator[URL]:
+    """A server that answers a login with this request for authentication."""
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length, code = struct.unpack("!ii", await reader.readexactly(8))
+        if code == 80877103:  # asks for TLS
+            writer.write(b"N")
+            length, _ = struct.unpack("!ii", await reader.readexactly(8))
+        await reader.readexactly(length - 8)
+        writer.write(b"R" + struct.pack("!i", 4 + len(request)) + request)
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    async with await asyncio.start_server(ask, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        yield URL.create("postgresql+asyncpg", "tea", "secret", "127.0.0.1", port, "tea")
+
+
+SHA256 = struct.pack("!ii64s8si", 10, 2, b"0" * 64, b"1" * 8, 10000)
+"""What openGauss sends: its number, how the password is stored, a code, a token, iterations."""
+MD5_SHA256 = struct.pack("!i64s4s", 11, b"0" * 64, b"salt")
+
+
+async def test_neither_driver_knows_the_sha256_of_opengauss() -> None:
+    async with asking(SHA256) as url:
+        for engine, said in (
+            (
+                create_async_engine(url),
+                "unsupported SASL Authentication methods requested by the server: ''",
+            ),
+            (
+                create_async_engine(with_psycopg(url)),
+                "none of the server's SASL authentication mechanisms are supported",
+            ),
+        ):
+            with pytest.raises(Exception, match=re.escape(said)):
+                async with engine.connect():
+                    pytest.fail("the server lets nobody in")
+
+
+async def test_the_md5_sha256_of_opengauss_crashes_asyncpg_and_not_psycopg() -> None:
+    program = (
+        "import asyncio, resource, sys\n"
+        "from sqlalchemy.ext.asyncio import create_async_engine\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "async def main():\n"
+        "    async with create_async_engine(sys.argv[1]).connect(): pass\n"
+        "asyncio.run(main())\n"
+    )
+    async with asking(MD5_SHA256) as url:
+        ends: list[tuple[int | None, str]] = []
+        for each in (url, with_psycopg(url)):
+            ran = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-c", program, each.render_as_string(hide_password=False)),
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await ran.communicate()
+            ends.append((ran.returncode, said.decode()))
+    assert ends[0][0] == -signal.SIGSEGV
+    assert ends[1][0] == 1
+    assert "AUTH_REQ_SASL_CONT without AUTH_REQ_SASL" in ends[1][1]
+
+
+def test_2_1_lacks_what_the_dialect_of_opengauss_imports() -> None:
+    lacks = pytest.raises(ImportError, match=r"^cannot import name 'await_fallback'")
+    with nullcontext() if IS_2_0 else lacks:
+        exec("from sqlalchemy.util.concurrency import await_fallback")
 
 
 @pytest.mark.parametrize(

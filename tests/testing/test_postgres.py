@@ -2,19 +2,39 @@
 
 import asyncio
 import os
+import re
 import runpy
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, StaticPool, make_url, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    MetaData,
+    NullPool,
+    StaticPool,
+    Table,
+    Text,
+    insert,
+    make_url,
+    text,
+    true,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from tests.pools import MakeEngine
 from tests.testing.readers import run_source
 from tests.waiting import wait_until
 from tools.paths import SNIPPETS
@@ -301,6 +321,59 @@ def test_in_memory_sqlite_has_one_connection_and_takes_no_pool_size(tmp_path: Pa
         create_async_engine("sqlite+aiosqlite://", pool_size=2)
     in_file = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop'}", pool_size=2)
     assert type(in_file.pool) is AsyncAdaptedQueuePool
+
+
+def orders(*columns: Column[Any]) -> Table:
+    return Table("orders", MetaData(), Column("id", Integer, primary_key=True), *columns)
+
+
+def by_device(connection: Connection, right: bool) -> None:
+    orders(Column("by", Text, server_default="ios" if right else text("ios"))).create(connection)
+
+
+def by_truth(connection: Connection, right: bool) -> None:
+    paid = Column("paid", Boolean, server_default=true() if right else text("1"))
+    orders(paid).create(connection)
+
+
+def by_name(connection: Connection, right: bool) -> None:
+    of_guest = orders(Column("guest", ForeignKey("guests.name")))
+    id = Column("id", Integer, primary_key=True)
+    Table("guests", of_guest.metadata, id, Column("name", Text, unique=right))
+    of_guest.metadata.create_all(connection)
+
+
+def by_nobody(connection: Connection, right: bool) -> None:
+    table = orders(Column("tea", Text))
+    table.create(connection)
+    connection.execute(insert(table).values([{"tea": "sencha"} | ({} if right else {"id": None})]))
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (by_device, "cannot use column reference in DEFAULT expression"),
+        (by_truth, 'column "paid" is of type boolean but default expression is of type integer'),
+        (
+            by_name,
+            'there is no unique constraint matching given keys for referenced table "guests"',
+        ),
+        (by_nobody, 'null value in column "id" of relation "orders" violates not-null constraint'),
+    ],
+)
+async def test_sqlite_takes_what_postgresql_refuses(
+    does: Callable[[Connection, bool], None], said: str, make_engine: MakeEngine
+) -> None:
+    for right in (True, False):
+        lite = create_async_engine("sqlite+aiosqlite://")
+        async with lite.begin() as connection:
+            await connection.run_sync(does, right)
+        await lite.dispose()
+    async with make_engine().connect() as connection:
+        await connection.run_sync(does, True)
+        await connection.rollback()
+        with pytest.raises(DBAPIError, match=re.escape(said)):
+            await connection.run_sync(does, False)
 
 
 def test_sqlite_does_not_mind_a_second_event_loop(tmp_path: Path) -> None:
