@@ -96,6 +96,7 @@ NAMES = {
     "__asyncpg_stmt_4__",
     "__persistence_method__",
     "_pg3_1",
+    "alembic_engine",
     "async_to_sync",
     "cache_resource",
     "check_connection",
