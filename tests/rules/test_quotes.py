@@ -107,6 +107,7 @@ NAMES = {
     "deadlock_timeout",
     "direct_tls",
     "do_run_migrations",
+    "drop_database",
     "event_loop",
     "force_ssl",
     "from_conn_string",

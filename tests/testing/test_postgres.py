@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from sqlalchemy import NullPool, StaticPool, make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Column, DateTime, MetaData, NullPool, StaticPool, Table, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from tests.pools import MakeEngine
 from tests.testing.readers import run_source
 from tests.waiting import wait_until
 from tools.paths import SNIPPETS
@@ -301,6 +304,22 @@ def test_in_memory_sqlite_has_one_connection_and_takes_no_pool_size(tmp_path: Pa
         create_async_engine("sqlite+aiosqlite://", pool_size=2)
     in_file = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop'}", pool_size=2)
     assert type(in_file.pool) is AsyncAdaptedQueuePool
+
+
+async def test_sqlite_takes_a_time_with_a_zone_for_a_column_without_and_asyncpg_refuses_it(
+    make_engine: MakeEngine,
+) -> None:
+    metadata = MetaData()
+    orders = Table("orders", metadata, Column("created", DateTime))
+
+    async def insert(engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+            await connection.execute(orders.insert(), {"created": datetime.now(UTC)})
+
+    await insert(make_engine("sqlite+aiosqlite://"))
+    with pytest.raises(DBAPIError, match="can't subtract offset-naive and offset-aware"):
+        await insert(make_engine())
 
 
 def test_sqlite_does_not_mind_a_second_event_loop(tmp_path: Path) -> None:
