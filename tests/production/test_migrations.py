@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.testing.readers import run_source
+from tests.versions import IS_2_0
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import free_port
@@ -257,6 +258,50 @@ async def test_two_upgrades_of_an_empty_database_meet_at_the_table_of_versions(
     assert "CREATE TABLE alembic_version" in str(caught.value)
 
 
+async def test_two_upgrades_of_a_database_with_tables_meet_at_the_first_change(
+    project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    add = "ALTER TABLE orders ADD COLUMN size text"
+    project.revise(f"op.execute('{add}')")
+    async with make_engine().connect() as other, other.begin() as theirs:
+        await other.execute(text(add))
+        pid = await other.scalar(PID)
+        ours = asyncio.create_task(project.upgrade())
+        await eventually("ours waits for theirs", lambda: watcher.scalar(BLOCKED, {"pid": pid}))
+        await theirs.commit()
+        with pytest.raises(ProgrammingError, match='column "size" of relation "orders" already'):
+            await ours
+
+
+async def test_a_table_that_create_all_made_already_exists_for_the_migration(
+    project: Project, make_engine: MakeEngine
+) -> None:
+    metadata = MetaData()
+    Table("orders", metadata, Column("drink", Text))
+    async with make_engine().begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    project.revise("import sqlalchemy as sa", "op.create_table('orders', sa.Column('id', sa.Text))")
+    with pytest.raises(ProgrammingError, match='relation "orders" already exists'):
+        await project.upgrade()
+
+
+async def test_two_upgrades_that_read_a_table_and_then_change_it_are_a_deadlock(
+    project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    read, add = "SELECT * FROM orders", "ALTER TABLE orders ADD COLUMN size text"
+    project.revise(f"op.execute('{read}')", f"op.execute('{add}')")
+    async with make_engine().begin() as other:
+        await other.execute(text(read))
+        pid = await other.scalar(PID)
+        ours = asyncio.create_task(project.upgrade())
+        await eventually("ours waits for theirs", lambda: watcher.scalar(BLOCKED, {"pid": pid}))
+        theirs = asyncio.create_task(other.execute(text(add)))
+        ends = await asyncio.gather(ours, theirs, return_exceptions=True)
+    assert "deadlock detected" in str([end for end in ends if isinstance(end, DBAPIError)])
+
+
 async def test_create_all_does_not_add_a_column(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
@@ -380,6 +425,21 @@ async def test_our_env_takes_asyncpg_and_not_psycopg(
     use_our_env(project, monkeypatch, psycopg.render_as_string(hide_password=False))
     with pytest.raises(DBAPIError, match='invalid connection option "server_settings"'):
         await project.upgrade()
+
+
+async def test_an_env_with_a_synchronous_engine_migrates_too(
+    tmp_path: Path, database_url: str, watcher: AsyncConnection
+) -> None:
+    config, folder = Config(str(tmp_path / "alembic.ini")), tmp_path / "migrations"
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.init(config, str(folder))  # the template without `-t async`
+    synchronous = database_url.replace("asyncpg", "psycopg", 1)
+    config.set_main_option("sqlalchemy.url", synchronous.replace("%", "%%"))
+    project = Project(config, folder)
+    project.revise("op.execute('CREATE TABLE orders (drink text)')")
+    with keep_logging():
+        await project.upgrade()
+    assert await version(watcher) == "0001"
 
 
 async def test_our_env_does_not_lift_transaction_timeout(
@@ -706,3 +766,119 @@ def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project:
     generate(project, WITH_TABLE)
     with pytest.raises(CommandError, match="Target database is not up to date"):
         generate(project)
+
+
+# Enum types
+
+OF_SIZE = "sa.Column('size', sa.Enum('small', name='size'))"
+IMPORT = "import sqlalchemy as sa"
+MAKE_SIZE = text("CREATE TYPE size AS ENUM ('small')")
+
+
+async def test_a_second_table_of_an_enum_fails_only_in_a_later_run(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise(IMPORT, f"op.create_table('orders', {OF_SIZE})")
+    project.revise(IMPORT, f"op.create_table('cups', {OF_SIZE})")
+    await project.upgrade()
+    assert await version(watcher) == "0002"
+    await watcher.execute(text("DROP TABLE orders, cups, alembic_version"))
+    await watcher.execute(text("DROP TYPE size"))
+    await asyncio.to_thread(command.upgrade, project.config, "0001")
+    with pytest.raises(ProgrammingError, match='type "size" already exists'):
+        await project.upgrade()
+
+
+async def test_dropping_the_table_leaves_its_enum_type(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    project.revise(IMPORT, f"op.create_table('orders', {OF_SIZE})", "op.drop_table('orders')")
+    await project.upgrade()
+    assert await watcher.scalar(text("SELECT to_regtype('size')")) is not None
+
+
+@both_drivers
+async def test_the_enum_of_the_dialect_with_create_type_false_makes_no_type(
+    driver: str, project: Project, database_url: str, watcher: AsyncConnection
+) -> None:
+    url = database_url.replace("asyncpg", driver, 1)
+    project.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    await watcher.execute(MAKE_SIZE)
+    project.revise(
+        IMPORT,
+        "from sqlalchemy.dialects import postgresql",
+        "size = postgresql.ENUM('small', name='size', create_type=False)",
+        "op.create_table('orders', sa.Column('size', size))",
+    )
+    await project.upgrade()
+    assert await version(watcher) == "0001"
+
+
+async def test_create_type_false_of_the_generic_enum_works_from_2_1_on(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(MAKE_SIZE)
+    size = "sa.Enum('small', name='size', create_type=False)"
+    project.revise(IMPORT, f"op.create_table('orders', sa.Column('size', {size}))")
+    if IS_2_0:
+        with pytest.raises(ProgrammingError, match='type "size" already exists'):
+            await project.upgrade()
+    else:
+        await project.upgrade()
+
+
+@pytest.mark.parametrize("made", [False, True])
+async def test_add_column_makes_no_enum_type_so_create_it_before(
+    made: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (drink text)"))
+    create = "sa.Enum('small', name='size').create(op.get_bind(), checkfirst=True)"
+    project.revise(IMPORT, *[create] * made, f"op.add_column('orders', {OF_SIZE})")
+    if made:
+        await project.upgrade()
+    else:
+        with pytest.raises(ProgrammingError, match='type "size" does not exist'):
+            await project.upgrade()
+
+
+ADD_LARGE = "op.execute(\"ALTER TYPE size ADD VALUE 'large'\")"
+
+
+@pytest.mark.parametrize(
+    ("add", "each", "works"),
+    [
+        pytest.param([ADD_LARGE], False, False, id="one transaction"),
+        pytest.param([ADD_LARGE], True, True, id="transaction per migration"),
+        pytest.param(
+            ["with op.get_context().autocommit_block():", f"    {ADD_LARGE}"],
+            False,
+            True,
+            id="autocommit block",
+        ),
+    ],
+)
+async def test_a_new_value_of_an_enum_can_be_used_once_it_is_committed(
+    add: list[str], each: bool, works: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(MAKE_SIZE)
+    project.revise(*add)
+    project.revise("op.execute(\"SELECT 'large'::size\")")
+    env = project.folder / "env.py"
+    told = f"(transaction_per_migration={each}, connection="
+    env.write_text(env.read_text("utf-8").replace("(connection=", told), "utf-8")
+    if works:
+        await project.upgrade()
+    else:
+        with pytest.raises(DBAPIError, match='unsafe use of new value "large" of enum type'):
+            await project.upgrade()
+
+
+async def test_autogenerate_does_not_see_a_new_value_of_an_enum(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(MAKE_SIZE)
+    await watcher.execute(text("CREATE TABLE menu (drink text, size size)"))
+    size = "sa.Column('size', sa.Enum('small', 'large', name='size'))"
+    metadata = f"{WITH_TABLE}.append_column({size})"
+    await asyncio.to_thread(generate, project, metadata)
+    assert "\n    pass" in read_upgrade(project)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    DateTime,
     ForeignKey,
     Integer,
     MetaData,
@@ -31,7 +33,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tests.pools import MakeEngine
@@ -374,6 +376,22 @@ async def test_sqlite_takes_what_postgresql_refuses(
         await connection.rollback()
         with pytest.raises(DBAPIError, match=re.escape(said)):
             await connection.run_sync(does, False)
+
+
+async def test_sqlite_takes_a_time_with_a_zone_for_a_column_without_and_asyncpg_refuses_it(
+    make_engine: MakeEngine,
+) -> None:
+    metadata = MetaData()
+    orders = Table("orders", metadata, Column("created", DateTime))
+
+    async def insert(engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+            await connection.execute(orders.insert(), {"created": datetime.now(UTC)})
+
+    await insert(make_engine("sqlite+aiosqlite://"))
+    with pytest.raises(DBAPIError, match="can't subtract offset-naive and offset-aware"):
+        await insert(make_engine())
 
 
 def test_sqlite_does_not_mind_a_second_event_loop(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.asking import ask
 from tests.pools import MakeEngine
 from tests.waiting import eventually
 from tools.paths import SNIPPETS
@@ -85,6 +86,43 @@ async def test_drop_database_refuses_while_somebody_is_connected_and_force_does_
     with pytest.raises(DBAPIError, match="is being accessed by other users"):
         await watcher.execute(text(f"DROP DATABASE {template}"))
     await watcher.execute(text(f"DROP DATABASE {template} WITH (FORCE)"))
+
+
+NOT_YOURS = (
+    "permission denied to terminate process|"
+    "must be a member of the role whose process is being terminated"  # up to PostgreSQL 15
+)
+
+
+@pytest.mark.parametrize("may_signal", [False, True])
+async def test_force_ends_connections_of_another_role_given_pg_signal_backend(
+    may_signal: bool, template: str, server: Server, make_engine: MakeEngine, roles: list[str]
+) -> None:
+    owner, guest = roles
+    at = make_url(server.url)
+    await ask(at, f"ALTER DATABASE {template} OWNER TO {owner}")
+    if may_signal:
+        await ask(at, f"GRANT pg_signal_backend TO {owner}")
+    by_owner = (f"SET ROLE {owner}", f"DROP DATABASE {template} WITH (FORCE)")
+    async with make_engine(at.set(username=guest, password=guest, database=template)).connect():
+        if may_signal:
+            await ask(at, *by_owner)
+        else:
+            with pytest.raises(DBAPIError, match=NOT_YOURS):
+                await ask(at, *by_owner)
+
+
+@pytest.fixture
+def roles(server: Server, template: str) -> Iterator[list[str]]:
+    """Two ordinary roles, whose passwords are their names."""
+    names = [f"{template}_{each}" for each in ("owner", "guest")]
+    at = make_url(server.url)
+    for name in names:
+        asyncio.run(execute(at, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'"))
+    yield names
+    asyncio.run(execute(at, f"DROP DATABASE IF EXISTS {template} WITH (FORCE)"))
+    for name in names:
+        asyncio.run(execute(at, f"DROP ROLE {name}"))
 
 
 async def test_file_copy_makes_two_checkpoints_and_wal_log_writes_more_wal(
