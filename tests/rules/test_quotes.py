@@ -156,6 +156,7 @@ KUBERNETES = {
     "maxSurge",
     "maxUnavailable",
     "periodSeconds",
+    "restartPolicy",
     "terminationGracePeriodSeconds",
     "timeoutSeconds",
 }
