@@ -553,6 +553,41 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
         await engine.dispose()
 
 
+def watch_silence(connection: Any, _: object) -> None:
+    """Have Linux end an asyncpg connection whose far end is silent for a second, at rest too."""
+    limit_silence(connection, _)
+    line = connection.driver_connection._transport.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+        line.setsockopt(socket.IPPROTO_TCP, option, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
+@both_drivers
+async def test_behind_a_proxy_neither_tcp_user_timeout_nor_keep_alive_notices_a_silent_server(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    async with Proxy(database_url) as proxy:
+        limits = {f"keepalives_{name}": 1 for name in ("idle", "interval", "count")}
+        limits["tcp_user_timeout"] = 1000
+        engine = engine_for(
+            make_engine,
+            proxy.url,
+            driver,
+            pool_pre_ping=True,
+            connect_args=limits if driver == "psycopg" else {},
+        )
+        if driver == "asyncpg":
+            event.listen(engine.sync_engine, "connect", watch_silence)
+        await fill(engine, 1)
+        proxy.swallow()
+        pinging = asyncio.create_task(use(engine))
+        done, _ = await asyncio.wait([pinging], timeout=4)
+        assert not done
+        pinging.cancel()
+        await asyncio.wait([pinging])
+
+
 @needs_a_dead_cable
 async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(
     database_url: str, make_engine: MakeEngine

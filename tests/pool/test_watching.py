@@ -106,6 +106,22 @@ def test_other_pools_have_no_numbers_and_a_word_for_a_status(
     assert pool.status() == poolclass.__name__
 
 
+async def test_with_null_pool_connect_minus_close_is_what_is_open(make_engine: MakeEngine) -> None:
+    engine = make_engine(poolclass=NullPool)
+    happened = record(engine, "connect", "close", "close_detached")
+    first, second = await engine.connect(), await engine.connect()
+    assert happened == ["connect", "connect"]
+    await first.close()
+    await second.invalidate()
+    await second.close()
+    async with AsyncSession(engine) as session:
+        for _ in range(2):
+            await session.execute(SELECT)
+            await session.commit()
+    assert (happened.count("connect"), happened.count("close")) == (4, 4)
+    assert "close_detached" not in happened
+
+
 # The log
 
 

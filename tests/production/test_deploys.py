@@ -1,27 +1,34 @@
 """Two generations of the real application side by side, their connections counted."""
 
 import asyncio
+import errno
 import os
 import re
 import signal
+import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.loading import load_snippet
+from tests.poolers import need_old_pgbouncer, need_pgbouncer
+from tests.pools import MakeEngine
 from tests.production.teahouse import Running, backends, run, running, unpack_patient
 from tests.report import require_on
 from tests.versions import IS_2_0
-from tests.waiting import wait_until
+from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
-from tools.postgres import EmbeddedPostgres, dsn_of
+from tools.postgres import EmbeddedPostgres, dsn_of, pgbouncer
+from tools.postgres.pgbouncer import Program, run_pgbouncer
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
@@ -191,6 +198,45 @@ def test_given_back_ends_when_the_early_dispose_has_ended() -> None:
     with sigterm_handled(lambda *_: None):
         asyncio.run(live())
     assert ended == ["second", "first"], "the first dispose() is canceled where the program ends"
+
+
+@pytest.mark.parametrize(
+    ("choose", "stays"),
+    [(need_old_pgbouncer, False), (need_pgbouncer, True)],
+    ids=["before 1.21", "the newest"],
+)
+async def test_a_pgbouncer_that_is_told_to_end_keeps_its_lines_or_not_and_lets_no_new_ones_in(
+    database_url: str,
+    make_engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    choose: Callable[[], Program],
+    stays: bool,
+) -> None:
+    started = list[Popen[bytes]]()
+    start = pgbouncer._start
+
+    def start_and_keep(program: Program, folder: Path) -> Popen[bytes]:
+        started.append(start(program, folder))
+        return started[-1]
+
+    monkeypatch.setattr(pgbouncer, "_start", start_and_keep)
+    with run_pgbouncer(database_url, choose()) as url:
+        address = make_url(url)
+
+        def refuses() -> bool:
+            with socket.socket() as line:
+                return line.connect_ex((address.host, address.port)) == errno.ECONNREFUSED
+
+        async with make_engine(url).connect() as connection:
+            started[-1].terminate()
+            await eventually("new lines are refused", refuses)
+            with pytest.raises(ConnectionRefusedError):
+                await make_engine(url).connect()
+            if stays:
+                assert await connection.scalar(text("SELECT 'oolong'")) == "oolong"
+            else:
+                with pytest.raises(DBAPIError):
+                    await connection.scalar(text("SELECT 'oolong'"))
 
 
 def test_given_back_runs_in_a_thread_as_a_test_client_runs_it() -> None:

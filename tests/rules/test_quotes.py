@@ -73,6 +73,7 @@ NAMES = {
     "AsyncConnectionPool",
     "AsyncIO",
     "AsyncPGInstrumentor",
+    "AsyncPGIntegration",
     "AsyncPostgresSaver",
     "BaseHTTPMiddleware",
     "ClientConfigurationError",
@@ -106,6 +107,7 @@ NAMES = {
     "create_extension",
     "deadlock_timeout",
     "direct_tls",
+    "disabled_integrations",
     "do_run_migrations",
     "drop_database",
     "event_loop",
@@ -159,6 +161,7 @@ KUBERNETES = {
     "maxSurge",
     "maxUnavailable",
     "periodSeconds",
+    "restartPolicy",
     "terminationGracePeriodSeconds",
     "timeoutSeconds",
 }
