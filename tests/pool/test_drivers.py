@@ -43,7 +43,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, both_drivers, cut_at_login, engine_for
 from tests.versions import IS_2_0
-from tests.waiting import eventually
+from tests.waiting import DEADLINE, eventually
 from tools.postgres import Proxy, dsn_of
 
 SELECT = text("SELECT 'oolong'")
@@ -521,30 +521,57 @@ def test_the_first_connect_of_a_null_pool_in_loops_at_once_is_bound_to_a_differe
     pytest.fail(f"no such message among {seen}")
 
 
+async def use_until(
+    engine: AsyncEngine, answered: threading.Event, on_failure: Callable[[], object]
+) -> None:
+    """Return the connection when its own loop has read the answer, lest both be in asyncpg."""
+    try:
+        async with engine.connect() as connection:
+            try:
+                await connection.execute(SELECT)
+            finally:
+                on_failure()
+                answered.wait(DEADLINE)
+    finally:
+        on_failure()
+
+
 @pytest.mark.parametrize("pings", [False, True])
 @pytest.mark.filterwarnings("ignore")
 async def test_commits_are_lost_after_a_loop_in_a_thread_has_borrowed_unless_the_pool_pings(
-    make_engine: MakeEngine, watcher: AsyncConnection, pings: bool
+    make_engine: MakeEngine, database_url: str, watcher: AsyncConnection, pings: bool
 ) -> None:
-    engine = make_engine(pool_size=1, max_overflow=0, pool_pre_ping=pings)
-    async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE orders (drink text)"))
-    with pytest.raises(RuntimeError, match="attached to a different loop"):
-        await asyncio.to_thread(asyncio.run, use(engine))
-    mine = "FROM pg_stat_activity WHERE datname = current_database()"
-    begun = text(f"SELECT count(*) {mine} AND query = 'BEGIN;' AND state LIKE 'idle in%'")
-    if not pings:
-
-        async def has_begun() -> bool:
-            return bool(await watcher.scalar(begun) == 1)
-
-        await eventually("the BEGIN of the thread has reached the server", has_begun)
-    async with engine.begin() as connection:  # no error
-        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
-    last = await watcher.scalars(text(f"SELECT query {mine} AND state = 'idle in transaction'"))
-    said = [one.startswith("RELEASE SAVEPOINT __asyncpg_savepoint_") for one in last]
-    assert said == [True] * (not pings)
-    await engine.dispose()
+    loop = asyncio.get_running_loop()
+    failed, answered = asyncio.Event(), threading.Event()
+    async with Proxy(database_url) as proxy:
+        alone = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": pings}
+        engine = engine_for(make_engine, proxy.url, "asyncpg", **alone)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE orders (drink text)"))
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+        proxy.flows.clear()  # so no answer comes while the thread is in asyncpg
+        thread = asyncio.create_task(
+            asyncio.to_thread(
+                asyncio.run,
+                use_until(engine, answered, lambda: loop.call_soon_threadsafe(failed.set)),
+            )
+        )
+        await failed.wait()
+        if pings:
+            await asyncio.wait([thread])
+        proxy.flows.set()
+        if not pings:
+            await eventually("the BEGIN of the thread was answered", driver.is_in_transaction)
+        answered.set()
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await thread
+        async with engine.begin() as connection:  # no error
+            await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
+        mine = "datname = current_database() AND state = 'idle in transaction'"
+        last = await watcher.scalars(text(f"SELECT query FROM pg_stat_activity WHERE {mine}"))
+        said = [one.startswith("RELEASE SAVEPOINT __asyncpg_savepoint_") for one in last]
+        assert said == [True] * (not pings)
+        await engine.dispose()
     assert await watcher.scalar(text("SELECT count(*) FROM orders")) == pings
 
 

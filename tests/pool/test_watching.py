@@ -122,6 +122,21 @@ async def test_with_null_pool_connect_minus_close_is_what_is_open(make_engine: M
     assert "close_detached" not in happened
 
 
+async def test_a_connect_listener_that_raises_leaves_a_connect_without_a_close(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(poolclass=NullPool)
+    happened = record(engine, "connect", "close", "close_detached")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def fail(*_: object) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  # it is its own
+        await engine.connect()
+    assert happened == ["connect"]
+
+
 # The log
 
 

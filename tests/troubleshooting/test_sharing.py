@@ -312,6 +312,16 @@ async def test_after_a_begin_that_failed_a_connection_says_savepoint_each_time(
     assert await borrow(engine) == "oolong"
 
 
+async def test_the_first_statement_is_shown_though_it_is_a_savepoint_of_ones_own(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(pool_size=1, max_overflow=0)
+    await refuse_begin(engine)
+    async with AsyncSession(engine) as session, session.begin_nested():
+        with pytest.raises(DBAPIError, match=r"transaction blocks\s+\[SQL: SAVEPOINT sa_savepoint"):
+            await session.execute(OOLONG)
+
+
 @both_drivers
 async def test_in_autocommit_a_savepoint_of_ones_own_says_the_same(
     make_engine: MakeEngine, database_url: str, driver: str
