@@ -162,7 +162,7 @@ async def test_a_batch_sees_what_was_committed_since_the_last_one(
 
     async def at_one_moment() -> AsyncIterator[int]:
         async with AsyncSession(engine) as session:
-            async for row in await session.stream(query):
+            async for row in await session.stream(query, execution_options={"yield_per": 1}):
                 yield row.id
 
     read: list[int] = []
