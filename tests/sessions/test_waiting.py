@@ -9,11 +9,11 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
-from sqlalchemy import event, select, text
+from sqlalchemy import ForeignKey, event, select, text, update
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from tests.pools import MakeEngine, checked_out
@@ -162,7 +162,7 @@ async def test_a_batch_sees_what_was_committed_since_the_last_one(
 
     async def at_one_moment() -> AsyncIterator[int]:
         async with AsyncSession(engine) as session:
-            async for row in await session.stream(query):
+            async for row in await session.stream(query, execution_options={"yield_per": 1}):
                 yield row.id
 
     read: list[int] = []
@@ -173,6 +173,42 @@ async def test_a_batch_sees_what_was_committed_since_the_last_one(
         read.append(id)
         assert checked_out(engine) == (0 if batches else 1)
     assert (len(read) == 2) is sees_the_second
+
+
+@pytest.mark.parametrize(
+    ("level", "read"),
+    [("READ COMMITTED", ["oolong", "sencha"]), ("REPEATABLE READ", ["oolong", "oolong"])],
+)
+async def test_what_selectinload_adds_to_a_stream_is_of_its_moment_only_in_repeatable_read(
+    engine: AsyncEngine, level: IsolationLevel, read: list[str]
+) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Guest(Base):
+        __tablename__ = "guests"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        cups: Mapped[list["Cup"]] = relationship()
+
+    class Cup(Base):
+        __tablename__ = "cups"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        guest: Mapped[int] = mapped_column(ForeignKey(Guest.id))
+        tea: Mapped[str]
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with AsyncSession(engine) as session, session.begin():
+        session.add_all(Guest(cups=[Cup(tea="oolong")]) for _ in range(2))
+    query = select(Guest).options(selectinload(Guest.cups)).order_by(Guest.id)
+    teas: list[str] = []
+    async with AsyncSession(engine) as session:
+        await session.connection(execution_options={"isolation_level": level})
+        async for guest in await session.stream_scalars(query, execution_options={"yield_per": 1}):
+            teas.append(guest.cups[0].tea)
+            async with engine.begin() as another:
+                await another.execute(update(Cup).values(tea="sencha"))
+    assert teas == read
 
 
 # Before the wait

@@ -348,7 +348,7 @@ def by_name(connection: Connection, right: bool) -> None:
 def by_nobody(connection: Connection, right: bool) -> None:
     table = orders(Column("tea", Text))
     table.create(connection)
-    connection.execute(insert(table).values([{"tea": "sencha"} | ({} if right else {"id": None})]))
+    connection.execute(insert(table).values({"tea": "sencha"} | ({} if right else {"id": None})))
 
 
 @pytest.mark.parametrize(

@@ -94,18 +94,18 @@ NOT_YOURS = (
 )
 
 
-@pytest.mark.parametrize("may_signal", [False, True])
-async def test_force_ends_connections_of_another_role_given_pg_signal_backend(
-    may_signal: bool, template: str, server: Server, make_engine: MakeEngine, roles: list[str]
+@pytest.mark.parametrize("granted", ["", "pg_signal_backend", "guest"])
+async def test_force_ends_connections_of_another_role_given_that_role_or_pg_signal_backend(
+    granted: str, template: str, server: Server, make_engine: MakeEngine, roles: list[str]
 ) -> None:
     owner, guest = roles
     at = make_url(server.url)
     await ask(at, f"ALTER DATABASE {template} OWNER TO {owner}")
-    if may_signal:
-        await ask(at, f"GRANT pg_signal_backend TO {owner}")
+    if granted:
+        await ask(at, f"GRANT {guest if granted == 'guest' else granted} TO {owner}")
     by_owner = (f"SET ROLE {owner}", f"DROP DATABASE {template} WITH (FORCE)")
     async with make_engine(at.set(username=guest, password=guest, database=template)).connect():
-        if may_signal:
+        if granted:
             await ask(at, *by_owner)
         else:
             with pytest.raises(DBAPIError, match=NOT_YOURS):

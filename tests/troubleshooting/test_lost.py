@@ -120,8 +120,10 @@ async def test_psycopg_says_so_too_when_another_task_on_the_session_timed_out(
         waiting = asyncio.create_task(session.execute(OOLONG))
         await asyncio.sleep(0)
         nap.cancel()
-        with pytest.raises(exc.OperationalError, match=r"\) the connection is closed"):
+        words = r"\) the connection is closed"
+        with pytest.raises(exc.OperationalError, match=words) as caught:
             await waiting
+    assert not caught.value.connection_invalidated
 
 
 async def test_in_autocommit_what_ran_before_the_cut_is_saved(make_engine: MakeEngine) -> None:
