@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool
 
 from tests.asking import backends
+from tests.logins import read_login
 from tests.pools import MakeEngine, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
@@ -357,11 +358,7 @@ async def asking(request: bytes) -> AsyncIterator[URL]:
     """A server that answers a login with this request for authentication."""
 
     async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        length, code = struct.unpack("!ii", await reader.readexactly(8))
-        if code == 80877103:  # asks for TLS
-            writer.write(b"N")
-            length, _ = struct.unpack("!ii", await reader.readexactly(8))
-        await reader.readexactly(length - 8)
+        await read_login(reader, writer)
         writer.write(b"R" + struct.pack("!i", 4 + len(request)) + request)
         await reader.read()  # until the client gives up
         writer.close()

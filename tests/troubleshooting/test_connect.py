@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
+from tests.logins import read_login
 from tests.pools import MakeEngine, with_psycopg
 from tests.versions import IS_2_0
 from tools.paths import DOCS, LANGUAGES, SNIPPETS
@@ -60,11 +61,7 @@ def silent() -> Iterator[int]:
 
 async def refuse_in_gbk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Refuse a login as PostgreSQL does on a Windows in Chinese."""
-    length, code = struct.unpack("!ii", await reader.readexactly(8))
-    if code == 80877103:  # asks for TLS
-        writer.write(b"N")
-        length, _ = struct.unpack("!ii", await reader.readexactly(8))
-    await reader.readexactly(length - 8)
+    await read_login(reader, writer)
     fields = ["S致命错误", "VFATAL", "C28P01", "M用户 tea Password 认证失败", ""]
     body = b"".join(field.encode("gbk") + b"\0" for field in fields)
     writer.write(b"E" + struct.pack("!i", 4 + len(body)) + body)

@@ -43,6 +43,7 @@ from sqlalchemy.ext.asyncio.exc import AsyncMethodRequired
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.asking import end_backend, until_ended
+from tests.logins import SSL_REQUEST
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, leaves_open, with_psycopg
 from tests.waiting import eventually, wait_until
 from tools.paths import DOCS, LANGUAGES
@@ -53,7 +54,7 @@ REFUSALS = exc.DBAPIError, asyncpg.PostgresError
 OOLONG = text("SELECT 'oolong'")
 PID = text("SELECT pg_backend_pid()")
 NAP = text("SELECT pg_sleep(60)")
-SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+ASKS_FOR_TLS = struct.pack("!ii", 8, SSL_REQUEST)
 LIMITS = "idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"
 
 
@@ -309,7 +310,7 @@ async def test_what_cuts_off_the_question_for_tls_lets_in_who_does_not_ask(
     make_engine: MakeEngine, database_url: str, driver: str, word: dict[str, str]
 ) -> None:
     def cut_off(_: object, data: bytes) -> bytes:
-        if data == SSL_REQUEST:
+        if data == ASKS_FOR_TLS:
             proxy.cut(reset=True)
         return data
 
