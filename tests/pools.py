@@ -55,6 +55,11 @@ def engine_for(
     return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
+def one_connection(make: MakeEngine, *url: str | URL, **options: Any) -> AsyncEngine:
+    """An engine that lends a single connection, and lets nobody wait for it."""
+    return make(*url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
+
+
 async def engine_with_rows(
     make: MakeEngine, url: str, driver: str, table: Table, *rows: Mapping[str, object]
 ) -> AsyncEngine:
@@ -83,3 +88,14 @@ def record(engine: AsyncEngine, *names: str) -> list[str]:
     for name in names:
         event.listen(engine.sync_engine, name, lambda *_, name=name: happened.append(name))
     return happened
+
+
+def record_queries(engine: AsyncEngine) -> list[str]:
+    """A list that grows by each query of asyncpg, also those SQLAlchemy does not know of."""
+    sent: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def listen(connection: Any, _: object) -> None:
+        connection.driver_connection.add_query_logger(lambda record: sent.append(record.query))
+
+    return sent

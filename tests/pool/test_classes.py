@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, engine_for, leaves_open, with_psycopg
+from tests.pools import MakeEngine, engine_for, leaves_open, record_queries, with_psycopg
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 
@@ -159,12 +159,7 @@ async def test_the_driver_does_not_know_pool_size_either(make_engine: MakeEngine
 
 async def test_pre_ping_and_recycle_do_nothing_to_nullpool(make_engine: MakeEngine) -> None:
     engine = make_engine(poolclass=NullPool, pool_pre_ping=True, pool_recycle=0)
-    sent: list[str] = []
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def listen(connection: Any, _: object) -> None:
-        connection.driver_connection.add_query_logger(lambda record: sent.append(record.query))
-
+    sent = record_queries(engine)
     await use(engine)
     assert sent == ["BEGIN;", "ROLLBACK;"]
 

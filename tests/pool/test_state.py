@@ -1,35 +1,29 @@
 """What the page on a connection's state says beyond what its snippets print."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from secrets import token_hex
-from socket import SO_KEEPALIVE, SOL_SOCKET
 from typing import Any, NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
-from sqlalchemy import URL, Column, Integer, MetaData, Table, Text, event, make_url, select, text
-from sqlalchemy.exc import (
-    DBAPIError,
-    InterfaceError,
-    InvalidRequestError,
-    NotSupportedError,
-)
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-)
+from sqlalchemy import Column, Integer, MetaData, Table, Text, event, make_url, select, text
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, NotSupportedError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import registry
-from sqlalchemy.pool import NullPool, QueuePool
 
-from tests.pools import MakeEngine, both_drivers, engine_for, leaves_open, with_psycopg
-from tests.waiting import eventually
+from tests.pools import (
+    MakeEngine,
+    both_drivers,
+    engine_for,
+    leaves_open,
+    one_connection,
+    record_queries,
+    with_psycopg,
+)
 from tools.paths import SNIPPETS
-from tools.postgres import Proxy, dsn_of
+from tools.postgres import dsn_of
 
 SELECT = text("SELECT 'oolong'")
 SHOW = text("SELECT current_setting('statement_timeout')")
@@ -41,24 +35,7 @@ CLEAN = """SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL;
 
 @pytest.fixture
 def engine(make_engine: MakeEngine) -> AsyncEngine:
-    """An engine that lends a single connection, and lets nobody wait for it."""
     return one_connection(make_engine)
-
-
-def one_connection(make: MakeEngine, *url: str | URL, **options: Any) -> AsyncEngine:
-    """An engine with a pool of one, for the test's database or this URL."""
-    return make(*url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
-
-
-def listen_in(engine: AsyncEngine) -> list[str]:
-    """A list that grows with each statement asyncpg sends on its own account."""
-    sent: list[str] = []
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def listen(connection: Any, _: object) -> None:
-        connection.driver_connection.add_query_logger(lambda record: sent.append(record.query))
-
-    return sent
 
 
 # SET in a connect event
@@ -322,7 +299,7 @@ async def test_asyncpgs_own_pool_resets_a_connection_on_release(database_url: st
 
 
 async def test_cleaning_costs_one_message_on_each_return(engine: AsyncEngine) -> None:
-    sent = listen_in(engine)
+    sent = record_queries(engine)
     event.listen(engine.sync_engine, "reset", clean_by(CLEAN))
     for _ in range(2):
         async with AsyncSession(engine) as session:
@@ -515,133 +492,6 @@ async def test_schema_translate_map_does_not_translate_text(
         assert await session.scalar(text("SELECT owner FROM orders")) == "everybody"
 
 
-# LISTEN
-
-
-async def listen(connection: AsyncConnection) -> asyncio.Queue[str]:
-    """What arrives on the channel of the kitchen, on this connection."""
-    heard = asyncio.Queue[str]()
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    await driver.add_listener("kitchen", lambda *said: heard.put_nowait(said[3]))
-    return heard
-
-
-async def call_out(watcher: AsyncConnection, drink: str) -> None:
-    await watcher.execute(text(f"NOTIFY kitchen, '{drink}'"))
-
-
-async def channels(connection: AsyncConnection) -> list[str]:
-    return list(await connection.scalars(text("SELECT pg_listening_channels()")))
-
-
-@pytest.mark.parametrize("way", ["recycled", "cleaned", "kept"])
-async def test_a_listener_of_a_pooled_connection_goes_when_the_pool_renews_or_cleans_it(
-    make_engine: MakeEngine, way: str
-) -> None:
-    engine = one_connection(make_engine, pool_recycle=0 if way == "recycled" else -1)
-    if way == "cleaned":
-        event.listen(
-            engine.sync_engine,
-            "reset",
-            lambda connection, _, __: connection.run_async(lambda driver: driver.execute(CLEAN)),
-        )
-    async with engine.connect() as connection:
-        await listen(connection)
-    async with engine.connect() as connection:
-        assert await channels(connection) == (["kitchen"] if way == "kept" else [])
-
-
-async def test_a_notification_waits_for_the_end_of_the_listeners_transaction(
-    engine: AsyncEngine, watcher: AsyncConnection
-) -> None:
-    async with engine.connect() as connection:
-        heard = await listen(connection)
-        await connection.execute(SELECT)
-        await call_out(watcher, "oolong")
-        await connection.execute(SELECT)
-        assert heard.empty()
-        await connection.commit()
-        assert await asyncio.wait_for(heard.get(), 60) == "oolong"
-
-
-async def test_what_is_sent_after_the_listeners_connection_broke_is_lost(
-    make_engine: MakeEngine, watcher: AsyncConnection
-) -> None:
-    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    ended = asyncio.Event()
-    async with keeper.connect() as connection:
-        heard = await listen(connection)
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        driver.add_termination_listener(lambda _: ended.set())
-        pid = driver.get_server_pid()
-        await watcher.execute(text(f"SELECT pg_terminate_backend({pid})"))
-        await asyncio.wait_for(ended.wait(), 60)
-        await call_out(watcher, "oolong")
-    async with keeper.connect() as connection:
-        again = await listen(connection)
-        await call_out(watcher, "longjing")
-        assert await asyncio.wait_for(again.get(), 60) == "longjing"
-    assert heard.empty()
-
-
-async def test_a_silent_line_is_noticed_by_a_query_with_a_timeout_alone(
-    make_engine: MakeEngine, database_url: str
-) -> None:
-    async with Proxy(database_url) as proxy:
-        keeper = make_engine(proxy.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        async with keeper.connect() as connection:
-            await listen(connection)
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            ended = asyncio.Event()
-            driver.add_termination_listener(lambda _: ended.set())
-            line = driver._transport.get_extra_info("socket")
-            assert line.getsockopt(SOL_SOCKET, SO_KEEPALIVE) == 0  # so nobody asks
-            proxy.swallow()
-            with pytest.raises(TimeoutError):
-                await driver.fetchval("SELECT 1", timeout=0.2)
-            assert not ended.is_set()
-            await eventually("the cancel request is let in", lambda: len(proxy.clients) == 2)
-            driver.terminate()
-
-
-async def test_a_callback_may_be_async_and_then_each_message_is_a_task(
-    make_engine: MakeEngine, watcher: AsyncConnection
-) -> None:
-    heard = asyncio.Queue[str]()
-    second = asyncio.Event()
-
-    async def hear(*said: Any) -> None:
-        if said[3] == "oolong":  # the first message ends after the second
-            await second.wait()
-        heard.put_nowait(said[3])
-        second.set()
-
-    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with keeper.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.add_listener("kitchen", hear)
-        for drink in ("oolong", "longjing"):
-            await call_out(watcher, drink)
-        said = [await asyncio.wait_for(heard.get(), 60) for _ in range(2)]
-    assert said == ["longjing", "oolong"]
-
-
-async def test_what_an_async_callback_raises_goes_to_the_log_of_asyncio_alone(
-    make_engine: MakeEngine, watcher: AsyncConnection, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail(*_: Any) -> None:
-        raise ZeroDivisionError
-
-    keeper = make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    async with keeper.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.add_listener("kitchen", fail)
-        await call_out(watcher, "oolong")
-        await eventually("asyncio has logged it", lambda: "ZeroDivisionError" in caplog.text)
-        await connection.execute(SELECT)
-    assert {record.name for record in caplog.records} == {"asyncio"}
-
-
 @both_drivers
 async def test_a_search_path_of_the_connection_outlives_a_rollback(
     make_engine: MakeEngine, database_url: str, driver: str
@@ -660,255 +510,6 @@ async def test_a_search_path_of_the_connection_outlives_a_rollback(
         assert await connection.scalar(schema) == "public"
         await connection.rollback()
         assert await connection.scalar(schema) == "shop"
-
-
-async def test_a_notification_of_a_transaction_that_is_rolled_back_is_not_sent(
-    engine: AsyncEngine, make_engine: MakeEngine, watcher: AsyncConnection
-) -> None:
-    async with make_engine(isolation_level="AUTOCOMMIT").connect() as connection:
-        heard = await listen(connection)
-        async with engine.connect() as sender:
-            await call_out(sender, "oolong")
-        await call_out(watcher, "longjing")
-        assert await asyncio.wait_for(heard.get(), 60) == "longjing"
-
-
-async def test_psycopg_reads_notifications_of_a_connection_in_autocommit(
-    make_engine: MakeEngine, database_url: str, watcher: AsyncConnection
-) -> None:
-    keeper = make_engine(
-        with_psycopg(database_url), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
-    async with keeper.connect() as connection:
-        await connection.execute(text("LISTEN kitchen"))
-        await call_out(watcher, "oolong")
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        said = [each.payload async for each in driver.notifies(timeout=60, stop_after=1)]
-    assert said == ["oolong"]
-
-
-# A BEGIN that nobody knows of
-
-
-async def poison(engine: AsyncEngine) -> None:
-    """Return a connection with a transaction that SQLAlchemy does not know of."""
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.execute("BEGIN")
-
-
-async def guest(engine: AsyncEngine) -> bool:
-    """Whether a session gets its answer."""
-    try:
-        async with AsyncSession(engine) as session:
-            await session.execute(SELECT)
-    except InterfaceError:
-        return False
-    return True
-
-
-async def test_one_bad_connection_of_five_fails_every_fifth_request(
-    make_engine: MakeEngine,
-) -> None:
-    engine = make_engine(pool_size=5)
-    connections = [await engine.connect() for _ in range(5)]
-    for connection in connections:
-        await connection.close()
-    await poison(engine)
-    assert [await guest(engine) for _ in range(10)] == [True, True, True, True, False] * 2
-    await engine.dispose()
-    assert await guest(engine)
-
-
-async def test_pre_ping_replaces_the_bad_connection_at_the_cost_of_an_error(
-    make_engine: MakeEngine,
-) -> None:
-    engine = one_connection(make_engine, pool_pre_ping=True)
-    await poison(engine)
-    assert [await guest(engine) for _ in range(3)] == [False, True, True]
-
-
-@pytest.mark.parametrize("pre_ping", [True, False])
-async def test_in_autocommit_an_open_begin_loses_what_others_write(
-    make_engine: MakeEngine, watcher: AsyncConnection, pre_ping: bool
-) -> None:
-    await watcher.execute(text("CREATE TABLE orders (drink text)"))
-    engine = one_connection(make_engine, isolation_level="AUTOCOMMIT", pool_pre_ping=pre_ping)
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.execute("BEGIN")
-    async with engine.connect() as connection:
-        await connection.execute(text("INSERT INTO orders VALUES ('oolong')"))
-    await engine.dispose()
-    assert await watcher.scalar(text("SELECT count(*) FROM orders")) == 0
-
-
-async def test_the_pool_sees_nothing_of_an_aborted_script(
-    engine: AsyncEngine, watcher: AsyncConnection
-) -> None:
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        with pytest.raises(Exception, match="division by zero"):
-            await driver.execute("BEGIN; SELECT 1 / 0; COMMIT;")
-    assert isinstance(engine.pool, QueuePool)
-    assert (engine.pool.checkedin(), engine.pool.checkedout()) == (1, 0)
-    state = (
-        "SELECT state FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    assert await watcher.scalar(text(state)) == "idle in transaction (aborted)"
-
-
-async def test_recycling_replaces_the_bad_connection(make_engine: MakeEngine) -> None:
-    engine = one_connection(make_engine, pool_recycle=1)
-    await poison(engine)
-    assert not await guest(engine)
-    await eventually("the bad connection is replaced", lambda: guest(engine))
-
-
-async def test_psycopg_rolls_such_a_transaction_back_on_return(
-    database_url: str, make_engine: MakeEngine
-) -> None:
-    engine = one_connection(make_engine, with_psycopg(database_url))
-    await poison(engine)
-    assert await guest(engine)
-
-
-async def test_a_script_without_begin_is_a_transaction_all_the_same(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        with pytest.raises(Exception, match="division by zero"):
-            await driver.execute("CREATE TABLE orders (drink text); SELECT 1 / 0;")
-    assert await guest(engine)
-    async with AsyncSession(engine) as session:
-        assert await session.scalar(text("SELECT to_regclass('orders')")) is None
-
-
-async def test_a_transaction_of_the_driver_ends_with_its_block(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        with pytest.raises(Exception, match="division by zero"):
-            async with driver.transaction():
-                await driver.execute("SELECT 1 / 0")
-    assert await guest(engine)
-
-
-# ROLLBACK
-
-
-async def rollbacks(watcher: AsyncConnection) -> int:
-    return int(
-        await watcher.scalar(
-            text("SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()")
-        )
-        or 0
-    )
-
-
-@pytest.mark.parametrize(
-    ("options", "commit", "counted"),
-    [
-        ({}, False, 10),
-        ({"pool_reset_on_return": None}, False, 10),
-        ({}, True, 0),
-        ({"isolation_level": "AUTOCOMMIT"}, False, 0),
-    ],
-    ids=["as it is", "reset None", "commit()", "AUTOCOMMIT"],
-)
-async def test_the_server_counts_a_rollback_for_each_session_that_does_not_commit(
-    make_engine: MakeEngine,
-    watcher: AsyncConnection,
-    options: dict[str, Any],
-    commit: bool,
-    counted: int,
-) -> None:
-    engine = one_connection(make_engine, **options)
-    async with AsyncSession(engine) as session:
-        await session.execute(SELECT)  # and what SQLAlchemy asks on its first connection
-        await session.commit()
-    await engine.dispose()
-    before = await settled(watcher)
-    for _ in range(10):
-        async with AsyncSession(engine) as session:
-            await session.execute(SELECT)
-            if commit:
-                await session.commit()
-    await engine.dispose()  # a backend hands in its numbers when it ends
-    assert await settled(watcher) - before == counted
-
-
-async def settled(watcher: AsyncConnection) -> int:
-    """The rollbacks counted, once every other backend of this database has ended."""
-    alone = text(
-        "SELECT count(*) = 0 FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    await eventually("every other backend has ended", lambda: watcher.scalar(alone))
-    return await rollbacks(watcher)
-
-
-@pytest.mark.parametrize(("reset", "saved"), [("rollback", False), (None, True)])
-async def test_without_a_reset_the_next_session_commits_the_work_of_a_raw_cursor(
-    make_engine: MakeEngine, reset: str | None, saved: bool
-) -> None:
-    engine = one_connection(make_engine, pool_reset_on_return=reset)
-    create = "CREATE TABLE orders (drink text)"
-    async with engine.connect() as connection:
-        await connection.run_sync(lambda sync: sync.connection.cursor().execute(create))
-    async with AsyncSession(engine) as session:
-        await session.execute(SELECT)
-        await session.commit()
-    async with AsyncSession(engine) as session:
-        assert (await session.scalar(text("SELECT to_regclass('orders')")) is not None) is saved
-
-
-# AUTOCOMMIT
-
-
-async def test_skipping_the_rollback_is_logged_and_sends_what_was_sent_before_nothing(
-    make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "sqlalchemy.engine")
-    engine = one_connection(
-        make_engine, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
-    )
-    sent = listen_in(engine)
-    async with AsyncSession(engine) as session:
-        await session.execute(SELECT)
-    assert "ROLLBACK will be skipped by skip_autocommit_rollback" in caplog.messages
-    assert sent == []
-
-
-@pytest.mark.parametrize("owner", ["engine", "session", "connection"])
-async def test_autocommit_as_an_execution_option_is_undone_on_return(
-    engine: AsyncEngine, owner: str
-) -> None:
-    sent = listen_in(engine)
-    option = {"isolation_level": "AUTOCOMMIT"}
-    if owner == "engine":
-        async with AsyncSession(engine.execution_options(**option)) as session:
-            await session.execute(SELECT)
-    elif owner == "session":
-        async with AsyncSession(engine) as session:
-            await session.connection(execution_options=option)
-            await session.execute(SELECT)
-    else:
-        async with engine.connect() as connection:
-            await connection.execution_options(**option)
-            await connection.execute(SELECT)
-    assert sent == []
-    async with AsyncSession(engine) as session:
-        await session.execute(SELECT)
-    assert sent == ["BEGIN ISOLATION LEVEL READ COMMITTED;", "ROLLBACK;"]
-
-
-async def test_autocommit_of_the_engine_stays(make_engine: MakeEngine) -> None:
-    engine = one_connection(make_engine, isolation_level="AUTOCOMMIT")
-    sent = listen_in(engine)
-    for _ in range(3):
-        async with AsyncSession(engine) as session:
-            await session.execute(SELECT)
-    assert sent == []
 
 
 # A setting that reaches the next guest

@@ -24,7 +24,7 @@ from sqlalchemy.pool import (
     StaticPool,
 )
 
-from tests.pools import MakeEngine, leaves_open, pool_of, record, with_psycopg
+from tests.pools import MakeEngine, leaves_open, one_connection, pool_of, record, with_psycopg
 from tests.waiting import eventually
 from tools.paths import DOCS, SNIPPETS
 
@@ -35,8 +35,7 @@ METRIC = re.compile(r"\bdb_client_connection_(?!state\b|pool_name\b)\w+")
 
 @pytest.fixture
 def engine(make_engine: MakeEngine) -> AsyncEngine:
-    """An engine that lends a single connection, and lets nobody wait for it."""
-    return make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    return one_connection(make_engine)
 
 
 def fences(language: str, kind: str) -> list[str]:

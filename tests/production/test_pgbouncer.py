@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, checked_out, engine_for
+from tests.pools import MakeEngine, checked_out, engine_for, record_queries
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
 from tools.postgres import EmbeddedPostgres, Proxy, Server, dsn_of
@@ -810,12 +810,10 @@ async def test_a_lock_ends_with_a_client_that_dies_in_a_transaction(
 
 
 async def test_asyncpg_sets_jit_by_itself_when_it_meets_an_enum(make_engine: MakeEngine) -> None:
-    engine, sent = make_engine(), list[str]()
+    engine = make_engine()
+    sent = record_queries(engine)
     async with engine.connect() as connection:
         await connection.execute(text("CREATE TYPE pg_temp.cup AS ENUM ('small', 'large')"))
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection
-        raw.driver_connection.add_query_logger(lambda record: sent.append(record.query))
         await connection.execute(text("SELECT 1"))
         assert not [query for query in sent if "set_config('jit'" in query]
         await connection.execute(text("SELECT CAST('small' AS pg_temp.cup)"))

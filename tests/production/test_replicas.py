@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 from tests.asking import ask, backends, end_backend
-from tests.pools import MakeEngine, both_drivers, checked_out, engine_for
+from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, record_queries
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
@@ -477,12 +477,10 @@ async def counts(connection: Any) -> tuple[int, int]:
 async def test_a_session_that_reads_begins_a_transaction_but_in_autocommit(
     make_engine: MakeEngine, options: dict[str, Any], begins: list[str]
 ) -> None:
-    engine, sent = make_engine(pool_size=1), list[str]()
+    engine = make_engine(pool_size=1)
+    sent = record_queries(engine)
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection
-        raw.driver_connection.add_query_logger(lambda record: sent.append(record.query))
     sent.clear()
     async with AsyncSession(engine.execution_options(**options)) as session:
         await session.scalar(text("SELECT 2"))

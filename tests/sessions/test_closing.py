@@ -38,7 +38,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from tests.asking import end_backend, until_ended
-from tests.pools import MakeEngine, checked_out, leaves_open, record, with_psycopg
+from tests.pools import MakeEngine, checked_out, leaves_open, one_connection, record, with_psycopg
 from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
@@ -65,7 +65,7 @@ class Order(Base):
 
 @pytest.fixture
 def engine(make_engine: MakeEngine) -> AsyncEngine:
-    return make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    return one_connection(make_engine)
 
 
 async def test_a_block_without_sql_borrows_no_connection(engine: AsyncEngine) -> None:

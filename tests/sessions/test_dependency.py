@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from tests.pools import MakeEngine, checked_out, leaves_open
+from tests.pools import MakeEngine, checked_out, leaves_open, one_connection
 from tests.report import require_on
 from tests.serving import through
 from tests.versions import IS_2_0
@@ -205,7 +205,7 @@ async def test_an_error_of_autoflush_appears_at_the_query_and_says_so(engine: As
 
 
 async def test_autoflush_takes_no_second_connection(make_engine: MakeEngine) -> None:
-    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = one_connection(make_engine)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as session:

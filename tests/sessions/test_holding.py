@@ -29,7 +29,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from tests.asking import end_backend, until_ended
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, one_connection
 from tests.waiting import eventually
 from tools.postgres import dsn_of
 
@@ -53,7 +53,7 @@ class Order(Base):
 @pytest.fixture
 async def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = one_connection(make_engine)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     return engine

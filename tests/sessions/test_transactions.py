@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
 from tests.asking import end_backend
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, one_connection
 from tools.postgres import EmbeddedPostgres
 
 BACKEND = text("SELECT pg_backend_pid()")
@@ -46,7 +46,7 @@ class Order(Base):
 @pytest.fixture
 async def engine(make_engine: MakeEngine) -> AsyncEngine:
     """An engine that lends a single connection, and lets nobody wait for it."""
-    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = one_connection(make_engine)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     return engine

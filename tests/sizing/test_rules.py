@@ -9,7 +9,7 @@ from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tests.pools import MakeEngine, checked_out
+from tests.pools import MakeEngine, checked_out, one_connection
 from tools.postgres import EmbeddedPostgres
 
 TASKS = 12
@@ -68,7 +68,7 @@ async def test_a_caught_error_does_not_free_the_connection(make_engine: MakeEngi
 async def test_a_cache_asked_inside_a_transaction_does_not_spare_the_connection(
     make_engine: MakeEngine,
 ) -> None:
-    engine = make_engine(pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = one_connection(make_engine)
     asked, answered = asyncio.Event(), asyncio.Event()
 
     async def handle() -> None:

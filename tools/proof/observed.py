@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy import make_url
 from sqlalchemy.pool import NullPool, Pool, QueuePool, SingletonThreadPool
 
+from tools.postgres import dsn_of
 from tools.proof.whereabouts import Actor
 
 Backend = tuple[str, int, str, str]
@@ -106,10 +107,7 @@ class Eye:
     """
 
     def __init__(self, server_url: str, database_url: str) -> None:
-        url = make_url(server_url).set(drivername="postgresql")
-        self._connection = psycopg.connect(
-            url.render_as_string(hide_password=False), autocommit=True
-        )
+        self._connection = psycopg.connect(dsn_of(server_url), autocommit=True)
         self._database = make_url(database_url).database
 
     def look(self) -> list[Backend]:
