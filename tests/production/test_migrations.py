@@ -873,6 +873,21 @@ async def test_a_new_value_of_an_enum_can_be_used_once_it_is_committed(
             await project.upgrade()
 
 
+@pytest.mark.parametrize("using", [False, True])
+async def test_a_type_that_is_not_cast_automatically_wants_a_using(
+    using: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (tags text)"))
+    told = ", postgresql_using='tags::json'" * using
+    project.revise(IMPORT, f"op.alter_column('orders', 'tags', type_=sa.JSON(){told})")
+    if using:
+        await project.upgrade()
+    else:
+        words = 'column "tags" cannot be cast automatically to type json'
+        with pytest.raises(ProgrammingError, match=words):
+            await project.upgrade()
+
+
 async def test_autogenerate_does_not_see_a_new_value_of_an_enum(
     project: Project, watcher: AsyncConnection
 ) -> None:
