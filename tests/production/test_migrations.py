@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from configparser import InterpolationSyntaxError
 from dataclasses import dataclass
+from enum import Enum as PythonEnum
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, make_url, text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import Column, Connection, Enum, Integer, MetaData, Table, Text, make_url, text
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import Field, SQLModel
 
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.testing.readers import run_source
@@ -442,6 +444,23 @@ async def test_an_env_with_a_synchronous_engine_migrates_too(
     assert await version(watcher) == "0001"
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
+def test_the_default_template_with_the_url_of_asyncpg_is_a_missing_greenlet(
+    tmp_path: Path, database_url: str
+) -> None:
+    config = Config(str(tmp_path / "alembic.ini"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.init(config, str(tmp_path / "migrations"))
+    with keep_logging():
+        config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+        with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
+            command.upgrade(config, "head")
+        config.set_main_option(
+            "sqlalchemy.url", database_url.replace("asyncpg", "psycopg", 1).replace("%", "%%")
+        )
+        command.upgrade(config, "head")
+
+
 async def test_our_env_does_not_lift_transaction_timeout(
     project: Project, watcher: AsyncConnection, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
@@ -768,6 +787,58 @@ def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project:
         generate(project)
 
 
+DEFAULTED = """import sqlalchemy as sa
+target_metadata = sa.MetaData()
+sa.Table("menu", target_metadata, sa.Column(
+    "since", sa.DateTime, server_default=sa.func.now(), onupdate=sa.func.now()))
+"""
+
+
+@pytest.mark.parametrize(("told", "written"), [(False, "pass"), (True, "op.alter_column('menu'")])
+async def test_autogenerate_compares_server_defaults_if_told_and_on_update_is_no_part_of_them(
+    told: bool, written: str, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE menu (since timestamp)"))
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    setting = f"connection=connection, compare_server_default={told},"
+    env.write_text(source.replace("connection=connection,", setting), "utf-8")
+    await asyncio.to_thread(generate, project, DEFAULTED)
+    upgrade = read_upgrade(project)
+    assert f"\n    {written}" in upgrade
+    assert "onupdate" not in upgrade
+
+
+class Tin(SQLModel, table=True):
+    """A model of SQLModel's; each has its place in one `MetaData` for the whole process."""
+
+    name: str = Field(primary_key=True)
+
+
+SQLMODEL = f"""import sqlalchemy as sa
+from {__name__} import Tin
+target_metadata = sa.MetaData()
+Tin.__table__.to_metadata(target_metadata)
+"""
+
+
+@pytest.mark.parametrize("imported", [False, True])
+async def test_a_revision_of_sqlmodel_wants_the_import_in_the_template(
+    imported: bool, project: Project
+) -> None:
+    template = project.folder / "script.py.mako"
+    before = "import sqlalchemy as sa\n"
+    after = before + "import sqlmodel\n" * imported
+    template.write_text(template.read_text("utf-8").replace(before, after), "utf-8")
+    await asyncio.to_thread(generate, project, SQLMODEL)
+    assert "sqlmodel.sql.sqltypes.AutoString()" in read_upgrade(project)
+    if imported:
+        await project.upgrade()
+    else:
+        with pytest.raises(NameError, match="name 'sqlmodel' is not defined"):
+            await project.upgrade()
+
+
 # Enum types
 
 OF_SIZE = "sa.Column('size', sa.Enum('small', name='size'))"
@@ -797,6 +868,44 @@ async def test_dropping_the_table_leaves_its_enum_type(
     assert await watcher.scalar(text("SELECT to_regtype('size')")) is not None
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_a_downgrade_leaves_the_enum_type_unless_it_drops_that_too(
+    dropped: bool, project: Project
+) -> None:
+    project.revise(IMPORT, f"op.create_table('orders', {OF_SIZE})")
+    drop = "sa.Enum(name='size').drop(op.get_bind())"
+    body = ["import sqlalchemy as sa", "op.drop_table('orders')", *[drop] * dropped]
+    with (project.folder / "versions" / "0001.py").open("a", encoding="utf-8") as revision:
+        revision.write("def downgrade():\n    " + "\n    ".join(body))
+    await project.upgrade()
+    await asyncio.to_thread(command.downgrade, project.config, "base")
+    if dropped:
+        await project.upgrade()
+    else:
+        with pytest.raises(ProgrammingError, match='type "size" already exists'):
+            await project.upgrade()
+
+
+@both_drivers
+async def test_postgresql_refuses_a_value_the_type_lacks_and_sqlalchemy_one_the_class_lacks(
+    driver: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    size = PythonEnum("size", {"small": "S", "large": "L"})
+    orders = Table("orders", MetaData(), Column("size", Enum(size)))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TYPE size AS ENUM ('small', 'huge')"))
+        await connection.execute(text("CREATE TABLE orders (size size)"))
+        await connection.execute(text("INSERT INTO orders VALUES ('huge')"))
+    for value, name in (size["large"], "large"), ("S", "S"):
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError, match=f'invalid input value for enum size: "{name}"'):
+                await connection.execute(orders.insert().values(size=value))
+    async with engine.connect() as connection:
+        with pytest.raises(LookupError, match="'huge' is not among the defined enum values"):
+            (await connection.execute(orders.select())).all()
+
+
 @both_drivers
 async def test_the_enum_of_the_dialect_with_create_type_false_makes_no_type(
     driver: str, project: Project, database_url: str, watcher: AsyncConnection
@@ -812,6 +921,17 @@ async def test_the_enum_of_the_dialect_with_create_type_false_makes_no_type(
     )
     await project.upgrade()
     assert await version(watcher) == "0001"
+
+
+async def test_on_an_empty_database_create_type_false_finds_no_type(project: Project) -> None:
+    project.revise(
+        IMPORT,
+        "from sqlalchemy.dialects import postgresql",
+        "size = postgresql.ENUM('small', name='size', create_type=False)",
+        "op.create_table('orders', sa.Column('size', size))",
+    )
+    with pytest.raises(ProgrammingError, match='type "size" does not exist'):
+        await project.upgrade()
 
 
 async def test_create_type_false_of_the_generic_enum_works_from_2_1_on(
