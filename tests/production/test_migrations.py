@@ -791,14 +791,24 @@ async def test_autogenerate_sees_the_default_schema_unless_told_otherwise(
 ) -> None:
     await watcher.execute(text("CREATE SCHEMA kitchen"))
     await watcher.execute(text("CREATE TABLE kitchen.menu (drink text)"))
-    env = project.folder / "env.py"
-    source = env.read_text("utf-8")
-    assert "connection=connection," in source
-    told = f"connection=connection, include_schemas={all_schemas},"
-    env.write_text(source.replace("connection=connection,", told), "utf-8")
+    configure(project, include_schemas=all_schemas)
     elsewhere = WITH_TABLE.replace("sa.MetaData()", "sa.MetaData(schema='kitchen')")
     await asyncio.to_thread(generate, project, elsewhere)
     assert f"\n    {written}" in read_upgrade(project)
+
+
+async def test_with_all_schemas_autogenerate_drops_the_table_of_a_model_that_names_none(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE SCHEMA kitchen"))
+    for table in "menu", "of_others":
+        await watcher.execute(text(f"CREATE TABLE kitchen.{table} (drink text)"))
+    configure(project, include_schemas=True)
+    await asyncio.to_thread(generate, project, WITH_TABLE)
+    written = read_upgrade(project)
+    assert "op.create_table('menu'" in written
+    for table in "menu", "of_others":
+        assert f"op.drop_table('{table}', schema='kitchen')" in written
 
 
 async def test_autogenerate_sees_every_schema_of_the_search_path(
