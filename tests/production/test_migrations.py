@@ -728,6 +728,24 @@ async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
         assert tuple(place.one())[:2] == (engine.url.database, ["public"])
 
 
+async def test_a_schema_of_the_search_path_without_usage_is_passed_over(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine().connect() as connection:
+        for statement in (
+            "CREATE SCHEMA kitchen",
+            "CREATE TABLE kitchen.orders (drink text)",
+            "GRANT SELECT ON kitchen.orders TO pg_monitor",
+            "SET search_path = kitchen, public",
+            "SELECT * FROM orders",
+            "SET ROLE pg_monitor",
+        ):
+            await connection.execute(text(statement))
+        assert await connection.scalar(text("SELECT current_schemas(false)")) == ["public"]
+        with pytest.raises(ProgrammingError, match='relation "orders" does not exist'):
+            await connection.execute(text("SELECT * FROM orders"))
+
+
 async def test_a_table_with_capitals_in_its_name_is_not_found_without_quotes(
     make_engine: MakeEngine,
 ) -> None:
