@@ -116,6 +116,28 @@ def test_without_a_slot_it_is_alive_and_becomes_ready_when_one_is_free(
     assert "sorry, too many clients already" in new.said
 
 
+def test_on_a_full_server_the_old_generation_serves_but_its_readiness_probe_fails_too(
+    place: Path, url: str
+) -> None:
+    def connects() -> bool:
+        try:
+            others.enter_context(psycopg.connect(dsn_of(url)))
+        except psycopg.OperationalError:  # one that has left still has its slot
+            return False
+        return True
+
+    with ExitStack() as others, running(place, url, **OLD) as old:
+        assert old.order().status_code == 201
+        wait_until("the probe has left", lambda: counted(url) == (1, 0))
+        for _ in range(13):
+            wait_until("one more is connected", connects)
+        assert old.status("/live") == 200
+        assert old.order().status_code == 201
+        assert old.status("/ready") == 503
+        others.close()
+        wait_until("it is ready again", lambda: old.status("/ready") == 200)
+
+
 ROLE = """
     CREATE ROLE shop LOGIN PASSWORD 'longjing' CONNECTION LIMIT 3;
     GRANT ALL ON ALL TABLES IN SCHEMA public TO shop;
