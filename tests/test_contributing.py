@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from tests.programs import parse
 from tests.report import report
-from tools.paths import DOCS, ROOT
+from tools.paths import DOCS, READER_SCRIPTS, ROOT
 from tools.site.pages import Page
 
 GUIDE = ROOT / "CONTRIBUTING.md"
@@ -79,6 +79,16 @@ def test_every_place_that_contributing_names_is_there() -> None:
         f"CONTRIBUTING.md: names {place}, which does not exist; mend the path"
         for place in sorted(set(places))
         if not (ROOT / place).exists()
+    )
+
+
+def test_every_script_for_readers_is_named() -> None:
+    report(
+        f"{path.relative_to(ROOT)}: does not name `{script.name}`, which READER_SCRIPTS in "
+        "tools/paths.py has; say there that it is no snippet"
+        for path in (GUIDE, *(page.path for page in PAGES))
+        for script in READER_SCRIPTS
+        if f"`{script.name}`" not in path.read_text("utf-8")
     )
 
 
