@@ -23,7 +23,7 @@ test: $(VENV)/ready ## Runs all tests, those in a browser included
 	@$(PYTHON) -m pytest
 
 build: $(VENV)/ready ## Builds the site, strict, into site/
-	@$(PYTHON) -m tools prove
+	@$(PYTHON) -m tools prepare
 	@$(PYTHON) -m mkdocs --quiet build --strict --site-dir .cache/site
 	@rm -rf site && mv .cache/site site
 

@@ -49,7 +49,7 @@ def _leave(number: int, frame: object) -> None:
 @main.command()
 @click.option("--fresh", is_flag=True, help="Run again what is proved already.")
 @names
-def prove(snippets: tuple[str, ...], fresh: bool) -> None:
+def prepare(snippets: tuple[str, ...], fresh: bool) -> None:
     """Prove the named snippets, or all that are not proved as they stand, and record them."""
     from tools.proof.prove import forget_proofs, prove_all, select_snippets
     from tools.proof.rerecord import record_all
