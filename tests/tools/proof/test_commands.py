@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from tests.report import report
-from tools.__main__ import main
+from tools.__main__ import Commands, main
 from tools.paths import ROOT
 from tools.postgres import free_port
 
@@ -39,6 +42,37 @@ def test_a_database_that_cannot_be_reached_is_one_line(command: str) -> None:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1
     assert "connection refused" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("npm", "said"),
+    [
+        ("", "Error: There is no npm on the PATH: install Node.js, which brings it.\n"),
+        (
+            "#!/bin/sh\necho No such version >&2; exit 3\n",
+            "No such version\nError: npm pack ended with exit code 3; mend what it says above, and "
+            "run this again\n",
+        ),
+    ],
+)
+def test_a_program_that_is_missing_or_fails_is_one_line(
+    tmp_path: Path, npm: str, said: str
+) -> None:
+    if npm:
+        (tmp_path / "npm").write_text(npm, "utf-8")
+        (tmp_path / "npm").chmod(0o755)
+    assert run("vendor", "axe-core", PATH=str(tmp_path)).stderr == said
+
+
+def test_a_program_that_takes_too_long_is_one_line() -> None:
+    def wait() -> None:
+        raise subprocess.TimeoutExpired(["/bin/python", Path("/tools/guests.py"), "a row"], 300)
+
+    ran = CliRunner().invoke(Commands(commands=[click.Command("wait", callback=wait)]), ["wait"])
+    assert ran.output == (
+        "Error: python guests.py did not end within 300 s; run this again when the machine does "
+        "nothing else\n"
+    )
 
 
 def test_a_target_runs_the_command_of_its_name() -> None:
