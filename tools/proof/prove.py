@@ -78,11 +78,9 @@ def _say_what_lacks(snippet: Path) -> str:
 def prove_changed() -> list[str]:
     """Prove what changed since the record was written; the problems, one sentence each."""
     record = Record.load()
-    changed = [snippet for snippet in list_snippets() if not record.entry(snippet)]
-    if not changed:
-        return []
-    with find_postgres() as server:
-        return prove_all(server, changed)
+    if changed := [snippet for snippet in list_snippets() if not record.entry(snippet)]:
+        with find_postgres() as server:
+            prove_all(server, changed)
 
 
 def select_snippets(names: Iterable[str]) -> list[Path]:
