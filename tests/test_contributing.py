@@ -27,7 +27,8 @@ def first_cells(heading: str) -> list[str]:
 def test_every_command_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     report(
-        f"{path.relative_to(ROOT)}: names `make {target}`, which the Makefile does not have"
+        f"{path.relative_to(ROOT)}: names `make {target}`, which the Makefile does not have; "
+        "name one that `make help` lists"
         for path in FILES
         for target in re.findall(r"(?:`|^|\d )make ([a-z]+)", path.read_text("utf-8"), re.MULTILINE)
         if target not in targets

@@ -110,13 +110,16 @@ def run_pgbouncer(
         finally:
             _end(process, folder)
         if "in use" not in said or time.monotonic() > deadline:
-            reason = said.strip().splitlines()[-1:] or ["it does not say why"]
-            raise PostgresError(f"PgBouncer {release.version} does not start: {reason[0]}")
+            why = (said.strip() or "it does not say why").splitlines()[-1] + "; mend its settings."
+            raise PostgresError(f"PgBouncer {release.version} does not start: {why}")
 
 
 def _drop_unknown(release: Release, settings: dict[str, str]) -> None:
     if release.number < TRACKS and settings.pop("max_prepared_statements", "0") != "0":
-        raise PostgresError(f"PgBouncer {release.version} has no max_prepared_statements.")
+        raise PostgresError(
+            f"PgBouncer {release.version} has no max_prepared_statements: leave it at 0, or take "
+            "1.21 or later."
+        )
 
 
 def _write_files(server: URL, port: int, settings: dict[str, str]) -> Path:
