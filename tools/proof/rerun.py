@@ -216,7 +216,7 @@ def _print_lines(code: str, place: _Place) -> Rerun:
     # pytest-examples 0.0.18 builds a code object for the traceback that Python 3.11 cannot read:
     # https://github.com/python/cpython/issues/116033. The line may go with Python 3.11, or with a
     # release of https://github.com/pydantic/pytest-examples that passes tests/tools without it.
-    vars(run_code)["create_example_traceback"] = lambda *_: None
+    run_code.create_example_traceback = lambda *_: None  # type: ignore[attr-defined]
 
     class WholeFile(CodeExample):
         def in_py_file(self) -> bool:
@@ -268,7 +268,8 @@ def _watch_for_forgotten_awaits() -> list[int]:
         else:
             show(message, category, file, at, *to)
 
-    vars(warnings)["showwarning"] = note  # of what a snippet does not catch itself
+    # Of what a snippet does not catch itself.
+    warnings.showwarning = note  # type: ignore[assignment]
     return lines
 
 
