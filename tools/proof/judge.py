@@ -16,8 +16,9 @@ from tools.postgres import Server, fresh_database, leftovers
 from tools.proof.compare import find_difference, normalize_wording
 from tools.proof.occupied import Occupied
 from tools.proof.pooler import pooled
+from tools.proof.processes import DEADLINE, describe_timeout, kill_group
 from tools.proof.projects import NOT_A_READERS
-from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
+from tools.proof.rerun import rerun
 from tools.proof.snippets import (
     expected_lines,
     find_encoding_fault,
@@ -156,9 +157,9 @@ def _compare_lines(snippet: Path, lines: Iterable[str], where: str, *, uvloop: b
     """Where a run and the file disagree, in whichever order lines came; empty if they do not."""
     expected = Counter(expected_lines(snippet, uvloop=uvloop))
     printed = Counter(map(normalize_wording, lines))
-    if missing := expected - printed:
     also = f", or write into {snippet.stem}.uvloop.txt what differs" if uvloop else ""
     cure = f"let it print there what it prints elsewhere{also}"
+    if missing := expected - printed:
         return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`; {cure}"
     if surplus := printed - expected:
         return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`; {cure}"
@@ -195,7 +196,6 @@ def _run_as_reader(snippet: Path, database_url: str) -> subprocess.CompletedProc
         return subprocess.CompletedProcess(program.args, program.returncode, stdout, stderr)
 
 
-def _last_line(snippet: Path, stderr: object) -> str:
 def _find_error(complaint: Sequence[str]) -> str:
     """The line that names an exception: the first below the last traceback that is not indented."""
     begins = [at for at, line in enumerate(complaint) if line.startswith("Traceback ")]
@@ -203,6 +203,7 @@ def _find_error(complaint: Sequence[str]) -> str:
     return next((line for line in below if not line.startswith(" ")), "it does not say why")
 
 
+def _last_line(snippet: Path, stderr: object) -> str:
     """`at snippets/pool/size/default.py:14`, from what faulthandler wrote."""
     for line in str(stderr).splitlines():
         _, _, after = line.partition(f'{snippet.name}", line ')

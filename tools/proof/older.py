@@ -15,8 +15,8 @@ import click
 from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
 from tools.proof.environments import install, pin
+from tools.proof.processes import DEADLINE
 from tools.proof.record import current_versions
-from tools.proof.rerun import DEADLINE
 from tools.proof.seals import describe_run, write_sealed
 
 RUNS = {

@@ -15,8 +15,9 @@ from tools.postgres import Server, find_postgres, fresh_database
 from tools.proof.compare import find_difference
 from tools.proof.judge import prove
 from tools.proof.pooler import find_lack
+from tools.proof.processes import Rerun
 from tools.proof.record import Entry, Record, current_versions
-from tools.proof.rerun import Rerun, rerun
+from tools.proof.rerun import rerun
 from tools.proof.side_by_side import run_each
 from tools.proof.snippets import (
     digest,
