@@ -37,10 +37,7 @@ def test_ruff_would_format_nothing() -> None:
         "ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, READER_SCRIPTS)
     )
     places = [match[1] for line in said if (match := re.match(r" *--> (\S+?:\d+)", line))]
-    report(
-        f"{place}: is not formatted; `.venv/bin/ruff format tools tests` does it"
-        for place in places or said
-    )
+    report(f"{place}: is not formatted; `make format` does it" for place in places or said)
 
 
 @pytest.mark.timeout(900)  # on a fresh clone mypy reads every library, beside all other tests
