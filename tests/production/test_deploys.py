@@ -28,7 +28,7 @@ from tests.versions import IS_2_0
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres, dsn_of, pgbouncer
-from tools.postgres.pgbouncer import Program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, run_pgbouncer
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
@@ -231,14 +231,14 @@ async def test_a_pgbouncer_that_is_told_to_end_keeps_its_lines_or_not_and_lets_n
     database_url: str,
     make_engine: MakeEngine,
     monkeypatch: pytest.MonkeyPatch,
-    choose: Callable[[], Program],
+    choose: Callable[[], Release],
     stays: bool,
 ) -> None:
     started = list[Popen[bytes]]()
     start = pgbouncer._start
 
-    def start_and_keep(program: Program, folder: Path) -> Popen[bytes]:
-        started.append(start(program, folder))
+    def start_and_keep(release: Release, folder: Path) -> Popen[bytes]:
+        started.append(start(release, folder))
         return started[-1]
 
     monkeypatch.setattr(pgbouncer, "_start", start_and_keep)

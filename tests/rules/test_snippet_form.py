@@ -9,7 +9,7 @@ import pytest
 
 from tests.programs import parse, read
 from tests.report import report
-from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT, SNIPPETS
+from tools.paths import DOCS, LANGUAGES, READER_SCRIPTS, ROOT, SNIPPETS
 from tools.proof.snippets import (
     OUTPUT,
     find_home,
@@ -26,7 +26,7 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
-PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
+PUBLISHED = [*list_snippets(), *list_parts(), *READER_SCRIPTS]
 
 NOT_SHOWN = {"ruff.toml", "sessions/request/background.txt"}
 """Files that no page shows: a setting of ours, a record that a sentence sums up."""
