@@ -10,7 +10,7 @@ from pathlib import Path
 from tools.proof.recording import Recording
 from tools.proof.snippets import location
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds a snippet may take before it is stopped and counts as failed."""
 
 _running = set[int | None]()
