@@ -531,9 +531,9 @@ async def test_dispose_waits_on_a_dead_line_with_asyncpg(
 
 
 def limit_silence(connection: Any, _: object) -> None:
-    """Have Linux end an asyncpg connection whose data nobody acknowledges for a second."""
-    line = connection.driver_connection._transport.get_extra_info("socket")
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+    """The listener of the page, for a second: Linux ends a line whose data is not acknowledged."""
+    page = load_snippet("pool/stale/user_timeout.py", changes={"10_000": "1000"})
+    page["limit_silence"](connection, _)
 
 
 @needs_a_dead_cable
