@@ -129,6 +129,21 @@ async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -
     assert found["max_prepared_statements"] == "200"
 
 
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_statements_beyond_the_tracked_number_are_closed_on_the_server_connection(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    kept = text("SELECT count(*) FROM pg_prepared_statements")
+    with pooled(database_url, default_pool_size="1", max_prepared_statements="5") as url:
+        engine = engine_for(make_engine, url, driver)
+        async with engine.connect() as connection:
+            for number in range(20):
+                for _ in range(7):  # psycopg prepares at the sixth
+                    await connection.execute(text(f"SELECT {number}"))
+            assert await connection.scalar(kept) == 5
+        await engine.dispose()
+
+
 # A migration
 
 
