@@ -8,7 +8,14 @@ from sqlalchemy.exc import InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, one_connection, record_queries, with_psycopg
+from tests.pools import (
+    MakeEngine,
+    both_drivers,
+    engine_for,
+    one_connection,
+    record_queries,
+    with_psycopg,
+)
 from tests.waiting import eventually
 
 SELECT = text("SELECT 'oolong'")
@@ -195,6 +202,20 @@ async def test_without_a_reset_the_next_session_commits_the_work_of_a_raw_cursor
 
 
 # AUTOCOMMIT
+
+
+@both_drivers
+@pytest.mark.parametrize(("option", "times"), [({}, 1), ({"isolation_level": "AUTOCOMMIT"}, 2)])
+async def test_now_tells_autocommit_and_the_isolation_level_does_not(
+    make_engine: MakeEngine, database_url: str, driver: str, option: dict[str, str], times: int
+) -> None:
+    engine = engine_for(make_engine, database_url, driver, **option)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW transaction_isolation")) == "read committed"
+        assert await connection.get_isolation_level() == "READ COMMITTED"
+        now = text("SELECT now()")
+        assert len({await connection.scalar(now), await connection.scalar(now)}) == times
+    await engine.dispose()
 
 
 async def test_skipping_the_rollback_is_logged_and_sends_what_was_sent_before_nothing(

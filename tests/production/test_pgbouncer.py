@@ -129,6 +129,21 @@ async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -
     assert found["max_prepared_statements"] == "200"
 
 
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_statements_beyond_the_tracked_number_are_closed_on_the_server_connection(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    kept = text("SELECT count(*) FROM pg_prepared_statements")
+    with pooled(database_url, default_pool_size="1", max_prepared_statements="5") as url:
+        engine = engine_for(make_engine, url, driver)
+        async with engine.connect() as connection:
+            for number in range(20):
+                for _ in range(7):  # psycopg prepares at the sixth
+                    await connection.execute(text(f"SELECT {number}"))
+            assert await connection.scalar(kept) == 5
+        await engine.dispose()
+
+
 # A migration
 
 
@@ -269,6 +284,29 @@ async def test_pgbouncer_keeps_some_settings_for_each_client(
             await second.commit()
             assert (found == value) is found_by_the_other
             assert await first.scalar(text(f"SHOW {setting}")) == value
+
+
+async def leave_and_find(make_engine: MakeEngine, url: str) -> object:
+    """What a client finds after another has emptied `search_path` on the only connection."""
+    left, found = (make_engine(url, connect_args=CURE) for _ in range(2))
+    assert await ask(left, "SELECT set_config('search_path', '', false)") == ""
+    return await ask(found, "SELECT current_schemas(false)")
+
+
+@pytest.mark.parametrize(
+    ("major", "extra", "found"),
+    [
+        (18, {}, []),
+        (16, {"track_extra_parameters": "IntervalStyle, search_path"}, []),
+        (18, {"track_extra_parameters": "IntervalStyle, search_path"}, ["public"]),
+    ],
+)
+async def test_search_path_stays_for_the_next_client_unless_tracked_on_18(
+    make_engine: MakeEngine, major: int, extra: dict[str, str], found: list[str]
+) -> None:
+    settings = {"default_pool_size": "1", **extra}
+    with EmbeddedPostgres(major) as server, pooled(server.url(), **settings) as url:
+        assert await leave_and_find(make_engine, url) == found
 
 
 async def test_a_lock_cannot_be_released_by_its_owner(
@@ -547,6 +585,8 @@ async def test_what_pgbouncer_ended_counts_as_lost_with_its_word_if_a_query_was_
         said = str(caught.value.orig)
         assert (asyncpg_says if driver == "asyncpg" else psycopg_says) in said
         assert driver == "psycopg" or (word in said) is (asyncpg_says == IN_THE_MIDDLE)
+        by_pgbouncer = isinstance(caught.value.orig, psycopg.errors.ProtocolViolation)
+        assert driver == "asyncpg" or by_pgbouncer is (word in said)
         assert caught.value.connection_invalidated
         assert await ask(engine, "SELECT 'oolong'") == "oolong"
         await engine.dispose()

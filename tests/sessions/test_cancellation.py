@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -35,6 +37,7 @@ from tests.pools import (
     record,
     with_psycopg,
 )
+from tests.processes import hear_everything
 from tests.serving import running
 from tests.versions import IS_2_0
 from tests.waiting import DEADLINE, eventually
@@ -247,6 +250,49 @@ async def test_a_second_cancellation_leaves_the_query_running(
     assert await backends.count("PgSleep") == 1
 
 
+PROGRAM = """
+import asyncio, os, signal, sys
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+async def main(url, times):
+    settings = {"server_settings": {"application_name": "teahouse"}}
+    engine = create_async_engine(url, connect_args=settings)
+    if times == "2":
+        event.listen(engine.sync_engine, "close", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT pg_sleep(60)"))
+
+RUN(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "times", "left"),
+    [
+        ("asyncio.run", 1, 0),
+        ("asyncio.run", 2, 1),
+        ("asyncio.new_event_loop().run_until_complete", 1, 1),
+    ],
+)
+async def test_one_ctrl_c_under_asyncio_run_stops_the_query_and_others_leave_it(
+    database_url: str, backends: Backends, run: str, times: int, left: int
+) -> None:
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM.replace("RUN", run), database_url, str(times)),
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=hear_everything,
+    )
+    await backends.until(1)
+    program.send_signal(signal.SIGINT)
+    _, said = await program.communicate()
+    assert b"KeyboardInterrupt" in said
+    if left:
+        assert await backends.count("PgSleep") == left
+    else:
+        await backends.until(left)
+
+
 async def test_a_limit_around_a_limit_that_strikes_while_it_closes_leaves_the_query_running(
     engine: AsyncEngine, backends: Backends
 ) -> None:
@@ -389,6 +435,25 @@ async def test_cancelled_while_connecting_the_slot_is_free(
         assert checked_out(engine) == 0
     for line in accepted:
         line.close()
+
+
+@both_drivers
+async def test_a_ping_that_anyio_gives_up_gives_its_place_back(
+    database_url: str, make_engine: MakeEngine, driver: str
+) -> None:
+    async with Proxy(database_url) as proxy:
+        options = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
+        engine = engine_for(make_engine, proxy.url, driver, **options)
+        await select(engine)
+        proxy.flows.clear()
+        await anyio_move_on_after(
+            lambda: select(engine),
+            lambda: eventually("the ping is sent", lambda: proxy.turns[-1] == "client"),
+        )
+        assert checked_out(engine) == 0
+        proxy.flows.set()
+        await select(engine)
+        await engine.dispose()
 
 
 @leaves_open

@@ -1,6 +1,7 @@
 """What the page on errors of statements says beyond what its snippets print."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import (
@@ -294,6 +295,21 @@ async def test_a_connection_says_it_in_other_words(make_engine: MakeEngine) -> N
         await connection.commit()
         with pytest.raises(InvalidRequestError, match="This transaction is inactive"):
             await transaction.commit()
+
+
+async def test_in_autocommit_it_says_so_too_and_after_a_commit_the_block_is_no_transaction(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.execute(text("CREATE TABLE orders ()"))
+        with pytest.raises(InvalidRequestError, match="has already initialized a SQLAlchemy"):
+            await connection.begin()
+        await connection.commit()
+        with suppress(LookupError):
+            async with connection.begin():
+                await connection.execute(text("INSERT INTO orders DEFAULT VALUES"))
+                raise LookupError
+        assert await connection.scalar(text("SELECT count(*) FROM orders")) == 1
 
 
 async def test_add_begins_a_transaction_too(make_engine: MakeEngine) -> None:
