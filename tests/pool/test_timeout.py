@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import QueuePool
 
 from tests.pools import MakeEngine, checked_out, record
+from tests.prose import sql_fences
 from tests.waiting import DEADLINE
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import Proxy, dsn_of
@@ -467,8 +468,7 @@ async def test_a_deadline_in_the_dependency_cancels_background_tasks(
 async def test_the_query_of_the_page_shows_what_the_lent_connections_do(
     make_engine: MakeEngine, language: str
 ) -> None:
-    page = (DOCS / language / "pool" / "timeout.md").read_text("utf-8")
-    (query,) = re.findall(r"^```sql\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    [query] = sql_fences("pool/timeout", language)
     waits, auto, broken, asks = (make_engine() for _ in range(4))
     async with waits.connect() as first, auto.connect() as second, broken.connect() as third:
         await first.execute(SELECT)
