@@ -740,7 +740,7 @@ def test_a_url_without_a_driver_takes_psycopg_in_2_1_and_psycopg2_in_2_0() -> No
         "print(create_async_engine('postgresql://guest@localhost/tea').dialect.driver)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False
     )
     if IS_2_0:
         assert "No module named 'psycopg2'" in ran.stderr

@@ -220,7 +220,7 @@ def environment(url: URL) -> dict[str, str]:
 def ran(snippet: Path, url: URL) -> tuple[int, str]:
     """Run a snippet as a reader does: its exit code, and what it said."""
     process = subprocess.run(
-        [sys.executable, snippet], env=environment(url), capture_output=True, text=True
+        [sys.executable, snippet], env=environment(url), capture_output=True, encoding="utf-8"
     )
     return process.returncode, (process.stdout + process.stderr).strip()
 
