@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from inspect import getsource, signature
@@ -37,10 +37,10 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
-from tests.asking import OTHERS, ask
+from tests.asking import OTHERS, ask, end_backend, until_ended
 from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.pools import MakeEngine, both_drivers, engine_for, use
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
@@ -54,11 +54,6 @@ async def fill(engine: AsyncEngine, number: int) -> None:
     """Have the pool hold so many idle connections."""
     for lent in [await engine.connect() for _ in range(number)]:
         await lent.close()
-
-
-async def use(engine: AsyncEngine) -> str:
-    async with engine.connect() as connection:
-        return str(await connection.scalar(SELECT))
 
 
 async def backend(engine: AsyncEngine) -> int:
@@ -81,13 +76,6 @@ async def terminate_all(database_url: str) -> None:
 
 
 # What pre-ping sends, by the server's own account
-
-
-@pytest.fixture(scope="module")
-def chatty() -> Iterator[EmbeddedPostgres]:
-    """A server that logs each statement it gets."""
-    with EmbeddedPostgres(log_statement="all") as server:
-        yield server
 
 
 def statements(server: EmbeddedPostgres, since: int) -> list[str]:
@@ -185,8 +173,7 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
 ) -> None:
     engine = engine_for(make_engine, database_url, driver, pool_pre_ping=True)
     pids = [await three_backends(engine)]
-    await end(pids[0][0], watcher)
-    await until_gone(database_url, pids[0][0])
+    await end_backend(watcher, pids[0][0])
     with caplog.at_level(logging.INFO, "sqlalchemy.pool"):
         pids.append(await three_backends(engine))
     assert not set(pids[0]) & set(pids[1])
@@ -198,13 +185,12 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
 
 
 async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
-    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine(pool_pre_ping=True)
     lent = await engine.connect()
     pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend(engine)]
-    await end(pids[1], watcher)
-    await until_gone(database_url, pids[1])
+    await end_backend(watcher, pids[1])
     await use(engine)  # the ping fails
     assert await lent.scalar(text("SELECT pg_backend_pid()")) == pids[0]
     await lent.close()
@@ -281,14 +267,18 @@ async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
     ],
 )
 async def test_psycopg_repeats_the_servers_last_words(
-    database_url: str, make_engine: MakeEngine, setting: str, said: str
+    database_url: str,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    setting: str,
+    said: str,
 ) -> None:
     options = "-c idle_session_timeout=200ms" if setting == "idle" else ""
     engine = engine_for(make_engine, database_url, "psycopg", connect_args={"options": options})
     pid = await backend(engine)
     if setting == "administrator":
-        await terminate_all(database_url)
-    await until_gone(database_url, pid)
+        await end_backend(watcher, pid)
+    await until_ended(watcher, pid)
     with pytest.raises(OperationalError, match=said):
         await use(engine)
 
@@ -340,14 +330,6 @@ async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
         await engine.dispose()
 
 
-async def until_gone(database_url: str, pid: int) -> None:
-    """Wait until this backend has left."""
-    watcher = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    ended = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
-    async with watcher.connect() as connection:
-        await eventually("the backend has left", lambda: connection.scalar(ended, {"pid": pid}))
-
-
 # Age, not idleness
 
 
@@ -388,7 +370,7 @@ async def test_a_line_that_nobody_was_told_of_is_given_up_unasked_once_it_is_old
 
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
 async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
-    database_url: str, make_engine: MakeEngine, rests: str
+    make_engine: MakeEngine, watcher: AsyncConnection, rests: str
 ) -> None:
     old_enough = rests == "longer than the age"
     engine = make_engine(
@@ -396,7 +378,7 @@ async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
         connect_args={"server_settings": {"idle_session_timeout": "200ms"}},
     )
     before = await backend(engine)
-    await until_gone(database_url, before)
+    await until_ended(watcher, before)
     if old_enough:
         await asyncio.sleep(1.1)  # dead, and old enough to be renewed unseen
         assert await use(engine) == "oolong"
