@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from mkdocs.utils.yaml import yaml_load
-
 from tests.claims import pages_of
 from tests.report import report
 from tests.rules.twins import URL, every_pair, sections
@@ -13,7 +11,7 @@ from tools.paths import DOCS, LANGUAGES, ROOT
 from tools.site import agreement
 from tools.site.archives import list_archives
 from tools.site.faults import find_heading_faults, find_missing_twins
-from tools.site.pages import INCLUDE, Page, Section, list_nav, pages
+from tools.site.pages import INCLUDE, Page, Section, pages
 
 CODE = re.compile(r"`[^`]+`")
 NUMBER = re.compile(r"(?<![\w.#-])\d[\d.,]*\d(?![\w-])")
@@ -140,24 +138,6 @@ def test_what_changed_in_both_languages_was_read_in_both() -> None:
         f"docs/agreed.json: is older than {twins}; read both languages, then `make agree`"
         for twins in agreement.not_agreed(agreement.read())
     )
-
-
-def menu(file: str) -> list[str]:
-    """The pages that a configuration's `nav` lists, in its order."""
-
-    config = yaml_load((ROOT / file).read_text("utf-8"))
-    return [page for page, _ in list_nav(config["nav"])]
-
-
-def test_both_menus_list_every_page_in_the_same_order() -> None:
-    chinese, english = menu("mkdocs.yml"), menu("mkdocs.en.yml")
-    report(
-        f"docs/zh/{page.name}: is in no menu; add it to nav in both mkdocs files"
-        for page in pages("zh")
-        if page.name not in chinese
-    )
-    if chinese != english:
-        report(["mkdocs.en.yml: its nav lists other pages than mkdocs.yml, or in another order"])
 
 
 def test_a_test_module_carries_the_name_of_its_page() -> None:

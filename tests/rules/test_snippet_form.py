@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chinese import HAN
 from tests.programs import parse, read
 from tests.report import report
 from tools.paths import DOCS, LANGUAGES, PROGRAMS, ROOT, SNIPPETS
@@ -22,7 +23,6 @@ from tools.site.faults import find_long_snippet
 from tools.site.pages import INCLUDE, Page, pages
 from tools.site.shown import find_shown_faults
 
-HAN = re.compile(r"[\u4e00-\u9fff]")
 COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
