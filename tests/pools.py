@@ -76,6 +76,12 @@ async def use(engine: AsyncEngine) -> str:
         return str(await connection.scalar(text("SELECT 'oolong'")))
 
 
+async def backend_of(engine: AsyncEngine) -> int:
+    """Borrow a connection for one query; the process number of the backend that answers it."""
+    async with engine.connect() as connection:
+        return int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
 async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
     """Check out so many connections until `lent` closes."""
     for _ in range(number):

@@ -40,7 +40,7 @@ from sqlalchemy.pool import NullPool
 from tests.asking import OTHERS, ask, end_backend, until_ended
 from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, both_drivers, engine_for, use
+from tests.pools import MakeEngine, backend_of, both_drivers, engine_for, use
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
@@ -54,13 +54,6 @@ async def fill(engine: AsyncEngine, number: int) -> None:
     """Have the pool hold so many idle connections."""
     for lent in [await engine.connect() for _ in range(number)]:
         await lent.close()
-
-
-async def backend(engine: AsyncEngine) -> int:
-    async with engine.connect() as connection:
-        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        assert isinstance(pid, int)
-        return pid
 
 
 async def terminate_all(database_url: str) -> None:
@@ -189,7 +182,7 @@ async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
 ) -> None:
     engine = make_engine(pool_pre_ping=True)
     lent = await engine.connect()
-    pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend(engine)]
+    pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend_of(engine)]
     await end_backend(watcher, pids[1])
     await use(engine)  # the ping fails
     assert await lent.scalar(text("SELECT pg_backend_pid()")) == pids[0]
@@ -275,7 +268,7 @@ async def test_psycopg_repeats_the_servers_last_words(
 ) -> None:
     options = "-c idle_session_timeout=200ms" if setting == "idle" else ""
     engine = engine_for(make_engine, database_url, "psycopg", connect_args={"options": options})
-    pid = await backend(engine)
+    pid = await backend_of(engine)
     if setting == "administrator":
         await end_backend(watcher, pid)
     await until_ended(watcher, pid)
@@ -339,11 +332,11 @@ async def test_recycling_looks_at_age_although_the_connection_never_rested(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
     engine = make_engine(pool_recycle=1)
-    first = await backend(engine)
+    first = await backend_of(engine)
     for clock.now in (0.25, 0.5, 0.75, 1.0):
-        assert await backend(engine) == first
+        assert await backend_of(engine) == first
     clock.now = 1.25  # a quarter of a second after it was used last
-    assert await backend(engine) != first
+    assert await backend_of(engine) != first
 
 
 async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> None:
@@ -351,7 +344,7 @@ async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> Non
     async with AsyncSession(engine) as session:
         pid = await session.scalar(text("SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
         assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
-    assert await backend(engine) != pid
+    assert await backend_of(engine) != pid
 
 
 @both_drivers
@@ -362,10 +355,10 @@ async def test_a_line_that_nobody_was_told_of_is_given_up_unasked_once_it_is_old
     monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
     async with Proxy(database_url) as proxy:
         engine = engine_for(make_engine, proxy.url, driver, pool_recycle=1)
-        dead = await backend(engine)
+        dead = await backend_of(engine)
         proxy.swallow()
         clock.now = 1.25
-        assert await backend(engine) != dead
+        assert await backend_of(engine) != dead
 
 
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
@@ -377,7 +370,7 @@ async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
         pool_recycle=1 if old_enough else 60,
         connect_args={"server_settings": {"idle_session_timeout": "200ms"}},
     )
-    before = await backend(engine)
+    before = await backend_of(engine)
     await until_ended(watcher, before)
     if old_enough:
         await asyncio.sleep(1.1)  # dead, and old enough to be renewed unseen
@@ -636,7 +629,7 @@ def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
         async with watcher.connect() as connection:
             for attempt in range(50):
                 for engine in engines:
-                    await end(await backend(engine), connection)
+                    await end(await backend_of(engine), connection)
                     await asyncio.sleep(attempt % 10 * 0.0001)
                     assert await use(engine) == "oolong"
         for engine in (*engines, watcher):
@@ -762,7 +755,7 @@ async def test_a_listener_declares_a_read_only_server_a_lost_connection(
         await fill(engine, 2)
         event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
         watcher = create_async_engine(server.url(), poolclass=NullPool)
-        before = await backend(engine)
+        before = await backend_of(engine)
         with pytest.raises(DBAPIError, match="in a read-only transaction") as caught:
             async with engine.begin() as connection:
                 await connection.execute(insert)
@@ -770,7 +763,7 @@ async def test_a_listener_declares_a_read_only_server_a_lost_connection(
         async with watcher.connect() as connection:
             await connection.execute(text("SELECT pg_promote()"))  # the address leads to a primary
         for _ in range(2):
-            assert await backend(engine) != before
+            assert await backend_of(engine) != before
         async with engine.begin() as connection:
             await connection.execute(insert)
         await engine.dispose()
@@ -816,7 +809,7 @@ async def test_with_lifo_the_server_ends_what_idles(
     used = ""
     async with asyncio.timeout(30):
         while len(used) < 80 or await watcher.scalar(OTHERS) != alive:
-            pid = await backend(engine)
+            pid = await backend_of(engine)
             used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
             await asyncio.sleep(0.05)
     assert used[:12] == order
