@@ -11,10 +11,10 @@ export NO_MKDOCS_2_WARNING := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 # What `make help` says of a target stands behind its ##.
-.PHONY: help serve test build check prove update agree run older bench speed lock clean
+.PHONY: help serve test build check format prove update agree run older bench speed lock clean
 
 help: ## Lists these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/ready ## Proves changed snippets, serves both languages with live reload; PORT=8001 for another port
 	@$(PYTHON) -m tools serve
@@ -23,12 +23,15 @@ test: $(VENV)/ready ## Runs all tests, those in a browser included
 	@$(PYTHON) -m pytest
 
 build: $(VENV)/ready ## Builds the site, strict, into site/
-	@$(PYTHON) -m tools prove
+	@$(PYTHON) -m tools prepare
 	@$(PYTHON) -m mkdocs --quiet build --strict --site-dir .cache/site
 	@rm -rf site && mv .cache/site site
 
 check: $(VENV)/ready ## Checks all rules, without a database
 	@$(PYTHON) -m pytest tests/rules
+
+format: $(VENV)/ready ## Formats tools, tests and the scripts for readers
+	@$(VENV)/bin/ruff format tools tests $$($(PYTHON) -c 'from tools.paths import READER_SCRIPTS; print(*READER_SCRIPTS)')
 
 prove: $(VENV)/ready ## Runs all snippets and claims; SQLALCHEMY=2.0.58 or PYTHON3=python3.13 for others
 	@$(PYTHON) -m pytest --ignore=tests/rules --ignore=tests/site --ignore=tests/tools $(if $(ONLY),-k "$(ONLY)")

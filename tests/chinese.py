@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.programs import parse
-from tools.paths import DOCS, PROGRAMS, ROOT, THEME
+from tools.paths import DOCS, READER_SCRIPTS, ROOT, THEME
 from tools.proof.snippets import list_parts, list_snippets, location
 from tools.site.pages import pages
 
@@ -47,7 +47,7 @@ def _pictures() -> Iterator[tuple[str, str]]:
 
 
 def _claims() -> Iterator[tuple[str, str]]:
-    for snippet in (*list_snippets(), *list_parts(), *PROGRAMS):
+    for snippet in (*list_snippets(), *list_parts(), *READER_SCRIPTS):
         match getattr(parse(snippet), "body", ()):
             case [ast.Expr(ast.Constant(str(said))) as claim, *_]:
                 for number, line in enumerate(said.splitlines(), claim.lineno):
@@ -57,7 +57,7 @@ def _claims() -> Iterator[tuple[str, str]]:
 def menu_and_scripts(settings: str) -> Iterator[Line]:
     """What settings, scripts and tools say; the words that readers search are their own."""
     scripts = sorted((THEME / "assets").rglob("*.js"))
-    ours = [script for script in scripts if not {"vendor", "search"} & set(script.parts)]
+    ours = [script for script in scripts if "search" not in script.parts]
     for file in (ROOT / settings, ROOT / "tools" / "words.py", *ours):
         text = file.read_text("utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), 1):

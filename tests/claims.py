@@ -50,9 +50,12 @@ def _read(page: Page) -> dict[str, object] | None:
 def absolutes(page: Page) -> Iterator[tuple[int, str]]:
     """The sentences and cells that say something absolute, with the numbers of their lines."""
     for number, line in page.prose():
-        for sentence in _ENDS.split(line.strip()):
-            if sentence and ABSOLUTE[page.language].search(_CODE_OR_TARGET.sub("", sentence)):
-                yield number, sentence.strip()
+        bare = _CODE_OR_TARGET.sub(lambda code: "`" * len(code[0]), line)
+        ends = [(end.start(), end.end()) for end in _ENDS.finditer(bare)]
+        starts = [0, *(after for _, after in ends)]
+        for start, end in zip(starts, [*(before for before, _ in ends), len(line)], strict=True):
+            if ABSOLUTE[page.language].search(bare[start:end]):
+                yield number, line[start:end].strip()
 
 
 def is_proof(page: Page, proof: str) -> bool:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from tests.programs import parse
 from tests.report import report
-from tools.paths import DOCS, ROOT
+from tools.paths import DOCS, READER_SCRIPTS, ROOT
 from tools.site.pages import Page
 
 GUIDE = ROOT / "CONTRIBUTING.md"
@@ -27,7 +27,8 @@ def first_cells(heading: str) -> list[str]:
 def test_every_command_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     report(
-        f"{path.relative_to(ROOT)}: names `make {target}`, which the Makefile does not have"
+        f"{path.relative_to(ROOT)}: names `make {target}`, which the Makefile does not have; "
+        "name one that `make help` lists"
         for path in FILES
         for target in re.findall(r"(?:`|^|\d )make ([a-z]+)", path.read_text("utf-8"), re.MULTILINE)
         if target not in targets
@@ -79,6 +80,16 @@ def test_every_place_that_contributing_names_is_there() -> None:
         f"CONTRIBUTING.md: names {place}, which does not exist; mend the path"
         for place in sorted(set(places))
         if not (ROOT / place).exists()
+    )
+
+
+def test_every_script_for_readers_is_named() -> None:
+    report(
+        f"{path.relative_to(ROOT)}: does not name `{script.name}`, which READER_SCRIPTS in "
+        "tools/paths.py has; say there that it is no snippet"
+        for path in (GUIDE, *(page.path for page in PAGES))
+        for script in READER_SCRIPTS
+        if f"`{script.name}`" not in path.read_text("utf-8")
     )
 
 

@@ -13,13 +13,11 @@ from pytest_timeout import Settings  # type: ignore[import-untyped]
 from tools.paths import ROOT
 from tools.proof.waits import list_waits
 
-HAS_TIMER = hasattr(signal, "SIGALRM")  # Windows: pytest-timeout's own way
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | None:
     """Fail the test with a sentence when its time is over."""
-    if not HAS_TIMER or not settings.timeout:
+    if not settings.timeout:
         return None
 
     def give_up(number: int, frame: FrameType | None) -> None:
@@ -37,9 +35,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | No
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
+def pytest_timeout_cancel_timer(item: pytest.Item) -> bool:
     """The test ended in time."""
-    if not HAS_TIMER:
-        return None
     signal.setitimer(signal.ITIMER_REAL, 0)
     return True

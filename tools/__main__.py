@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,20 +21,38 @@ class Commands(click.Group):
     """Commands that say what is wrong in one line; exit code 2 where there is no PostgreSQL."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
+        """Run the command.
+
+        Raises:
+            click.ClickException: A program that it ran failed, or took too long.
+        """
         try:
             return super().invoke(ctx)
         except PostgresError as error:
             click.echo(error, err=True)
             ctx.exit(2)
+        except subprocess.CalledProcessError as error:
+            raise click.ClickException(
+                f"{_name(error.cmd)} ended with exit code {error.returncode}; mend what it says "
+                "above, and run this again"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise click.ClickException(
+                f"{_name(error.cmd)} did not end within {error.timeout:.0f} s; run this again when "
+                "the machine does nothing else"
+            ) from error
+
+
+def _name(command: Sequence[str | Path]) -> str:
+    """`python guests.py`, of a command and its arguments."""
+    return " ".join(Path(word).name for word in command[:2])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Start PostgreSQL, prove the snippets, build and serve the site, measure."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows does not know all
-        if number and signal.getsignal(number) is signal.SIG_DFL:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _leave)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
@@ -49,7 +69,7 @@ def _leave(number: int, frame: object) -> None:
 @main.command()
 @click.option("--fresh", is_flag=True, help="Run again what is proved already.")
 @names
-def prove(snippets: tuple[str, ...], fresh: bool) -> None:
+def prepare(snippets: tuple[str, ...], fresh: bool) -> None:
     """Prove the named snippets, or all that are not proved as they stand, and record them."""
     from tools.proof.prove import forget_proofs, prove_all, select_snippets
     from tools.proof.rerecord import record_all

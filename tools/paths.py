@@ -7,7 +7,7 @@ DOCS = ROOT / "docs"
 SNIPPETS = ROOT / "snippets"
 THEME = ROOT / "theme"
 CACHE = ROOT / ".cache"
-PROGRAMS = (
+READER_SCRIPTS = (
     SNIPPETS / "sizing/measure/sweep.py",
     SNIPPETS / "testing/rollback/costs.py",
     SNIPPETS / "troubleshooting/doctor/doctor.py",

@@ -44,7 +44,7 @@ from tests.pools import MakeEngine, backend_of, both_drivers, engine_for, use
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
-from tools.postgres.pgbouncer import Program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, run_pgbouncer
 
 SELECT = text("SELECT 'oolong'")
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -102,14 +102,14 @@ async def test_a_ping_goes_out_before_each_transaction_but_not_on_a_new_connecti
 
 
 @both_drivers
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 async def test_pgbouncer_passes_the_ping_on(
     make_engine: MakeEngine,
     chatty: EmbeddedPostgres,
-    need_program: Callable[[], Program],
+    need_release: Callable[[], Release],
     driver: str,
 ) -> None:
-    with run_pgbouncer(chatty.url(), need_program()) as url:
+    with run_pgbouncer(chatty.url(), need_release()) as url:
         engine = engine_for(make_engine, url, driver, pool_pre_ping=True)
         await fill(engine, 1)
         before = len(chatty.log())

@@ -28,7 +28,7 @@ from tests.versions import IS_2_0
 from tests.waiting import eventually, wait_until
 from tools.paths import SNIPPETS
 from tools.postgres import EmbeddedPostgres, dsn_of, pgbouncer
-from tools.postgres.pgbouncer import Program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, run_pgbouncer
 
 OLD = {"APPLICATION_NAME": "teahouse-1", "POOL_SIZE": "2", "MAX_OVERFLOW": "2"}
 NEW = {**OLD, "APPLICATION_NAME": "teahouse-2"}
@@ -114,6 +114,28 @@ def test_without_a_slot_it_is_alive_and_becomes_ready_when_one_is_free(
             wait_until("it is ready", lambda: new.status("/ready") == 200)
             assert new.order().status_code == 201
     assert "sorry, too many clients already" in new.said
+
+
+def test_on_a_full_server_the_old_generation_serves_but_its_readiness_probe_fails_too(
+    place: Path, url: str
+) -> None:
+    def connects() -> bool:
+        try:
+            others.enter_context(psycopg.connect(dsn_of(url)))
+        except psycopg.OperationalError:  # one that has left still has its slot
+            return False
+        return True
+
+    with ExitStack() as others, running(place, url, **OLD) as old:
+        assert old.order().status_code == 201
+        wait_until("the probe has left", lambda: counted(url) == (1, 0))
+        for _ in range(13):
+            wait_until("one more is connected", connects)
+        assert old.status("/live") == 200
+        assert old.order().status_code == 201
+        assert old.status("/ready") == 503
+        others.close()
+        wait_until("it is ready again", lambda: old.status("/ready") == 200)
 
 
 ROLE = """
@@ -209,14 +231,14 @@ async def test_a_pgbouncer_that_is_told_to_end_keeps_its_lines_or_not_and_lets_n
     database_url: str,
     make_engine: MakeEngine,
     monkeypatch: pytest.MonkeyPatch,
-    choose: Callable[[], Program],
+    choose: Callable[[], Release],
     stays: bool,
 ) -> None:
     started = list[Popen[bytes]]()
     start = pgbouncer._start
 
-    def start_and_keep(program: Program, folder: Path) -> Popen[bytes]:
-        started.append(start(program, folder))
+    def start_and_keep(release: Release, folder: Path) -> Popen[bytes]:
+        started.append(start(release, folder))
         return started[-1]
 
     monkeypatch.setattr(pgbouncer, "_start", start_and_keep)

@@ -339,6 +339,17 @@ async def test_exec_gives_models_for_the_select_of_sqlmodel_only(make_engine: Ma
             await session.execute(statement)
 
 
+async def test_scalars_gives_the_same_from_the_session_of_sqlmodel_and_that_of_sqlalchemy(
+    make_engine: MakeEngine,
+) -> None:
+    statement = sqlmodel.select(sqlalchemy.literal("oolong"))
+    async with AsyncSession(make_engine()) as session:
+        assert (await session.scalars(statement)).all() == ["oolong"]
+    async with SQLModelSession(make_engine()) as session:
+        with pytest.warns(DeprecationWarning, match="You probably want to use"):
+            assert (await session.scalars(statement)).all() == ["oolong"]
+
+
 async def test_django_refuses_lifespan() -> None:
     refusal = "Django can only handle ASGI/HTTP connections, not lifespan."
     with pytest.raises(ValueError, match=refusal):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from configparser import InterpolationSyntaxError
 from dataclasses import dataclass
+from enum import Enum as PythonEnum
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, make_url, text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import Column, Connection, Enum, Integer, MetaData, Table, Text, make_url, text
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import Field, SQLModel
 
 from tests.pools import MakeEngine, both_drivers, engine_for
 from tests.testing.readers import run_source
@@ -101,6 +103,15 @@ def use_our_env(project: Project, monkeypatch: pytest.MonkeyPatch, database_url:
     monkeypatch.setenv("SHOP_SCHEMA", "public")
 
 
+def configure(project: Project, **options: object) -> None:
+    """Add this to the template's `context.configure()`."""
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    assert "(connection=" in source
+    told = "".join(f"{name}={value!r}, " for name, value in options.items())
+    env.write_text(source.replace("(connection=", f"({told}connection="), "utf-8")
+
+
 async def version(watcher: AsyncConnection) -> object:
     return await watcher.scalar(text("SELECT version_num FROM alembic_version"))
 
@@ -170,6 +181,24 @@ def test_a_plain_test_or_fixture_upgrades_and_an_async_one_is_refused(
     assert f"ERROR test_it.py::test_async_fixture - RuntimeError: {refused}" in ran.stdout
 
 
+@pytest.mark.parametrize("ours", [False, True])
+async def test_an_engine_in_the_attributes_is_passed_over_by_the_template_and_our_env(
+    ours: bool,
+    project: Project,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+) -> None:
+    if ours:
+        use_our_env(project, monkeypatch, database_url)
+    nowhere = f"postgresql+asyncpg://127.0.0.1:{free_port()}/tests"
+    project.config.attributes["connection"] = make_engine(nowhere)  # as pytest-alembic does
+    project.revise("pass")
+    await project.upgrade()
+    assert await version(watcher) == "0001"
+
+
 # The template
 
 
@@ -195,11 +224,7 @@ async def test_all_revisions_are_one_transaction_unless_told_otherwise(
     with pytest.raises(DBAPIError, match="division by zero"):
         await project.upgrade()
     assert await watcher.scalar(text("SELECT to_regclass('alembic_version')")) is None
-    env = project.folder / "env.py"
-    each = env.read_text("utf-8").replace(
-        "(connection=", "(transaction_per_migration=True, connection="
-    )
-    env.write_text(each, "utf-8")
+    configure(project, transaction_per_migration=True)
     with pytest.raises(DBAPIError, match="division by zero"):
         await project.upgrade()
     assert await version(watcher) == "0001"
@@ -258,19 +283,29 @@ async def test_two_upgrades_of_an_empty_database_meet_at_the_table_of_versions(
     assert "CREATE TABLE alembic_version" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE orders ADD COLUMN size text", 'column "size" of relation "orders" already'),
+        ("CREATE TABLE cups (size text)", "pg_type_typname_nsp_index"),
+        ("UPDATE orders SET drink = 'oolong'", "expected to match one row when updating '0001'"),
+    ],
+)
 async def test_two_upgrades_of_a_database_with_tables_meet_at_the_first_change(
-    project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+    change: str, said: str, project: Project, make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
-    await watcher.execute(text("CREATE TABLE orders (drink text)"))
-    add = "ALTER TABLE orders ADD COLUMN size text"
-    project.revise(f"op.execute('{add}')")
+    await watcher.execute(text("CREATE TABLE orders AS SELECT 'longjing' AS drink"))
+    project.revise("pass")
+    await project.upgrade()
+    project.revise(f'op.execute("{change}")')
     async with make_engine().connect() as other, other.begin() as theirs:
-        await other.execute(text(add))
+        await other.execute(text(change))
         pid = await other.scalar(PID)
         ours = asyncio.create_task(project.upgrade())
         await eventually("ours waits for theirs", lambda: watcher.scalar(BLOCKED, {"pid": pid}))
+        await other.execute(text("UPDATE alembic_version SET version_num = '0002'"))
         await theirs.commit()
-        with pytest.raises(ProgrammingError, match='column "size" of relation "orders" already'):
+        with pytest.raises((DBAPIError, CommandError), match=said):
             await ours
 
 
@@ -300,6 +335,27 @@ async def test_two_upgrades_that_read_a_table_and_then_change_it_are_a_deadlock(
         theirs = asyncio.create_task(other.execute(text(add)))
         ends = await asyncio.gather(ours, theirs, return_exceptions=True)
     assert "deadlock detected" in str([end for end in ends if isinstance(end, DBAPIError)])
+
+
+@pytest.mark.parametrize("each", [False, True])
+async def test_a_request_and_an_upgrade_of_two_tables_are_a_deadlock_in_one_transaction(
+    each: bool, project: Project, make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    for table in "orders", "guests":
+        await watcher.execute(text(f"CREATE TABLE {table} (name text)"))
+        project.revise(f"op.execute('ALTER TABLE {table} ADD COLUMN size text')")
+    configure(project, transaction_per_migration=each)
+    async with make_engine().begin() as request:
+        await request.execute(text("SELECT * FROM guests"))
+        pid = await request.scalar(PID)
+        upgrade = asyncio.create_task(project.upgrade())
+        await eventually("it waits", lambda: watcher.scalar(BLOCKED, {"pid": pid}))
+        reading = asyncio.create_task(request.execute(text("SELECT * FROM orders")))
+        (read,) = await asyncio.gather(reading, return_exceptions=True)
+        if each:
+            assert not isinstance(read, Exception)
+    (ended,) = await asyncio.gather(upgrade, return_exceptions=True)
+    assert ("deadlock detected" in f"{read} {ended}") is not each
 
 
 async def test_create_all_does_not_add_a_column(
@@ -440,6 +496,23 @@ async def test_an_env_with_a_synchronous_engine_migrates_too(
     with keep_logging():
         await project.upgrade()
     assert await version(watcher) == "0001"
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
+def test_the_default_template_with_the_url_of_asyncpg_is_a_missing_greenlet(
+    tmp_path: Path, database_url: str
+) -> None:
+    config = Config(str(tmp_path / "alembic.ini"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.init(config, str(tmp_path / "migrations"))
+    with keep_logging():
+        config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+        with pytest.raises(MissingGreenlet, match="greenlet_spawn has not been called"):
+            command.upgrade(config, "head")
+        config.set_main_option(
+            "sqlalchemy.url", database_url.replace("asyncpg", "psycopg", 1).replace("%", "%%")
+        )
+        command.upgrade(config, "head")
 
 
 async def test_our_env_does_not_lift_transaction_timeout(
@@ -674,6 +747,24 @@ async def test_create_all_is_rolled_back_with_a_connection_that_did_not_commit(
         assert tuple(place.one())[:2] == (engine.url.database, ["public"])
 
 
+async def test_a_schema_of_the_search_path_without_usage_is_passed_over(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine().connect() as connection:
+        for statement in (
+            "CREATE SCHEMA kitchen",
+            "CREATE TABLE kitchen.orders (drink text)",
+            "GRANT SELECT ON kitchen.orders TO pg_monitor",
+            "SET search_path = kitchen, public",
+            "SELECT * FROM orders",
+            "SET ROLE pg_monitor",
+        ):
+            await connection.execute(text(statement))
+        assert await connection.scalar(text("SELECT current_schemas(false)")) == ["public"]
+        with pytest.raises(ProgrammingError, match='relation "orders" does not exist'):
+            await connection.execute(text("SELECT * FROM orders"))
+
+
 async def test_a_table_with_capitals_in_its_name_is_not_found_without_quotes(
     make_engine: MakeEngine,
 ) -> None:
@@ -737,14 +828,24 @@ async def test_autogenerate_sees_the_default_schema_unless_told_otherwise(
 ) -> None:
     await watcher.execute(text("CREATE SCHEMA kitchen"))
     await watcher.execute(text("CREATE TABLE kitchen.menu (drink text)"))
-    env = project.folder / "env.py"
-    source = env.read_text("utf-8")
-    assert "connection=connection," in source
-    told = f"connection=connection, include_schemas={all_schemas},"
-    env.write_text(source.replace("connection=connection,", told), "utf-8")
+    configure(project, include_schemas=all_schemas)
     elsewhere = WITH_TABLE.replace("sa.MetaData()", "sa.MetaData(schema='kitchen')")
     await asyncio.to_thread(generate, project, elsewhere)
     assert f"\n    {written}" in read_upgrade(project)
+
+
+async def test_with_all_schemas_autogenerate_drops_the_table_of_a_model_that_names_none(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE SCHEMA kitchen"))
+    for table in "menu", "of_others":
+        await watcher.execute(text(f"CREATE TABLE kitchen.{table} (drink text)"))
+    configure(project, include_schemas=True)
+    await asyncio.to_thread(generate, project, WITH_TABLE)
+    written = read_upgrade(project)
+    assert "op.create_table('menu'" in written
+    for table in "menu", "of_others":
+        assert f"op.drop_table('{table}', schema='kitchen')" in written
 
 
 async def test_autogenerate_sees_every_schema_of_the_search_path(
@@ -766,6 +867,58 @@ def test_autogenerate_without_metadata_or_before_the_upgrade_is_refused(project:
     generate(project, WITH_TABLE)
     with pytest.raises(CommandError, match="Target database is not up to date"):
         generate(project)
+
+
+DEFAULTED = """import sqlalchemy as sa
+target_metadata = sa.MetaData()
+sa.Table("menu", target_metadata, sa.Column(
+    "since", sa.DateTime, server_default=sa.func.now(), onupdate=sa.func.now()))
+"""
+
+
+@pytest.mark.parametrize(("told", "written"), [(False, "pass"), (True, "op.alter_column('menu'")])
+async def test_autogenerate_compares_server_defaults_if_told_and_on_update_is_no_part_of_them(
+    told: bool, written: str, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE menu (since timestamp)"))
+    env = project.folder / "env.py"
+    source = env.read_text("utf-8")
+    setting = f"connection=connection, compare_server_default={told},"
+    env.write_text(source.replace("connection=connection,", setting), "utf-8")
+    await asyncio.to_thread(generate, project, DEFAULTED)
+    upgrade = read_upgrade(project)
+    assert f"\n    {written}" in upgrade
+    assert "onupdate" not in upgrade
+
+
+class Tin(SQLModel, table=True):
+    """A model of SQLModel's; each has its place in one `MetaData` for the whole process."""
+
+    name: str = Field(primary_key=True)
+
+
+SQLMODEL = f"""import sqlalchemy as sa
+from {__name__} import Tin
+target_metadata = sa.MetaData()
+Tin.__table__.to_metadata(target_metadata)
+"""
+
+
+@pytest.mark.parametrize("imported", [False, True])
+async def test_a_revision_of_sqlmodel_wants_the_import_in_the_template(
+    imported: bool, project: Project
+) -> None:
+    template = project.folder / "script.py.mako"
+    before = "import sqlalchemy as sa\n"
+    after = before + "import sqlmodel\n" * imported
+    template.write_text(template.read_text("utf-8").replace(before, after), "utf-8")
+    await asyncio.to_thread(generate, project, SQLMODEL)
+    assert "sqlmodel.sql.sqltypes.AutoString()" in read_upgrade(project)
+    if imported:
+        await project.upgrade()
+    else:
+        with pytest.raises(NameError, match="name 'sqlmodel' is not defined"):
+            await project.upgrade()
 
 
 # Enum types
@@ -797,21 +950,92 @@ async def test_dropping_the_table_leaves_its_enum_type(
     assert await watcher.scalar(text("SELECT to_regtype('size')")) is not None
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_a_downgrade_leaves_the_enum_type_unless_it_drops_that_too(
+    dropped: bool, project: Project
+) -> None:
+    project.revise(IMPORT, f"op.create_table('orders', {OF_SIZE})")
+    drop = "sa.Enum(name='size').drop(op.get_bind())"
+    body = ["import sqlalchemy as sa", "op.drop_table('orders')", *[drop] * dropped]
+    with (project.folder / "versions" / "0001.py").open("a", encoding="utf-8") as revision:
+        revision.write("def downgrade():\n    " + "\n    ".join(body))
+    await project.upgrade()
+    await asyncio.to_thread(command.downgrade, project.config, "base")
+    if dropped:
+        await project.upgrade()
+    else:
+        with pytest.raises(ProgrammingError, match='type "size" already exists'):
+            await project.upgrade()
+
+
 @both_drivers
-async def test_the_enum_of_the_dialect_with_create_type_false_makes_no_type(
-    driver: str, project: Project, database_url: str, watcher: AsyncConnection
+async def test_postgresql_refuses_a_value_the_type_lacks_and_sqlalchemy_one_the_class_lacks(
+    driver: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    size = PythonEnum("size", {"small": "S", "large": "L"})
+    orders = Table("orders", MetaData(), Column("size", Enum(size)))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TYPE size AS ENUM ('small', 'huge')"))
+        await connection.execute(text("CREATE TABLE orders (size size)"))
+        await connection.execute(text("INSERT INTO orders VALUES ('huge')"))
+    for value, name in (size["large"], "large"), ("S", "S"):
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError, match=f'invalid input value for enum size: "{name}"'):
+                await connection.execute(orders.insert().values(size=value))
+    async with engine.connect() as connection:
+        with pytest.raises(LookupError, match="'huge' is not among the defined enum values"):
+            (await connection.execute(orders.select())).all()
+
+
+async def test_a_table_does_not_look_whether_create_made_its_enum_type(project: Project) -> None:
+    create = "sa.Enum('small', name='size').create(op.get_bind(), checkfirst=True)"
+    project.revise(IMPORT, create, f"op.create_table('orders', {OF_SIZE})")
+    with pytest.raises(ProgrammingError, match='type "size" already exists'):
+        await project.upgrade()
+
+
+WITHOUT_TYPE = (
+    IMPORT,
+    "from sqlalchemy.dialects import postgresql",
+    "size = postgresql.ENUM('small', name='size', create_type=False)",
+)
+MAKE_ONCE = "size.create(op.get_bind(), checkfirst=True)"
+IN_A_TABLE = "op.create_table('orders', sa.Column('size', size))"
+
+
+@both_drivers
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize(
+    "use",
+    [
+        IN_A_TABLE,
+        "op.add_column('menu', sa.Column('size', size))",
+        "op.alter_column('menu', 'drink', type_=size, postgresql_using='drink::size')",
+    ],
+)
+async def test_the_enum_of_the_dialect_created_by_hand_works_with_and_without_its_type(
+    use: str,
+    exists: bool,
+    driver: str,
+    project: Project,
+    database_url: str,
+    watcher: AsyncConnection,
 ) -> None:
     url = database_url.replace("asyncpg", driver, 1)
     project.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    await watcher.execute(MAKE_SIZE)
-    project.revise(
-        IMPORT,
-        "from sqlalchemy.dialects import postgresql",
-        "size = postgresql.ENUM('small', name='size', create_type=False)",
-        "op.create_table('orders', sa.Column('size', size))",
-    )
+    await watcher.execute(text("CREATE TABLE menu (drink text)"))
+    if exists:
+        await watcher.execute(MAKE_SIZE)
+    project.revise(*WITHOUT_TYPE, MAKE_ONCE, use)
     await project.upgrade()
     assert await version(watcher) == "0001"
+
+
+async def test_on_an_empty_database_create_type_false_finds_no_type(project: Project) -> None:
+    project.revise(*WITHOUT_TYPE, IN_A_TABLE)
+    with pytest.raises(ProgrammingError, match='type "size" does not exist'):
+        await project.upgrade()
 
 
 async def test_create_type_false_of_the_generic_enum_works_from_2_1_on(
@@ -827,21 +1051,55 @@ async def test_create_type_false_of_the_generic_enum_works_from_2_1_on(
         await project.upgrade()
 
 
-@pytest.mark.parametrize("made", [False, True])
-async def test_add_column_makes_no_enum_type_so_create_it_before(
-    made: bool, project: Project, watcher: AsyncConnection
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"op.add_column('orders', {OF_SIZE})",
+        "op.alter_column('orders', 'drink', type_=sa.Enum('small', name='size'), "
+        "postgresql_using='drink::size')",
+    ],
+)
+async def test_neither_add_column_nor_alter_column_makes_an_enum_type(
+    change: str, project: Project, watcher: AsyncConnection
 ) -> None:
     await watcher.execute(text("CREATE TABLE orders (drink text)"))
-    create = "sa.Enum('small', name='size').create(op.get_bind(), checkfirst=True)"
-    project.revise(IMPORT, *[create] * made, f"op.add_column('orders', {OF_SIZE})")
-    if made:
+    project.revise(IMPORT, change)
+    with pytest.raises(ProgrammingError, match='type "size" does not exist'):
         await project.upgrade()
-    else:
-        with pytest.raises(ProgrammingError, match='type "size" does not exist'):
-            await project.upgrade()
 
 
 ADD_LARGE = "op.execute(\"ALTER TYPE size ADD VALUE 'large'\")"
+USE_LARGE = "op.execute(\"SELECT 'large'::size\")"
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_new_value_outlives_a_revision_that_fails_after_its_block(
+    again: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(MAKE_SIZE)
+    add = ADD_LARGE.replace("VALUE", "VALUE IF NOT EXISTS") if again else ADD_LARGE
+    block = "with op.get_context().autocommit_block():", f"    {add}"
+    project.revise(*block, "op.execute('SELECT 1 / 0')")
+    with pytest.raises(DBAPIError, match="division by zero"):
+        await project.upgrade()
+    said = "division by zero" if again else 'enum label "large" already exists'
+    with pytest.raises(DBAPIError, match=said):
+        await project.upgrade()
+
+
+async def test_a_new_value_is_usable_in_the_transaction_that_made_the_type_on_18_not_on_16(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    make = "op.execute(\"CREATE TYPE size AS ENUM ('small')\")"
+    project.revise(make)
+    project.revise(ADD_LARGE)
+    project.revise(USE_LARGE)
+    major = await watcher.scalar(text("SELECT current_setting('server_version_num')::int / 10000"))
+    if major >= 18:
+        await project.upgrade()
+    elif major <= 16:
+        with pytest.raises(DBAPIError, match='unsafe use of new value "large"'):
+            await project.upgrade()
 
 
 @pytest.mark.parametrize(
@@ -862,14 +1120,27 @@ async def test_a_new_value_of_an_enum_can_be_used_once_it_is_committed(
 ) -> None:
     await watcher.execute(MAKE_SIZE)
     project.revise(*add)
-    project.revise("op.execute(\"SELECT 'large'::size\")")
-    env = project.folder / "env.py"
-    told = f"(transaction_per_migration={each}, connection="
-    env.write_text(env.read_text("utf-8").replace("(connection=", told), "utf-8")
+    project.revise(USE_LARGE)
+    configure(project, transaction_per_migration=each)
     if works:
         await project.upgrade()
     else:
         with pytest.raises(DBAPIError, match='unsafe use of new value "large" of enum type'):
+            await project.upgrade()
+
+
+@pytest.mark.parametrize("using", [False, True])
+async def test_a_type_that_is_not_cast_automatically_wants_a_using(
+    using: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (tags text)"))
+    told = ", postgresql_using='tags::json'" * using
+    project.revise(IMPORT, f"op.alter_column('orders', 'tags', type_=sa.JSON(){told})")
+    if using:
+        await project.upgrade()
+    else:
+        words = 'column "tags" cannot be cast automatically to type json'
+        with pytest.raises(ProgrammingError, match=words):
             await project.upgrade()
 
 

@@ -20,7 +20,7 @@ from tests.pools import MakeEngine, checked_out, engine_for, record_queries
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES, SETTINGS_TABLE
 from tools.postgres import EmbeddedPostgres, Proxy, Server, dsn_of
-from tools.postgres.pgbouncer import Program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, run_pgbouncer
 from tools.proof import guests, poolers
 from tools.proof.poolers import describe_pooler, format_rows, try_rows
 
@@ -49,36 +49,36 @@ async def ask(engine: AsyncEngine, query: str) -> object:
 # The table
 
 
-def recorded(asyncpg: str, program: Program, tracked: int) -> str:
+def recorded(asyncpg: str, release: Release, tracked: int) -> str:
     """The table of the record for a version of asyncpg and a PgBouncer."""
     _, *blocks = SETTINGS_TABLE.read_text("utf-8").strip().split("\n\n")
     for block in blocks:
         head, _, table = block.partition("\n")
         drivers, _, places = head.partition("; PgBouncer ")
-        if asyncpg in drivers and describe_pooler(program, tracked) in places:
+        if asyncpg in drivers and describe_pooler(release, tracked) in places:
             return table
-    pytest.fail(f"settings.txt has no table for PgBouncer {program.version}; run `tools poolers`")
+    pytest.fail(f"settings.txt has no table for PgBouncer {release.version}; run `tools poolers`")
 
 
-def run_table(program: Program, tracked: int, server: Server) -> str:
-    return format_rows(try_rows(guests.ROWS, program, tracked, server, Path(sys.executable)))
+def run_table(release: Release, tracked: int, server: Server) -> str:
+    return format_rows(try_rows(guests.ROWS, release, tracked, server, Path(sys.executable)))
 
 
 @pytest.mark.parametrize("tracked", [0, 200])
 def test_the_table_is_what_comes_out_here(tracked: int, server: Server) -> None:
-    newest, noted = need_pgbouncer(), Program((1, 24, 1), Path())
+    newest, noted = need_pgbouncer(), Release((1, 24, 1), Path())
     assert run_table(newest, tracked, server) == recorded("0.32.0", noted, tracked)
 
 
 def test_an_old_release_gives_the_table_of_0(server: Server) -> None:
-    old, noted = need_old_pgbouncer(), Program((1, 24, 1), Path())
+    old, noted = need_old_pgbouncer(), Release((1, 24, 1), Path())
     assert run_table(old, 0, server) == recorded("0.32.0", noted, 0)
-    assert recorded("0.32.0", Program((1, 18, 0), Path()), 0) == recorded("0.32.0", noted, 0)
+    assert recorded("0.32.0", Release((1, 18, 0), Path()), 0) == recorded("0.32.0", noted, 0)
 
 
 @pytest.mark.parametrize("asyncpg", poolers.OLDER)
 def test_before_0_31_unique_names_and_both_caches_0_work_but_in_autocommit(asyncpg: str) -> None:
-    table = recorded(asyncpg, Program((1, 24, 1), Path()), 0)
+    table = recorded(asyncpg, Release((1, 24, 1), Path()), 0)
     rows = {line[:32].strip(): line[32:].split() for line in table.splitlines()[1:]}
     works = {name for name, cells in rows.items() if cells[:3] == ["ok", "ok", "ok"]}
     assert works == {"unique names, both 0", "NullPool, unique names, both 0"}
@@ -120,7 +120,7 @@ async def test_the_console_says_who_waits_and_refuses_engines(
 
 async def test_since_1_24_statements_are_tracked_by_default(database_url: str) -> None:
     newest = need_pgbouncer()
-    if newest.release < (1, 24):
+    if newest.number < (1, 24):
         return  # Ubuntu's own has the setting, at 0
     with run_pgbouncer(database_url, newest) as url:
         console = make_url(url).set(database="pgbouncer")
@@ -567,12 +567,12 @@ async def test_a_login_that_does_not_go_on_is_ended_by_client_login_timeout(
                 await ask(engine, "SELECT 1")
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 async def test_server_down_may_be_the_limit_of_pgbouncer_for_this_user(
-    database_url: str, make_engine: MakeEngine, need_program: Callable[[], Program]
+    database_url: str, make_engine: MakeEngine, need_release: Callable[[], Release]
 ) -> None:
     limits = {"client_login_timeout": "1", "max_user_connections": "1"}
-    with run_pgbouncer(database_url, need_program(), **limits) as url:
+    with run_pgbouncer(database_url, need_release(), **limits) as url:
         engine = make_engine(url)
         other = make_engine(make_url(url).set(database="other"))
         async with engine.connect() as connection:
@@ -656,18 +656,18 @@ def password_file(*logins: tuple[str | None, str | None]) -> Iterator[Path]:
         yield file
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 @pytest.mark.parametrize(
     ("method", "said"), [("scram-sha-256", "SASL authentication failed"), ("md5", "password auth")]
 )
 async def test_pgbouncer_names_no_user_whose_password_is_wrong(
-    need_program: Callable[[], Program],
+    need_release: Callable[[], Release],
     method: str,
     said: str,
     database_url: str,
     make_engine: MakeEngine,
 ) -> None:
-    with run_pgbouncer(database_url, need_program(), auth_type=method) as url:
+    with run_pgbouncer(database_url, need_release(), auth_type=method) as url:
         with pytest.raises(Exception, match=said) as refused:
             await ask(make_engine(make_url(url).set(password="wrong")), "SELECT 1")
         assert "for user" not in str(refused.value)
@@ -696,7 +696,7 @@ LONG = "password authentication failed"
 
 
 @pytest.mark.parametrize(
-    ("need_program", "length", "said"),
+    ("need_release", "length", "said"),
     [
         (need_pgbouncer, 2048, LONG),
         (need_pgbouncer, 5000, LONG),
@@ -705,7 +705,7 @@ LONG = "password authentication failed"
     ],
 )
 async def test_a_password_longer_than_2047_is_refused_without_the_users_name(
-    need_program: Callable[[], Program],
+    need_release: Callable[[], Release],
     length: int,
     said: str,
     database_url: str,
@@ -713,7 +713,7 @@ async def test_a_password_longer_than_2047_is_refused_without_the_users_name(
 ) -> None:
     server = make_url(database_url).set(password="x" * length)
     place = server.render_as_string(hide_password=False)
-    with run_pgbouncer(place, need_program(), auth_type="plain") as url:
+    with run_pgbouncer(place, need_release(), auth_type="plain") as url:
         with pytest.raises(Exception, match=said) as refused:
             await ask(make_engine(url), "SELECT 1")
         assert "for user" not in str(refused.value)
@@ -778,10 +778,10 @@ async def test_a_lock_outlives_the_client_that_took_it(
             await eventually("the lock is free", free)
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 @pytest.mark.parametrize(("commits", "left"), [(True, 1), (False, 0)])
 async def test_a_lock_ends_with_a_client_that_dies_in_a_transaction(
-    need_program: Callable[[], Program],
+    need_release: Callable[[], Release],
     commits: bool,
     left: int,
     database_url: str,
@@ -793,7 +793,7 @@ async def test_a_lock_ends_with_a_client_that_dies_in_a_transaction(
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     clients = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-    with run_pgbouncer(database_url, need_program()) as url:
+    with run_pgbouncer(database_url, need_release()) as url:
         engine = make_engine(url, connect_args=CURE)
         async with engine.connect() as client:
             await client.execute(text("SELECT pg_advisory_lock(43)"))

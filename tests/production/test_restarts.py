@@ -20,7 +20,7 @@ from tests.waiting import eventually
 from tools.measure.outages import OUTAGES, SETTINGS, USERS, suffer
 from tools.paths import OUTAGES_TABLE
 from tools.postgres import EmbeddedPostgres, Proxy, Standby
-from tools.postgres.pgbouncer import Program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, run_pgbouncer
 
 CREATE = "CREATE TABLE orders (drink text)"
 INSERT = "INSERT INTO orders VALUES ('oolong')"
@@ -289,13 +289,13 @@ async def test_on_a_silent_line_run_needs_a_longer_limit_than_one_statement(
 # Behind PgBouncer
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 async def test_behind_pgbouncer_idle_connections_outlive_a_restart_and_errors_are_transient(
-    make_engine: MakeEngine, need_program: Callable[[], Program]
+    make_engine: MakeEngine, need_release: Callable[[], Release]
 ) -> None:
     with (
         EmbeddedPostgres() as server,
-        run_pgbouncer(server.url(), need_program(), default_pool_size="2") as url,
+        run_pgbouncer(server.url(), need_release(), default_pool_size="2") as url,
     ):
         await ask(server.url(), CREATE)
         caches = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
@@ -323,12 +323,12 @@ async def test_behind_pgbouncer_idle_connections_outlive_a_restart_and_errors_ar
         await engine.dispose()
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 async def test_a_login_to_a_pgbouncer_that_has_not_reached_the_server_is_not_tried_again(
-    make_engine: MakeEngine, database_url: str, need_program: Callable[[], Program]
+    make_engine: MakeEngine, database_url: str, need_release: Callable[[], Release]
 ) -> None:
     away = make_url(database_url).set(port=1).render_as_string(hide_password=False)
-    with run_pgbouncer(away, need_program(), client_login_timeout="1") as url:
+    with run_pgbouncer(away, need_release(), client_login_timeout="1") as url:
         with pytest.raises(Exception, match=r"client_login_timeout \(server down\)") as caught:
             await write(make_engine(url))
         error: Any = caught.value
@@ -336,13 +336,13 @@ async def test_a_login_to_a_pgbouncer_that_has_not_reached_the_server_is_not_tri
         assert not is_transient(error)
 
 
-@pytest.mark.parametrize("need_program", [need_pgbouncer, need_old_pgbouncer])
+@pytest.mark.parametrize("need_release", [need_pgbouncer, need_old_pgbouncer])
 async def test_a_pgbouncer_that_serves_one_database_may_not_have_reached_another(
-    make_engine: MakeEngine, database_url: str, need_program: Callable[[], Program]
+    make_engine: MakeEngine, database_url: str, need_release: Callable[[], Release]
 ) -> None:
     # The last line of its settings opens a section: a database at a port where nobody listens.
     away = "1\n[databases]\naway = host=127.0.0.1 port=1"
-    with run_pgbouncer(database_url, need_program(), client_login_timeout=away) as url:
+    with run_pgbouncer(database_url, need_release(), client_login_timeout=away) as url:
         assert await ask(url, "SELECT 'oolong'") == "oolong"
         with pytest.raises(Exception, match=r"client_login_timeout \(server down\)"):
             await write(make_engine(make_url(url).set(database="away")))

@@ -52,7 +52,7 @@ RECIPES = {
         '$(if $(ONLY),-k "$(ONLY)")'
     ],
     "build": [
-        "@$(PYTHON) -m tools prove",
+        "@$(PYTHON) -m tools prepare",
         "@$(PYTHON) -m mkdocs --quiet build --strict --site-dir .cache/site",
         "@rm -rf site && mv .cache/site site",
     ],

@@ -58,6 +58,7 @@ def test_no_proof_is_kept_for_a_sentence_that_is_gone(language: str) -> None:
     [
         ("en", "A session never leaks. It may.", ["A session never leaks."]),
         ("en", "| `only` | Only idle ones | [x](only.md) |", ["Only idle ones"]),
+        ("en", 'Set `{"prepare_threshold": None}`. It works.', []),
         ("zh", "连接不会断开。会话可以再用。", ["连接不会断开。"]),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.programs import calls, list_programs, parse
 from tests.report import report
-from tools.paths import PROGRAMS, ROOT
+from tools.paths import READER_SCRIPTS, ROOT
 from tools.proof.prove import format_snippets
 from tools.proof.snippets import location
 
@@ -36,12 +36,11 @@ def test_ruff_finds_nothing() -> None:
 
 
 def test_ruff_would_format_nothing() -> None:
-    said = findings("ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, PROGRAMS))
-    places = [match[1] for line in said if (match := re.match(r" *--> (\S+?:\d+)", line))]
-    report(
-        f"{place}: is not formatted; `.venv/bin/ruff format tools tests` does it"
-        for place in places or said
+    said = findings(
+        "ruff", "format", "--check", "--quiet", "tools", "tests", *map(str, READER_SCRIPTS)
     )
+    places = [match[1] for line in said if (match := re.match(r" *--> (\S+?:\d+)", line))]
+    report(f"{place}: is not formatted; `make format` does it" for place in places or said)
 
 
 @pytest.mark.timeout(900)  # on a fresh clone mypy reads every library, beside all other tests

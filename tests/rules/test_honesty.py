@@ -10,7 +10,7 @@ import pytest
 
 from tests.programs import calls, list_programs, parse, prints
 from tests.report import report
-from tools.paths import OUTAGES_TABLE, PROGRAMS, ROOT, SETTINGS_TABLE, SNIPPETS
+from tools.paths import OUTAGES_TABLE, READER_SCRIPTS, ROOT, SETTINGS_TABLE, SNIPPETS
 from tools.proof.snippets import list_files, list_snippets, location, snippet_name
 from tools.site.problems import find_line
 
@@ -213,10 +213,10 @@ def own_urls(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield call.lineno, ast.unparse(call)
 
 
-def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
-    def is_tested(program: Path) -> bool:
-        module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
-        page = program.parent.relative_to(SNIPPETS)
+def test_a_script_that_nobody_proves_has_tests_of_its_own() -> None:
+    def is_tested(script: Path) -> bool:
+        module = ".".join(script.relative_to(ROOT).with_suffix("").parts)
+        page = script.parent.relative_to(SNIPPETS)
         tests = ROOT / "tests" / page.parent / f"test_{page.name}.py"
         tree = parse(tests) if tests.is_file() else None
         return any(
@@ -226,16 +226,16 @@ def test_a_program_that_nobody_proves_has_tests_of_its_own() -> None:
         )
 
     report(
-        f"tools/paths.py: PROGRAMS names {program.relative_to(ROOT)}, which no test imports; "
+        f"tools/paths.py: READER_SCRIPTS names {script.relative_to(ROOT)}, which no test imports; "
         "test it, or make it a snippet"
-        for program in PROGRAMS
-        if not is_tested(program)
+        for script in READER_SCRIPTS
+        if not is_tested(script)
     )
 
 
 def test_every_file_below_snippets_is_a_snippet_or_a_record() -> None:
     files = {file for snippet in list_snippets() for file in list_files(snippet)}
-    known = {*files, *PROGRAMS, SETTINGS_TABLE, OUTAGES_TABLE}
+    known = {*files, *READER_SCRIPTS, SETTINGS_TABLE, OUTAGES_TABLE}
     report(
         f"{path.relative_to(ROOT)}: is neither a snippet nor the record of one; move it away"
         for path in sorted(SNIPPETS.rglob("*"))

@@ -11,7 +11,7 @@ from tests.chinese import HAN
 from tests.programs import parse, read
 from tests.report import report
 from tests.rules.unreadable import list_unreadable
-from tools.paths import LANGUAGES, PROGRAMS, ROOT, SNIPPETS
+from tools.paths import LANGUAGES, READER_SCRIPTS, ROOT, SNIPPETS
 from tools.proof.snippets import (
     OUTPUT,
     find_home,
@@ -27,7 +27,7 @@ from tools.site.shown import find_shown_faults
 COLUMNS = 80
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
-PUBLISHED = [*list_snippets(), *list_parts(), *PROGRAMS]
+PUBLISHED = [*list_snippets(), *list_parts(), *READER_SCRIPTS]
 
 NOT_SHOWN = {"ruff.toml", "sessions/request/background.txt"}
 """Files that no page shows: a setting of ours, a record that a sentence sums up."""

@@ -14,7 +14,7 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy import event, exists, func, insert, select, text, update
 from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -174,6 +174,39 @@ async def test_an_object_read_first_and_locked_later_has_its_old_values(
             await connection.execute(update(Order).values(drink="longjing"))
         await ask(session)
         assert session.kept.drink == drink
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_above_read_committed_no_read_is_newer_than_its_transaction(
+    engine: AsyncEngine, make_engine: MakeEngine, level: str
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    anew = select(Order).execution_options(populate_existing=True)
+    async with AsyncSession(make_engine(isolation_level=level)) as session:
+        order = await session.get_one(Order, 1)
+        async with engine.begin() as connection:
+            await connection.execute(update(Order).values(drink="longjing"))
+        await session.scalars(anew)
+        assert order.drink == "oolong"
+        await session.refresh(order)
+        assert order.drink == "oolong"
+        await session.commit()
+        await session.scalars(anew)
+        assert order.drink == "longjing"
+
+
+async def test_a_query_whose_objects_are_kept_is_executed_again(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    sent: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    async with AsyncSession(engine) as session:
+        first = (await session.scalars(select(Order))).one()
+        assert (await session.scalars(select(Order))).one() is first
+    assert len(sent) == 2
 
 
 class Counted(Base):
@@ -400,16 +433,30 @@ def test_the_page_names_the_fastapi_that_was_asked() -> None:
     require_on("sessions/dependency", f"FastAPI {version('fastapi')}")
 
 
+async def committing(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine) as session:
+        yield session
+        await session.commit()
+
+
+async def beginning(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine) as session, session.begin():
+        yield session
+
+
+@pytest.mark.parametrize("written", [committing, beginning])
 @pytest.mark.parametrize(("scope", "status"), [(None, 200), ("function", 500)])
 async def test_a_failed_commit_after_yield_is_seen_only_if_scoped_to_the_function(
-    engine: AsyncEngine, scope: Any, status: int
+    engine: AsyncEngine,
+    scope: Any,
+    status: int,
+    written: Callable[[AsyncEngine], AsyncIterator[AsyncSession]],
 ) -> None:
     app = FastAPI()
 
     async def get_session() -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(engine) as session:
+        async for session in written(engine):
             yield session
-            await session.commit()
 
     @app.get("/")
     async def endpoint(

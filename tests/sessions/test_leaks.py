@@ -135,6 +135,32 @@ async def test_only_an_open_transaction_has_to_wait_for_a_collection(
     assert checked_out(engine) == 0
 
 
+class Waiter:
+    """A service that opens its session when it is made."""
+
+    def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        self.session = factory()
+
+
+@pytest.mark.parametrize(("commit", "left"), [(False, 3), (True, 0)])
+@pytest.mark.usefixtures("no_collection")
+async def test_a_session_of_each_instance_is_out_until_it_commits_or_is_collected(
+    engine: AsyncEngine, commit: bool, left: int
+) -> None:
+    waiters = [Waiter(async_sessionmaker(engine)) for _ in range(3)]
+    for waiter in waiters:
+        await waiter.session.execute(SELECT)
+        if commit:
+            await waiter.session.commit()
+    gc.collect()
+    assert checked_out(engine) == left, "somebody refers to the waiters"
+    waiters.clear()
+    del waiter
+    assert checked_out(engine) == left, "nobody does, and the collector has not come"
+    gc.collect()
+    assert checked_out(engine) == 0
+
+
 async def test_what_somebody_still_holds_is_never_collected(engine: AsyncEngine) -> None:
     kept = AsyncSession(engine)
     await kept.execute(SELECT)
@@ -217,6 +243,30 @@ async def test_a_forgotten_engine_keeps_its_connections_open(
                 continue
     assert (ResourceWarning, "unclosed connection") in said, "asyncpg's"
     assert not any(issubclass(category, SAWarning) for category, _ in said)
+
+
+@pytest.mark.parametrize(
+    ("options", "dispose", "left"),
+    [
+        ({}, False, 3),
+        ({"pool_recycle": 0}, False, 3),
+        ({"poolclass": NullPool}, False, 0),
+        ({}, True, 0),
+    ],
+    ids=["pool", "recycle", "NullPool", "dispose"],
+)
+async def test_an_engine_for_one_call_leaves_nothing_without_a_pool_or_disposed(
+    make_engine: MakeEngine, options: dict[str, Any], dispose: bool, left: int
+) -> None:
+    settings = {"server_settings": {"application_name": "forgotten"}}
+    for _ in range(3):
+        engine = make_engine(connect_args=settings, **options)
+        async with engine.connect() as connection:
+            await connection.execute(SELECT)
+        if dispose:
+            await engine.dispose()
+    async with make_engine(poolclass=NullPool).connect() as connection:
+        assert await connection.scalar(BACKENDS) == left
 
 
 # Third parties

@@ -1,12 +1,12 @@
 """A Chromium for the browser tests: one on this machine, or Playwright's own."""
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 from tools.paths import ROOT
 
@@ -43,8 +43,8 @@ def chromium() -> str:
 
 def _candidates() -> Iterator[str]:
     yield from filter(None, map(shutil.which, NAMES))
-    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
-    yield from map(str, sorted(folder.glob("chromium-*/chrome-linux*/chrome"), reverse=True))
+    with sync_playwright() as play:  # which starts no browser
+        yield play.chromium.executable_path
 
 
 def _starts(path: str) -> bool:
@@ -56,9 +56,8 @@ def _install_playwrights() -> None:
 
 
 def _run(command: list[str], seconds: float) -> bool:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        ran = subprocess.run(command, capture_output=True, timeout=seconds, env=environment)
+        ran = subprocess.run(command, capture_output=True, timeout=seconds)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return ran.returncode == 0

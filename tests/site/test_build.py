@@ -198,6 +198,16 @@ def test_a_preview_builds_only_the_language_that_changed(
     assert " and ".join(done) == built
 
 
+def test_a_preview_says_why_a_run_cannot_be_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prove_nothing(tmp_path, monkeypatch)
+    monkeypatch.setattr(preview, "record_changed", lambda: ["one.py: its replay has 99 steps"])
+    with closing(preview.Preview("127.0.0.1:0", write_home)) as live:
+        live.rebuild()
+    assert "one.py: its replay has 99 steps\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("deleted", [True, False])
 def test_a_preview_says_that_proving_failed_until_it_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool

@@ -528,7 +528,7 @@ async def test_a_program_without_dispose_disconnects_when_it_ends(
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_url_on_the_page_is_that_of_the_compose_file(language: str) -> None:
     page = (ROOT / "docs" / language / "start" / "quickstart.md").read_text("utf-8")
-    found = re.search(r"^export DATABASE_URL=(\S+)$", page, re.MULTILINE)
+    found = re.search(r"^docker compose up .*\nexport DATABASE_URL=(\S+)$", page, re.MULTILINE)
     assert found
     url = make_url(found[1])
     compose = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -80,11 +80,13 @@ async def test_static():
     await (await other.connect()).close()
 
 async def test_goes_on():
+    lent = asyncio.Event()
     async def wait():
         async with engine.connect():
+            lent.set()
             await asyncio.Event().wait()
     kept.append(asyncio.create_task(wait()))
-    await asyncio.sleep(0.1)
+    await lent.wait()
 
 async def test_detached():
     async with engine.connect() as connection:

@@ -266,3 +266,24 @@ def test_in_strict_mode_a_fixture_of_pytest_and_a_test_without_a_mark_are_not_ru
     assert "test_unmarked - Failed: async def functions are not natively supported" in strict
     auto, _ = run(tmp_path, database_url, STRICT, SETTINGS + 'asyncio_mode = "auto"\n')
     assert "2 passed" in auto
+
+
+@pytest.mark.parametrize(("asks", "outcome"), [("", "1 error"), ("anyio_backend", "1 passed")])
+def test_under_anyio_a_plain_test_gets_an_async_fixture_that_asks_for_the_backend(
+    asks: str, outcome: str, tmp_path: Path, database_url: str
+) -> None:
+    source = "import pytest\n@pytest.fixture\nasync def session({}): yield 7\n"
+    test = "@pytest.mark.anyio\ndef test_it(session): assert session == 7\n"
+    said, _ = run(tmp_path, database_url, source.format(asks) + test)
+    assert outcome in said
+    refused = "requested an async fixture 'session', with no plugin or hook that handled it"
+    assert (refused in said) == (not asks)
+
+
+def test_a_dispose_after_a_different_loop_says_that_a_cancel_was_never_awaited(
+    tmp_path: Path, database_url: str
+) -> None:
+    tests = f"{ALONE}\nasync def test_c(): await ENGINE.dispose()\n"
+    said, _ = run(tmp_path, database_url, ANYIO + tests)
+    assert "attached to a different loop" in said
+    assert "coroutine 'Connection._cancel' was never awaited" in said

@@ -7,14 +7,21 @@ from typing import Annotated
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError, SAWarning
+from sqlalchemy import ForeignKey, event, select, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InvalidRequestError,
+    MissingGreenlet,
+    PendingRollbackError,
+    SAWarning,
+)
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
 )
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import snippets.testing.rollback.costs as costs
 from tests.pools import MakeEngine, both_drivers, engine_for, with_psycopg
@@ -79,6 +86,22 @@ async def test_in_the_default_mode_a_rollback_after_a_read_ends_the_transaction_
         assert not outer.is_active
 
 
+async def test_in_a_fixture_with_a_transaction_of_the_session_the_first_commit_is_real(
+    engine: AsyncEngine,
+) -> None:
+    async def test(session: AsyncSession) -> None:
+        async with session.begin():
+            await session.execute(INSERT)
+            await session.commit()
+            await session.execute(INSERT)
+
+    async with AsyncSession(engine) as session:
+        with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
+            await test(session)
+        await session.rollback()
+    assert await left(engine) == 1
+
+
 @pytest.mark.filterwarnings("ignore:transaction already deassociated")
 async def test_in_the_default_mode_a_rollback_inside_async_with_begin_leaves_a_closed_transaction(
     engine: AsyncEngine,
@@ -133,6 +156,44 @@ async def test_sessions_one_after_the_other_see_what_was_committed(
         assert await second.scalar(COUNT) == 1
     await connection.rollback()
     assert await left(engine) == 0
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Guest(Base):
+    __tablename__ = "guests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    visits: Mapped[list["Visit"]] = relationship()
+
+
+class Visit(Base):
+    __tablename__ = "visits"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    guest_id: Mapped[int] = mapped_column(ForeignKey("guests.id"))
+
+
+@pytest.mark.parametrize("way", ["the same", "expunged", "another"])
+async def test_a_session_of_the_test_has_relationships_that_the_code_did_not_load(
+    way: str, connection: AsyncConnection
+) -> None:
+    await connection.run_sync(Base.metadata.create_all)
+    sessions = async_sessionmaker(
+        connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+    )
+    async with sessions() as session, sessions() as another:
+        session.add(held := Guest(visits=[Visit()]))
+        await session.commit()
+        if way == "expunged":
+            session.expunge_all()
+        guest = (await (another if way == "another" else session).scalars(select(Guest))).one()
+        assert (guest is held) == (way == "the same")
+        if way == "the same":
+            assert len(guest.visits) == 1
+        else:
+            with pytest.raises(MissingGreenlet):
+                _ = guest.visits
 
 
 @pytest.mark.parametrize("way", ["SQL", "connection"])

@@ -95,17 +95,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
+served = asyncio.Event()
 
 async def guest():
     async with async_sessionmaker(engine)() as session:
         await session.execute(text("SELECT 1"))
+        served.set()
         await asyncio.sleep(60)
 
 async def main():
     task = asyncio.create_task(guest())
-    while not engine.pool.checkedout():
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.2)
+    await served.wait()
     if sys.argv[1] == "awaited":
         task.cancel()
         await asyncio.wait([task])

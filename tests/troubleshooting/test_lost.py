@@ -356,6 +356,19 @@ async def test_inside_a_savepoint_the_text_names_it(
     assert_on_both(f"`{words}`")
 
 
+async def test_a_session_in_autocommit_wants_a_rollback_too(
+    make_engine: MakeEngine, watcher: AsyncConnection
+) -> None:
+    async with AsyncSession(make_engine(isolation_level="AUTOCOMMIT")) as session:
+        await end(await session.connection(), watcher)
+        with pytest.raises(exc.DBAPIError):
+            await session.execute(OOLONG)
+        with pytest.raises(exc.PendingRollbackError, match="Can't reconnect until invalid"):
+            await session.execute(OOLONG)
+        await session.rollback()
+        await session.execute(OOLONG)
+
+
 async def test_a_transaction_ended_twice_is_closed(make_engine: MakeEngine) -> None:
     async with AsyncSession(make_engine()) as session:
         transaction = await session.begin()

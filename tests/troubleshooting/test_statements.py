@@ -324,6 +324,29 @@ async def test_what_was_added_is_refreshed_after_a_flush(make_engine: MakeEngine
         await session.refresh(menu)
 
 
+async def test_an_object_of_an_open_session_is_merged_not_added(make_engine: MakeEngine) -> None:
+    class Menu:
+        pass
+
+    table = Table("menu", MetaData(), Column("id", Integer, primary_key=True))
+    registry().map_imperatively(Menu, table)
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(table.create)
+    async with AsyncSession(engine, expire_on_commit=False) as other:
+        other.add(menu := Menu())
+        await other.commit()
+        async with AsyncSession(engine) as session:
+            with pytest.raises(InvalidRequestError, match="is already attached to session"):
+                session.add(menu)
+            with pytest.raises(InvalidRequestError, match="is already attached to session"):
+                await session.delete(menu)
+            await session.delete(await session.merge(menu))
+            await session.commit()
+    async with AsyncSession(engine) as session:
+        session.add(menu)
+
+
 async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
     engine = make_engine()
     await run_sql(engine, SHELF)

@@ -73,7 +73,7 @@ def bench(seconds: float = 180.0) -> None:
             "neighbor": asyncio.run(measure_neighbor(url)),
         }
         printed = run_as_reader(url, seconds * 0.2)
-    charts.write(record)
+    charts.write_and_draw(record)
     head = f"{describe_run(SCRIPT)}\n{charts.software(record)}"
     write_sealed(SCRIPT.with_suffix(".txt"), f"{head}\n\n{printed}")
 

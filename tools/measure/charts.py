@@ -32,8 +32,8 @@ Record = dict[str, Any]
 Words = dict[str, str]
 
 
-def write(record: Record) -> None:
-    """Keep the record, and draw it."""
+def write_and_draw(record: Record) -> None:
+    """Write the record down, and draw it."""
     write_sealed(MEASURED, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     draw(record)
 

@@ -26,15 +26,25 @@ class Picture:
     """Which of the words says what is drawn."""
 
     def tell(self, title: str, names: Sequence[str], values: Sequence[str]) -> None:
-        """Say what a panel shows."""
+        """Say what a panel shows, for those who do not see it.
+
+        Args:
+            title: Of the panel, with the unit of its figures.
+            names: Of its columns.
+            values: Their figures, one for each name.
+        """
         pairs = [f"{name} → {value}" for name, value in zip(names, values, strict=True)]
         self.told.append((title, pairs))
 
     def panel(self, title: str, rows: Sequence[dict[str, float]]) -> float:
         """Begin a panel of columns: its title, its floor, and pool_size below that.
 
+        Args:
+            title: What stands above it.
+            rows: One for each column, with its `pool_size`.
+
         Returns:
-            The height of its floor.
+            The height of its floor, in units of the `viewBox`.
         """
         floor = self.height + TALL + 55
         sizes = zip(middles(rows), rows, strict=True)
@@ -69,17 +79,39 @@ def middles(columns: Sequence[object]) -> list[float]:
 
 
 def label(x: float, y: float, words: str, anchor: str = "start") -> str:
-    """A line of text; `anchor` is where x is of it: its start, middle or end."""
+    """A line of text.
+
+    Args:
+        x: Of its anchor, in units of the `viewBox`.
+        y: Of its baseline, counted downwards.
+        words: The text, not escaped.
+        anchor: Where x is of it: `start`, `middle` or `end`.
+    """
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float) -> str:
-    """A thin line."""
+    """A thin line.
+
+    Args:
+        x1: Of its one end, in units of the `viewBox`.
+        y1: The same, counted downwards.
+        x2: Of the other end.
+        y2: The same, counted downwards.
+    """
     return f'<line class="p-line" x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}"/>'
 
 
 def box(style: str, x: float, y: float, width: float, height: float) -> str:
-    """A bar, a column, or a part of one; x and y are its upper left corner."""
+    """A bar, a column, or a part of one.
+
+    Args:
+        style: A class of `theme/assets/extra.css`: `p-pool`, `p-backend`.
+        x: Of its upper left corner, in units of the `viewBox`.
+        y: The same, counted downwards.
+        width: In the same units.
+        height: In the same units.
+    """
     return (
         f'<rect class="{style}" x="{x:.0f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import click
+
 from tools.paths import ROOT
 from tools.postgres import free_port
 
@@ -23,17 +25,22 @@ DEADLINE = 600.0
 
 
 def measure_speed() -> None:
-    """Clone, install without caches, serve cold and warm, edit."""
+    """Clone, install without caches, serve cold and warm, edit.
+
+    Raises:
+        click.ClickException: The guide is not served, or not within `DEADLINE` seconds.
+        CalledProcessError: It could not be installed, or not built.
+    """
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
         clone = Path(folder, "guide")
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         with measured("install, no caches"):
             subprocess.run(["make", "--silent", ".venv/ready"], cwd=clone, env=cold(), check=True)
-        with measured("first start: prove everything, build"), serving(clone) as url:
-            eventually(partial(shows, url, "</html>"))
-        with serving(clone) as url:
+        with measured("first start: prove everything, build"), serving(clone) as wait_for:
+            wait_for("", "</html>")
+        with serving(clone) as wait_for:
             with measured("second start"):
-                eventually(partial(shows, url, "</html>"))
+                wait_for("", "</html>")
             for what, file, page in (
                 ("saved page to refreshed page", "docs/en/pool/size.md", "en/pool/size/"),
                 ("saved snippet to refreshed page", "snippets/pool/size/default.py", "pool/size/"),
@@ -41,9 +48,9 @@ def measure_speed() -> None:
                 path, mark = clone / file, f"mark{time.monotonic_ns()}"
                 path.write_text(f"{path.read_text('utf-8')}\n# {mark}\n", "utf-8")
                 with measured(what):
-                    eventually(partial(shows, url + page, mark))
+                    wait_for(page, mark)
         with measured("strict build of both languages, proofs on record"):
-            subprocess.run(["make", "--silent", "build"], cwd=clone, check=False)
+            subprocess.run(["make", "--silent", "build"], cwd=clone, check=True)
 
 
 def cold() -> dict[str, str]:
@@ -60,35 +67,56 @@ def measured(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def serving(clone: Path) -> Iterator[str]:
-    """`make serve` in the clone, on a free port; yields the address."""
-    port = free_port()
-    process = subprocess.Popen(
-        ["make", "--silent", "serve"],
-        cwd=clone,
-        env={**os.environ, "PORT": str(port)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def serving(clone: Path) -> Iterator[Callable[[str, str], None]]:
+    """`make serve` in the clone, on a free port.
+
+    Args:
+        clone: Where; what it says is kept beside that folder.
+
+    Yields:
+        A function that waits until a page, `en/pool/size/`, shows a text. It raises
+        `click.ClickException` if the server ends first, or after `DEADLINE` seconds.
+    """
+    port, log = free_port(), clone.with_name("serve.log")
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            ["make", "--silent", "serve"],
+            cwd=clone,
+            env={**os.environ, "PORT": str(port)},
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+
     try:
-        yield f"http://127.0.0.1:{port}/"
+        yield partial(_wait_for, process, log, f"http://127.0.0.1:{port}/")
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         process.wait()
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    """Poll until the callable is true.
-
-    Raises:
-        TimeoutError: It was not within `DEADLINE` seconds.
-    """
+def _wait_for(
+    process: subprocess.Popen[bytes], log: Path, address: str, page: str, text: str
+) -> None:
     end = time.monotonic() + DEADLINE
-    while not holds():
+    while not shows(address + page, text):
+        if (code := process.poll()) is not None:
+            raise click.ClickException(
+                f"`make serve` ended with exit code {code}: {_last_line(log)}; mend that"
+            )
         if time.monotonic() > end:
-            raise TimeoutError
+            raise click.ClickException(
+                f"`make serve` shows no {text!r} on /{page} after {DEADLINE:.0f} s; it said last: "
+                f"{_last_line(log)}; mend that"
+            )
         time.sleep(0.05)
+
+
+def _last_line(log: Path) -> str:
+    """What a command said last, without make's own word on that."""
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if not line.startswith("make")), "nothing")
 
 
 def shows(url: str, text: str) -> bool:

@@ -6,6 +6,7 @@ system user, listens on no TCP port and leaves the server running after `kill -9
 
 import contextlib
 import os
+import pwd
 import subprocess
 import sys
 import tarfile
@@ -31,8 +32,7 @@ def find_binaries(major: int) -> Path:
     """
     if sys.platform == "win32":
         raise PostgresError(
-            "The embedded PostgreSQL runs on Linux and macOS only: on Windows work in WSL, or run "
-            "`docker compose up -d --wait`, or set DATABASE_URL."
+            "The embedded PostgreSQL runs on Linux and macOS only: on Windows, work in WSL."
         )
     if named := os.environ.get("PG_BIN"):
         if not Path(named, "initdb").is_file():
@@ -64,8 +64,6 @@ def account() -> dict[str, Any]:
     """
     if os.geteuid() != 0:
         return {}
-    import pwd  # Windows has none
-
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:

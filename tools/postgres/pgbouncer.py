@@ -29,41 +29,41 @@ _KEPT = 'exec 3<&0; (cat; kill -9 $$; rm -rf "$0") <&3 >/dev/null 2>&1 & exec "$
 
 
 @dataclass(frozen=True, order=True)
-class Program:
+class Release:
     """One release of PgBouncer on this machine."""
 
-    release: tuple[int, ...]
+    number: tuple[int, ...]
     """`(1, 24, 1)`."""
     path: Path
 
     @property
     def version(self) -> str:
         """`1.24.1`."""
-        return ".".join(map(str, self.release))
+        return ".".join(map(str, self.number))
 
 
 @cache
-def find_programs() -> tuple[Program, ...]:
+def find_releases() -> tuple[Release, ...]:
     """The releases on this machine, oldest first: what `.ci/pgbouncer` fetched, and PATH's."""
     fetched = sorted((CACHE / "pgbouncer").glob("*/pgbouncer"))
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     installed = shutil.which("pgbouncer", path=path)
-    found = dict[tuple[int, ...], Program]()
+    found = dict[tuple[int, ...], Release]()
     for program in [*fetched, *([Path(installed)] if installed else [])]:
         said = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8")
         if version := re.match(r"PgBouncer (\d[\d.]*)", said.stdout):
-            release = tuple(map(int, version[1].split(".")))
-            found.setdefault(release, Program(release, program))
+            number = tuple(map(int, version[1].split(".")))
+            found.setdefault(number, Release(number, program))
     return tuple(sorted(found.values()))
 
 
-def newest_program() -> Program:
+def newest_release() -> Release:
     """The newest release on this machine.
 
     Raises:
         PostgresError: There is none that keeps track of prepared statements.
     """
-    if (found := find_programs()) and found[-1].release >= TRACKS:
+    if (found := find_releases()) and found[-1].number >= TRACKS:
         return found[-1]
     raise PostgresError(
         "There is no PgBouncer 1.21 or later on this machine: on Debian or Ubuntu run "
@@ -73,7 +73,7 @@ def newest_program() -> Program:
 
 @contextmanager
 def run_pgbouncer(
-    server_url: str, program: Program | None = None, **settings: str
+    server_url: str, release: Release | None = None, **settings: str
 ) -> Iterator[str]:
     """A PgBouncer on a random port of 127.0.0.1, in transaction mode if nothing else is said.
 
@@ -82,7 +82,7 @@ def run_pgbouncer(
     Args:
         server_url: The database that is reached, by the role of this URL. Clients may name it as
             they like: each name has connections of its own.
-        program: Which release; the newest if not given.
+        release: Which one; the newest if not given.
         settings: As in its ini: `default_pool_size="1"`. A release that does not know
             `max_prepared_statements` takes 0.
 
@@ -90,15 +90,15 @@ def run_pgbouncer(
         The URL of that database through PgBouncer.
 
     Raises:
-        PostgresError: There is no such program, or it does not start.
+        PostgresError: There is none on this machine, or it does not start.
     """
-    program, server = program or newest_program(), make_url(server_url)
-    _drop_unknown(program, settings)
+    release, server = release or newest_release(), make_url(server_url)
+    _drop_unknown(release, settings)
     deadline = time.monotonic() + START_DEADLINE
     while True:
         port = free_port()
         folder = _write_files(server, port, settings)
-        process = _start(program, folder)
+        process = _start(release, folder)
         try:
             while process.poll() is None and time.monotonic() < deadline:
                 if "process up" in _read_log(folder):
@@ -110,13 +110,16 @@ def run_pgbouncer(
         finally:
             _end(process, folder)
         if "in use" not in said or time.monotonic() > deadline:
-            reason = said.strip().splitlines()[-1:] or ["it does not say why"]
-            raise PostgresError(f"PgBouncer {program.version} does not start: {reason[0]}")
+            why = (said.strip() or "it does not say why").splitlines()[-1] + "; mend its settings."
+            raise PostgresError(f"PgBouncer {release.version} does not start: {why}")
 
 
-def _drop_unknown(program: Program, settings: dict[str, str]) -> None:
-    if program.release < TRACKS and settings.pop("max_prepared_statements", "0") != "0":
-        raise PostgresError(f"PgBouncer {program.version} has no max_prepared_statements.")
+def _drop_unknown(release: Release, settings: dict[str, str]) -> None:
+    if release.number < TRACKS and settings.pop("max_prepared_statements", "0") != "0":
+        raise PostgresError(
+            f"PgBouncer {release.version} has no max_prepared_statements: leave it at 0, or take "
+            "1.21 or later."
+        )
 
 
 def _write_files(server: URL, port: int, settings: dict[str, str]) -> Path:
@@ -143,10 +146,10 @@ def _write_files(server: URL, port: int, settings: dict[str, str]) -> Path:
     return folder
 
 
-def _start(program: Program, folder: Path) -> subprocess.Popen[bytes]:
+def _start(release: Release, folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            ["sh", "-c", _KEPT, folder, program.path, folder / "pgbouncer.ini"],
+            ["sh", "-c", _KEPT, folder, release.path, folder / "pgbouncer.ini"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -23,8 +23,8 @@ from sqlalchemy.util import queue
 from tools.proof.around import AROUND
 from tools.proof.recorder import Recorder
 
-_Record: Any = vars(pool_base)["_ConnectionRecord"]
-_Fairy: Any = vars(pool_base)["_ConnectionFairy"]
+_Record: Any = pool_base._ConnectionRecord
+_Fairy: Any = pool_base._ConnectionFairy
 KINDS = (QueuePool, NullPool, StaticPool, AssertionPool, SingletonThreadPool)
 
 HOOKS: tuple[tuple[Any, str], ...] = (

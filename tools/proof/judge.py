@@ -16,8 +16,9 @@ from tools.postgres import Server, fresh_database, leftovers
 from tools.proof.compare import find_difference, normalize_wording
 from tools.proof.occupied import Occupied
 from tools.proof.pooler import pooled
+from tools.proof.processes import DEADLINE, describe_timeout, kill_group
 from tools.proof.projects import NOT_A_READERS
-from tools.proof.rerun import DEADLINE, describe_timeout, kill_group, rerun
+from tools.proof.rerun import rerun
 from tools.proof.snippets import (
     expected_lines,
     find_encoding_fault,
@@ -111,9 +112,11 @@ def prove_as_reader(snippet: Path, server: Server, occupied: Occupied | None = N
         if ran.returncode and len(complaint) == 1 and not ran.stdout:
             if wrong := _describe_harm(snippet, find_harm()):
                 return wrong
-            raise Refused(f"{location(snippet)}: refuses to run here: {complaint[0]}")
+            said = f"refuses to run here: {complaint[0].rstrip('.')}"
+            raise Refused(f"{location(snippet)}: {said}; run it where that is given")
         if ran.returncode:
-            return f"{location(snippet)}: exit code {ran.returncode}: {ran.stderr.strip()[-300:]}"
+            how = f"with exit code {ran.returncode}: {_find_error(complaint)}"
+            return f"{location(snippet)}: run by a reader it ends {how}; mend the snippet"
         if complaint:
             return f"{location(snippet)}: says on stderr: {complaint[0]}; silence it"
         wrong = _compare_lines(snippet, ran.stdout.splitlines(), "run by a reader")
@@ -154,10 +157,12 @@ def _compare_lines(snippet: Path, lines: Iterable[str], where: str, *, uvloop: b
     """Where a run and the file disagree, in whichever order lines came; empty if they do not."""
     expected = Counter(expected_lines(snippet, uvloop=uvloop))
     printed = Counter(map(normalize_wording, lines))
+    also = f", or write into {snippet.stem}.uvloop.txt what differs" if uvloop else ""
+    cure = f"let it print there what it prints elsewhere{also}"
     if missing := expected - printed:
-        return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`"
+        return f"{location(snippet)}: {where} it does not print `{next(iter(missing))}`; {cure}"
     if surplus := printed - expected:
-        return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`"
+        return f"{location(snippet)}: {where} it also prints `{next(iter(surplus))}`; {cure}"
     return ""
 
 
@@ -189,6 +194,13 @@ def _run_as_reader(snippet: Path, database_url: str) -> subprocess.CompletedProc
             finally:
                 kill_group(program.pid)
         return subprocess.CompletedProcess(program.args, program.returncode, stdout, stderr)
+
+
+def _find_error(complaint: Sequence[str]) -> str:
+    """The line that names an exception: the first below the last traceback that is not indented."""
+    begins = [at for at, line in enumerate(complaint) if line.startswith("Traceback ")]
+    below = complaint[begins[-1] + 1 if begins else 0 :]
+    return next((line for line in below if not line.startswith(" ")), "it does not say why")
 
 
 def _last_line(snippet: Path, stderr: object) -> str:

@@ -87,7 +87,7 @@ def describe_pool(pool: Pool, name: str) -> PoolSeen:
     """A pool that has just been made."""
     size, overflow = 1, 0
     if isinstance(pool, QueuePool):
-        size, overflow = pool.size(), int(vars(pool)["_max_overflow"])
+        size, overflow = pool.size(), pool._max_overflow
     elif isinstance(pool, NullPool):
         size, overflow = 0, -1
     elif isinstance(pool, SingletonThreadPool):

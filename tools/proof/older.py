@@ -15,8 +15,8 @@ import click
 from tools.paths import SNIPPETS
 from tools.postgres import Server, fresh_database
 from tools.proof.environments import install, pin
+from tools.proof.processes import DEADLINE
 from tools.proof.record import current_versions
-from tools.proof.rerun import DEADLINE
 from tools.proof.seals import describe_run, write_sealed
 
 RUNS = {
@@ -44,7 +44,15 @@ def write_records(server: Server) -> None:
 
 
 def run_with(release: str, snippet: Path, server: Server) -> str:
-    """What a snippet prints with that release of FastAPI, in an environment made for it.
+    """What a snippet prints with a release of FastAPI, in an environment made for it.
+
+    Args:
+        release: `0.105.0`.
+        snippet: The file.
+        server: Where it gets a database of its own.
+
+    Returns:
+        As `read_outcome`.
 
     Raises:
         click.ClickException: The release could not be installed.
@@ -56,7 +64,16 @@ def run_with(release: str, snippet: Path, server: Server) -> str:
 
 
 def read_outcome(python: Path, snippet: Path, server: Server) -> str:
-    """The lines that a snippet prints; the last line of its traceback if it fails."""
+    """The lines that a snippet prints; the last line of its traceback if it fails.
+
+    Args:
+        python: That of an environment with what the snippet needs.
+        snippet: The file.
+        server: Where it gets a database of its own.
+
+    Raises:
+        TimeoutExpired: It took more than `DEADLINE` seconds.
+    """
     with fresh_database(server.url) as url:
         ran = subprocess.run(
             [python, snippet],

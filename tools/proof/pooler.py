@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.postgres import PostgresError
-from tools.postgres.pgbouncer import newest_program, run_pgbouncer
+from tools.postgres.pgbouncer import newest_release, run_pgbouncer
 from tools.proof.snippets import find_pooler, location
 
 
@@ -39,7 +39,7 @@ def find_lack(snippet: Path) -> str:
     """That this machine has no PgBouncer though the snippet needs one; empty if all is there."""
     if find_pooler(snippet):
         try:
-            newest_program()
+            newest_release()
         except PostgresError as error:
             return f"{location(snippet)}: not run. {error}"
     return ""

@@ -18,7 +18,7 @@ import click
 
 from tools.paths import SETTINGS_TABLE
 from tools.postgres import Server, fresh_database
-from tools.postgres.pgbouncer import TRACKS, Program, find_programs, run_pgbouncer
+from tools.postgres.pgbouncer import TRACKS, Release, find_releases, run_pgbouncer
 from tools.proof import guests
 from tools.proof.environments import install, pin
 from tools.proof.record import current_versions
@@ -50,38 +50,38 @@ def write_table(server: Server) -> None:
         pythons[version("asyncpg")] = Path(sys.executable)
         for asyncpg, python in pythons.items():
             rows = [row for row in guests.ROWS if asyncpg not in OLDER or "psycopg" not in row]
-            for program, tracked in list_poolers(find_programs()):
-                pooler = describe_pooler(program, tracked)
+            for release, tracked in list_poolers(find_releases()):
+                pooler = describe_pooler(release, tracked)
                 click.echo(f"asyncpg {asyncpg}, PgBouncer {pooler}", err=True)
-                found[asyncpg, pooler] = try_rows(rows, program, tracked, server, python)
+                found[asyncpg, pooler] = try_rows(rows, release, tracked, server, python)
     write_sealed(SETTINGS_TABLE, format_table(found, current_versions(server)))
 
 
-def list_poolers(programs: Iterable[Program]) -> list[tuple[Program, int]]:
+def list_poolers(releases: Iterable[Release]) -> list[tuple[Release, int]]:
     """Each release with what it may be told of `max_prepared_statements`."""
     return [
-        (program, tracked)
-        for program in programs
+        (release, tracked)
+        for release in releases
         for tracked in (0, 200)
-        if not tracked or program.release >= TRACKS
+        if not tracked or release.number >= TRACKS
     ]
 
 
-def describe_pooler(program: Program, tracked: int) -> str:
+def describe_pooler(release: Release, tracked: int) -> str:
     """`1.24.1 with max_prepared_statements=200`; an old release has no such setting."""
-    if program.release < TRACKS:
-        return program.version
-    return f"{program.version} with max_prepared_statements={tracked}"
+    if release.number < TRACKS:
+        return release.version
+    return f"{release.version} with max_prepared_statements={tracked}"
 
 
 def try_rows(
-    rows: Iterable[str], program: Program, tracked: int, server: Server, python: Path
+    rows: Iterable[str], release: Release, tracked: int, server: Server, python: Path
 ) -> Outcomes:
     """Try rows of settings through one PgBouncer with two connections to the server.
 
     Args:
         rows: Names of `guests.ROWS`.
-        program: The release of PgBouncer.
+        release: The release of PgBouncer.
         tracked: Its `max_prepared_statements`.
         server: Where it leads, to a database of its own.
         python: That of an environment with asyncpg and SQLAlchemy.
@@ -94,7 +94,7 @@ def try_rows(
     settings = {"default_pool_size": "2", "max_prepared_statements": str(tracked)}
     with (
         fresh_database(server.url) as database,
-        run_pgbouncer(database, program, **settings) as url,
+        run_pgbouncer(database, release, **settings) as url,
     ):
         ran = subprocess.run(
             [python, GUESTS, *rows],

@@ -6,7 +6,6 @@ two plugins that a reader of the chapter has, and none that this repository brin
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tools.postgres import find_temporary_folder
-from tools.proof import rerun
 from tools.proof.compare import normalize_wording
+from tools.proof.processes import DEADLINE, Rerun, describe_timeout, kill_group, stoppable
 from tools.proof.snippets import (
     OUTPUT,
     find_encoding_fault,
@@ -72,7 +71,7 @@ def read_outcome(stdout: str) -> list[str]:
     return list(map(normalize_wording, found))
 
 
-def rerun_project(snippet: Path, database_url: str) -> rerun.Rerun:
+def rerun_project(snippet: Path, database_url: str) -> Rerun:
     """Run a project and write its outcome at the end of its `test_*.py`.
 
     Args:
@@ -84,26 +83,26 @@ def rerun_project(snippet: Path, database_url: str) -> rerun.Rerun:
     """
     for file in list_files(snippet):
         if wrong := find_encoding_fault(file):
-            return rerun.Rerun(problem=wrong)
+            return Rerun(problem=wrong)
     with tempfile.TemporaryDirectory(prefix="reader-", dir=find_temporary_folder()) as folder:
         copy_project(snippet, Path(folder))
         return _judge(snippet, *_run(snippet, Path(folder), database_url))
 
 
-def _judge(snippet: Path, code: int | None, stdout: str, stderr: str) -> rerun.Rerun:
+def _judge(snippet: Path, code: int | None, stdout: str, stderr: str) -> Rerun:
     if code is None:
         started = _STARTED.findall(stdout)
         wait = f"in {started[-1]}" if started else "before its first test"
-        return rerun.Rerun(problem=rerun.describe_timeout(snippet, rerun.DEADLINE, [wait]))
+        return Rerun(problem=describe_timeout(snippet, DEADLINE, [wait]))
     if code not in (0, 1):  # 1: tests failed, which may be what it shows
         errors = [line for line in (stdout + stderr).splitlines() if re.match("E  |ERROR", line)]
         said = (errors or stderr.strip().splitlines()[-1:] or ["nothing"])[0]
-        return rerun.Rerun(
-            problem=f"{location(snippet)}: pytest ended with exit code {code}: {said}"
+        return Rerun(
+            problem=f"{location(snippet)}: pytest ended with exit code {code}: {said}; mend that"
         )
     lines = [line for line in snippet.read_text("utf-8").splitlines() if not OUTPUT.match(line)]
     outcome = "\n".join(f"#> {line}" for line in read_outcome(stdout))
-    return rerun.Rerun(text="\n".join(lines).rstrip() + f"\n\n\n{outcome}\n")
+    return Rerun(text="\n".join(lines).rstrip() + f"\n\n\n{outcome}\n")
 
 
 def make_environment(snippet: Path, database_url: str) -> dict[str, str]:
@@ -141,10 +140,10 @@ def _run(snippet: Path, folder: Path, database_url: str) -> tuple[int | None, st
          "-p", "no:cacheprovider", "--color=no"],
         cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, encoding="utf-8", process_group=0,
-    ) as program, rerun.stoppable(program.pid):  # fmt: skip
+    ) as program, stoppable(program.pid):  # fmt: skip
         try:
-            stdout, stderr = program.communicate(timeout=rerun.DEADLINE)
+            stdout, stderr = program.communicate(timeout=DEADLINE)
         except subprocess.TimeoutExpired:
-            os.killpg(program.pid, signal.SIGKILL)
+            kill_group(program.pid)
             return None, *program.communicate()
     return program.returncode, stdout, stderr

@@ -15,8 +15,9 @@ from tools.postgres import Server, find_postgres, fresh_database
 from tools.proof.compare import find_difference
 from tools.proof.judge import prove
 from tools.proof.pooler import find_lack
+from tools.proof.processes import Rerun
 from tools.proof.record import Entry, Record, current_versions
-from tools.proof.rerun import Rerun, rerun
+from tools.proof.rerun import rerun
 from tools.proof.side_by_side import run_each
 from tools.proof.snippets import (
     digest,
@@ -46,11 +47,12 @@ def prove_all(server: Server, wanted: Sequence[Path] | None = None) -> list[str]
         record = Record(versions)
     every = {snippet_name(snippet): snippet for snippet in list_snippets()}
     record.snippets = {name: entry for name, entry in record.snippets.items() if name in every}
-    todo = [
-        snippet
-        for snippet in record.list_unproved(every.values() if wanted is None else wanted)
-        if not _say_what_lacks(snippet)
-    ]
+    todo = []
+    for snippet in record.list_unproved(every.values() if wanted is None else wanted):
+        if lack := find_lack(snippet):
+            click.echo(lack, err=True)  # its page says "not proved", and the guide is built
+        else:
+            todo.append(snippet)
     today = datetime.date.today().isoformat()
     try:
         for snippet, problem in run_each(
@@ -68,21 +70,12 @@ def prove_all(server: Server, wanted: Sequence[Path] | None = None) -> list[str]
     ]
 
 
-def _say_what_lacks(snippet: Path) -> str:
-    lack = find_lack(snippet)
-    if lack:  # its page says "not proved", and the guide is built all the same
-        click.echo(lack, err=True)
-    return lack
-
-
-def prove_changed() -> list[str]:
-    """Prove what changed since the record was written; the problems, one sentence each."""
+def prove_changed() -> None:
+    """Prove what changed since the record was written, which then has the problems."""
     record = Record.load()
-    changed = [snippet for snippet in list_snippets() if not record.entry(snippet)]
-    if not changed:
-        return []
-    with find_postgres() as server:
-        return prove_all(server, changed)
+    if changed := [snippet for snippet in list_snippets() if not record.entry(snippet)]:
+        with find_postgres() as server:
+            prove_all(server, changed)
 
 
 def select_snippets(names: Iterable[str]) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Self
 
 from tools.paths import RECORD
 from tools.postgres import Server
-from tools.postgres.pgbouncer import find_programs
+from tools.postgres.pgbouncer import find_releases
 from tools.proof.files import write_whole
 from tools.proof.snippets import digest, find_lead, snippet_name
 
@@ -65,7 +65,7 @@ class Record:
 
 def current_versions(server: Server) -> dict[str, str]:
     """What a proof holds for."""
-    poolers = find_programs()
+    poolers = find_releases()
     return {
         **({"PgBouncer": poolers[-1].version} if poolers else {}),
         "SQLAlchemy": version("sqlalchemy"),

@@ -135,7 +135,15 @@ class Recorder:
         text: str = "",
         line: int = 0,
     ) -> None:
-        """Something happened: keep the moment; of an observer, only what it did to others."""
+        """Something happened: keep the moment; of an observer, only what it did to others.
+
+        Args:
+            event: What, a key of the player's words: `sql`, `checkout`, `end`.
+            place: The pool in which it happened; none if in no pool.
+            connections: Those that took part; those of which nothing is known are passed over.
+            text: A statement, an error or a printed line; cut to `LONGEST_TEXT` characters.
+            line: The line of the copy that did it; 0 for the one that is run now.
+        """
         if place and place.observer:
             event = ""  # its statement may have ended a backend
         line = line or self.where.line()
@@ -161,12 +169,18 @@ class Recorder:
     def tell_error(
         self, error: BaseException, place: PoolSeen | None, event: str = "error"
     ) -> None:
-        """An exception is raised, or leaves a block; each is told once."""
-        if vars(error).get("_told") or isinstance(error, GeneratorExit):
+        """An exception is raised, or leaves a block; each is told once.
+
+        Args:
+            error: The exception; told again, or as the `orig` of another, it is passed over.
+            place: The pool in which it was raised; none if in no pool.
+            event: A key of the player's words.
+        """
+        if getattr(error, "_told", False) or isinstance(error, GeneratorExit):
             return
-        vars(error)["_told"] = True
-        vars(getattr(error, "orig", None) or error)["_told"] = True
-        first = normalize_wording(str(getattr(error, "orig", None) or error)).strip().split("\n")[0]
+        cause: Any = getattr(error, "orig", None) or error
+        cause._told = error._told = True  # type: ignore[attr-defined]
+        first = normalize_wording(str(cause)).strip().split("\n")[0]
         text = f"{type(error).__name__}: {first}".rstrip(": ")
         self.tell(event, place, text=text, line=self.where.raised_at(error))
 

@@ -18,34 +18,18 @@ from typing import Any, cast
 
 from tools.proof.compare import normalize_wording
 from tools.proof.pooler import find_lack, pooled
-from tools.proof.recording import Recording
+from tools.proof.processes import DEADLINE, Rerun, describe_timeout, stoppable
+from tools.proof.projects import rerun_project
 from tools.proof.snippets import OUTPUT, find_encoding_fault, is_project, location
 from tools.proof.waits import list_waits
 
-DEADLINE = 60.0
-"""Seconds a snippet may take before it is stopped and counts as failed."""
 TO_ANSWER = 5.0
 """Seconds more in which it may say what it waited for."""
 
 _Answer = multiprocessing.connection.Connection
 
-_running = set[int | None]()
-"""The processes in which snippets run now."""
-
 _process = multiprocessing.get_context("forkserver")
 _process.set_forkserver_preload(["asyncpg", "pytest_examples", "sqlalchemy.ext.asyncio"])
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """What one run of a snippet says its file should contain, or why it could not say."""
-
-    text: str = ""
-    problem: str = ""
-    complaint: str = ""
-    """The first line that it wrote to stderr before its end; empty if it wrote none."""
-    recording: Recording | None = None
-    """If it was asked for."""
 
 
 @contextlib.contextmanager
@@ -73,8 +57,6 @@ def rerun(
         yield Rerun(problem=wrong)
         return
     if is_project(snippet):
-        from tools.proof.projects import rerun_project
-
         yield rerun_project(snippet, database_url)
         return
     ours, theirs = _process.Pipe()
@@ -91,23 +73,6 @@ def rerun(
             child.join()
 
 
-@contextlib.contextmanager
-def stoppable(process: int | None) -> Iterator[None]:
-    """Let `stop_running` end a process that leads a group; it ends with the block in any case."""
-    _running.add(process)
-    try:
-        yield
-    finally:
-        kill_group(process)
-        _running.discard(process)
-
-
-def stop_running() -> None:
-    """End the runs of other threads, which then say that their process died."""
-    for process in list(_running):
-        kill_group(process)
-
-
 def _receive(answer: "_Answer[Any, Rerun]", snippet: Path) -> Rerun:
     if not answer.poll(DEADLINE + TO_ANSWER):
         return Rerun(
@@ -118,22 +83,6 @@ def _receive(answer: "_Answer[Any, Rerun]", snippet: Path) -> Rerun:
     except EOFError:
         alone = f"make run SNIPPET={location(snippet)}"
         return Rerun(problem=f"{location(snippet)}: its process died; run it alone: {alone}")
-
-
-def describe_timeout(snippet: Path, deadline: float, waits: list[str]) -> str:
-    """One sentence on a snippet that did not end within so many seconds."""
-    waited = " and ".join(dict.fromkeys(waits))
-    return (
-        f"{location(snippet)}: did not end within {deadline:.0f} s; it waited {waited}; "
-        "end that wait, or shorten it"
-    )
-
-
-def kill_group(process: int | None) -> None:
-    """Kill a process that leads a group, with its threads and children."""
-    if process:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)
 
 
 def _rerun_here(
@@ -216,7 +165,7 @@ def _print_lines(code: str, place: _Place) -> Rerun:
     # pytest-examples 0.0.18 builds a code object for the traceback that Python 3.11 cannot read:
     # https://github.com/python/cpython/issues/116033. The line may go with Python 3.11, or with a
     # release of https://github.com/pydantic/pytest-examples that passes tests/tools without it.
-    vars(run_code)["create_example_traceback"] = lambda *_: None
+    run_code.create_example_traceback = lambda *_: None  # type: ignore[attr-defined]
 
     class WholeFile(CodeExample):
         def in_py_file(self) -> bool:
@@ -268,7 +217,8 @@ def _watch_for_forgotten_awaits() -> list[int]:
         else:
             show(message, category, file, at, *to)
 
-    vars(warnings)["showwarning"] = note  # of what a snippet does not catch itself
+    # Of what a snippet does not catch itself.
+    warnings.showwarning = note  # type: ignore[assignment]
     return lines
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from tools.proof.rerun import stop_running
+from tools.proof.processes import stop_running
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-from tools.paths import PROGRAMS, ROOT, SNIPPETS
+from tools.paths import READER_SCRIPTS, ROOT, SNIPPETS
 
 OUTPUT = re.compile(r"^ *#> ?")
 """What stands before a printed line."""
@@ -18,16 +18,16 @@ CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 def list_snippets() -> list[Path]:
     """All snippet files, in the order of their names; of a pytest project its `test_*.py`."""
-    return sorted(file for file in _list_programs() if find_lead(file) == file)
+    return sorted(file for file in _list_python_files() if find_lead(file) == file)
 
 
 def list_parts() -> list[Path]:
     """Python files that only run with the `test_*.py` beside them, such as `conftest.py`."""
-    return sorted(file for file in _list_programs() if find_lead(file) != file)
+    return sorted(file for file in _list_python_files() if find_lead(file) != file)
 
 
-def _list_programs() -> set[Path]:
-    return set(SNIPPETS.rglob("*.py")) - set(PROGRAMS)
+def _list_python_files() -> set[Path]:
+    return set(SNIPPETS.rglob("*.py")) - set(READER_SCRIPTS)
 
 
 def is_project(snippet: Path) -> bool:

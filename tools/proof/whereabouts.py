@@ -59,7 +59,7 @@ class Whereabouts:
                 creators[task] = (weakref.ref(creator), self.line())
             return task
 
-        vars(asyncio.base_events)["BaseEventLoop"].create_task = create_task
+        BaseEventLoop.create_task = create_task  # type: ignore[method-assign, assignment]
 
     def _is_own(self, coro: Any, frame: FrameType | None) -> bool:
         code = getattr(coro, "cr_code", None)

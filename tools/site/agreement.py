@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.paths import DOCS, PROGRAMS
+from tools.paths import DOCS, READER_SCRIPTS
 from tools.proof.files import write_whole
 from tools.proof.snippets import list_parts, list_snippets, location, read_claims
 from tools.site.pages import Page, Section, pairs
@@ -48,7 +48,7 @@ def list_twins() -> Iterator[Twins]:
         for name, (zh, en) in pair_sections(chinese, english).items():
             places = (f"{chinese.file}:{zh.line}", f"{english.file}:{en.line}")
             yield Twins(chinese.name, name, (zh.text, en.text), places)
-    for snippet in (*list_snippets(), *list_parts(), *PROGRAMS):
+    for snippet in (*list_snippets(), *list_parts(), *READER_SCRIPTS):
         if claims := read_claims(snippet):  # else another rule reports the file
             first, last = claims
             places = (location(snippet, 2 + len(first.splitlines())), location(snippet, 1))

@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from tools.paths import PROGRAMS, SNIPPETS
+from tools.paths import READER_SCRIPTS, SNIPPETS
 from tools.proof.record import Record
 from tools.proof.recording import find_recording, recording_name
 from tools.proof.snippets import (
@@ -96,7 +96,7 @@ class Proof:
     """What the record of the last run says about a snippet."""
 
     state: str
-    """`proved`, `failed`, `unproved` or `program`."""
+    """`proved`, `failed`, `unproved` or `script`."""
     when: str = ""
     problem: str = ""
     versions: str = ""
@@ -109,8 +109,8 @@ class Proof:
 
 def find_proof(record: Record, snippet: Path) -> Proof:
     """The proof of a file below `snippets/` as it is now, not as it was."""
-    if snippet in PROGRAMS:
-        return Proof("program")
+    if snippet in READER_SCRIPTS:
+        return Proof("script")
     entry = record.entry(snippet)
     if not entry:
         return Proof("unproved")

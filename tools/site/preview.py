@@ -133,7 +133,8 @@ class Preview:
         snippets = list_snippets()
         try:
             prove_changed()
-            record_changed()
+            for problem in record_changed():  # of a run that cannot be watched
+                click.echo(problem, err=True)
         except Exception as error:  # whatever it is, the pages are not proved, and say so
             if list_snippets() != snippets:  # one was deleted meanwhile
                 return self._prove()

@@ -39,7 +39,8 @@ def serve(port: str) -> int:
         with find_postgres() as server:
             click.echo(f"PostgreSQL {server.version}, {server.origin}")
             prove_all(server)
-            record_all(server)
+            for problem in record_all(server):  # of a run that cannot be watched
+                click.echo(problem, err=True)
             os.environ["DATABASE_URL"] = server.url  # for snippets that change while we serve
             click.echo(f"The guide: http://{address}/ and http://{address}/en/")
             Preview(address, build).run()

@@ -5,11 +5,14 @@ Each file is kept as published, its licence, version and checksums beside it.
 
 import hashlib
 import json
+import shutil
 import subprocess
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from tools.paths import ROOT
 
@@ -50,13 +53,16 @@ def vendor(package: str, version: str = "latest") -> str:
         The version that is there now.
 
     Raises:
+        click.ClickException: There is no npm here.
         subprocess.CalledProcessError: npm has no such version.
     """
+    if not shutil.which("npm"):
+        raise click.ClickException("There is no npm on the PATH: install Node.js, which brings it.")
     library = LIBRARIES[package]
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(
             ["npm", "pack", "--json", "--pack-destination", folder, f"{package}@{version}"],
-            check=True, capture_output=True, encoding="utf-8",
+            check=True, stdout=subprocess.PIPE, encoding="utf-8",
         )  # fmt: skip
         found = json.loads(packed.stdout)[0]
         with tarfile.open(Path(folder, found["filename"])) as archive:

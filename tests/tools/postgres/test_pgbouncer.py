@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from tests.poolers import PROGRAMS, need_old_pgbouncer, need_pgbouncer
+from tests.poolers import RELEASES, need_old_pgbouncer, need_pgbouncer
 from tests.processes import list_processes
 from tests.waiting import wait_until
 from tools.paths import ROOT
 from tools.postgres import PostgresError, dsn_of, free_port, pgbouncer
-from tools.postgres.pgbouncer import Program, find_programs, newest_program, run_pgbouncer
+from tools.postgres.pgbouncer import Release, find_releases, newest_release, run_pgbouncer
 
 OWNER = """
 import sys
@@ -47,18 +47,18 @@ def ask(url: str, query: str, database: str | None = None) -> list[tuple[object,
         return asking.execute(query.encode()).fetchall()
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.version)
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
 def test_it_runs_with_its_settings_and_leaves_nothing(
-    program: Program, database_url: str, folder: Path
+    release: Release, database_url: str, folder: Path
 ) -> None:
-    with run_pgbouncer(database_url, program, default_pool_size="3") as url:
+    with run_pgbouncer(database_url, release, default_pool_size="3") as url:
         assert make_url(url).port != make_url(database_url).port
         database = make_url(database_url).database
         assert ask(url, "SELECT current_database()") == [(database,)]
         assert ("default_pool_size", "3") in [
             row[:2] for row in ask(url, "SHOW CONFIG", "pgbouncer")
         ]
-        assert ask(url, "SHOW VERSION", "pgbouncer") == [(f"PgBouncer {program.version}",)]
+        assert ask(url, "SHOW VERSION", "pgbouncer") == [(f"PgBouncer {release.version}",)]
         assert list_processes(folder)
 
 
@@ -99,9 +99,9 @@ def test_a_port_that_was_taken_meanwhile_is_left_alone(
 
 
 def test_a_wrong_setting_is_named(database_url: str, folder: Path) -> None:
-    program = need_pgbouncer()
+    release = need_pgbouncer()
     with (
-        pytest.raises(PostgresError, match=rf"PgBouncer {program.version} does not start: .+"),
+        pytest.raises(PostgresError, match=rf"PgBouncer {release.version} does not start: .+"),
         run_pgbouncer(database_url, pool_mode="tea"),
     ):
         pass
@@ -119,7 +119,7 @@ def test_an_old_release_knows_no_tracking_and_starts_without(database_url: str) 
 
 
 def test_without_one_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pgbouncer, "find_programs", tuple)
+    monkeypatch.setattr(pgbouncer, "find_releases", tuple)
     with pytest.raises(PostgresError, match=r"run `\.ci/pgbouncer`, elsewhere install pgbouncer"):
-        newest_program()
-    assert find_programs() == PROGRAMS
+        newest_release()
+    assert find_releases() == RELEASES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.paths import OUTAGES_TABLE, PROGRAMS, SETTINGS_TABLE, SNIPPETS
+from tools.paths import OUTAGES_TABLE, READER_SCRIPTS, SETTINGS_TABLE, SNIPPETS
 from tools.postgres import Server
 from tools.proof import older
 
@@ -41,6 +41,6 @@ def test_every_recorded_snippet_exists_and_has_its_record() -> None:
     records = [file for file in SNIPPETS.rglob("*.txt") if ".uvloop" not in file.suffixes]
     records.remove(SETTINGS_TABLE)
     records.remove(OUTAGES_TABLE)
-    recorded = {file.with_suffix(".py") for file in records} - set(PROGRAMS)
+    recorded = {file.with_suffix(".py") for file in records} - set(READER_SCRIPTS)
     assert recorded == {SNIPPETS / name for name in older.RUNS}
     assert all(file.is_file() for file in recorded)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.report import report
 from tools.postgres import Server, fresh_database
-from tools.proof import judge, projects, prove, rerun, snippets
+from tools.proof import judge, projects, prove, snippets
 
 TEST = """\
 from shop import pour
@@ -89,7 +89,7 @@ def test_a_table_that_stays_is_named(project: Path, server: Server) -> None:
 def test_a_test_that_hangs_is_stopped_and_named(
     project: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rerun, "DEADLINE", 25.0)
+    monkeypatch.setattr(projects, "DEADLINE", 25.0)
     change(project.with_name("shop.py"), "SELECT :tea", "SELECT pg_sleep(600), :tea")
     problem = judge.prove(project, server)
     assert "did not end within 25 s; it waited in test_tea.py::test_first" in problem

@@ -1,5 +1,6 @@
 """A snippet that says something false, fails or leaves something behind is found, and where."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -58,7 +59,11 @@ def test_an_exception_is_named_with_the_line_that_raised_it(snippet: Path, serve
     problem = judge.prove(snippet, server)
     assert f"{snippet}:12: raised sqlalchemy.exc.ProgrammingError" in problem
     assert "\n" not in problem
-    assert "exit code 1" in judge.prove_as_reader(snippet, server)
+    assert re.fullmatch(
+        rf"{snippet}: run by a reader it ends with exit code 1: "
+        "sqlalchemy.exc.ProgrammingError: .+ does not exist; mend the snippet",
+        judge.prove_as_reader(snippet, server),
+    )
 
 
 def test_a_syntax_error_is_a_sentence(snippet: Path, server: Server) -> None:

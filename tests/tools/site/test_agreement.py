@@ -130,7 +130,7 @@ def test_a_picture_whose_words_changed_alone_is_named(
     monkeypatch.setattr(agreement, "location", lambda path, _: path.relative_to(tmp_path))
     for snippets in ("list_snippets", "list_parts"):
         monkeypatch.setattr(agreement, snippets, list)
-    monkeypatch.setattr(agreement, "PROGRAMS", [])
+    monkeypatch.setattr(agreement, "READER_SCRIPTS", [])
     agreed = agreement.current_fingerprints()
     draw("en", "en", 2)
     assert agreement.changed_in_one_language(agreed) == []

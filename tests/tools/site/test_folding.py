@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.report import report
-from tools.paths import PROGRAMS
+from tools.paths import READER_SCRIPTS
 from tools.proof.snippets import OUTPUT, list_parts, list_snippets, snippet_name
 from tools.site import shown
 from tools.site.folding import Fold, find_folds
@@ -111,7 +111,9 @@ def test_what_is_no_program_has_no_folds(broken: str) -> None:
     assert find_folds(broken) == []
 
 
-@pytest.mark.parametrize("snippet", [*list_snippets(), *list_parts(), *PROGRAMS], ids=snippet_name)
+@pytest.mark.parametrize(
+    "snippet", [*list_snippets(), *list_parts(), *READER_SCRIPTS], ids=snippet_name
+)
 def test_a_listing_folds_whole_lines_and_no_printed_one(snippet: Path) -> None:
     text = snippet.read_text("utf-8")
     lines = text.splitlines()
