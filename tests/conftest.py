@@ -16,7 +16,7 @@ from tests.claims import find_claims
 from tests.pools import MakeEngine
 from tests.time_limit import pytest_timeout_cancel_timer, pytest_timeout_set_timer
 from tools.paths import ROOT
-from tools.postgres import PostgresError, Server, find_postgres, fresh_database
+from tools.postgres import EmbeddedPostgres, PostgresError, Server, find_postgres, fresh_database
 
 __all__ = ["pytest_timeout_cancel_timer", "pytest_timeout_set_timer"]  # hooks
 
@@ -91,6 +91,13 @@ def server() -> Iterator[Server]:
             yield found
     except PostgresError as error:
         pytest.exit(str(error), returncode=2)
+
+
+@pytest.fixture(scope="module")
+def chatty() -> Iterator[EmbeddedPostgres]:
+    """A server of its own that logs each statement it gets."""
+    with EmbeddedPostgres(log_statement="all") as server:
+        yield server
 
 
 @pytest.fixture

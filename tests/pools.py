@@ -1,6 +1,7 @@
 """Engines that are disposed after the test, and what tests ask of their pools."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -55,9 +56,36 @@ def engine_for(
     return make(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
 
 
-def one_connection(make: MakeEngine, *url: str | URL, **options: Any) -> AsyncEngine:
-    """An engine that lends a single connection, and lets nobody wait for it."""
-    return make(*url, pool_size=1, max_overflow=0, pool_timeout=0, **options)
+def one_connection(
+    make: MakeEngine, *url: str | URL, pool_timeout: float | None = 0, **options: Any
+) -> AsyncEngine:
+    """An engine that lends a single connection; by default, nobody may wait for it.
+
+    Args:
+        make: The fixture, or `create_async_engine`.
+        *url: A database, if not the test's.
+        pool_timeout: For how many seconds one may wait; None for as long as it takes.
+        **options: Others of the engine.
+    """
+    return make(*url, pool_size=1, max_overflow=0, pool_timeout=pool_timeout, **options)
+
+
+async def use(engine: AsyncEngine) -> str:
+    """Borrow a connection for one query; what that answers, `oolong`."""
+    async with engine.connect() as connection:
+        return str(await connection.scalar(text("SELECT 'oolong'")))
+
+
+async def backend_of(engine: AsyncEngine) -> int:
+    """Borrow a connection for one query; the process number of the backend that answers it."""
+    async with engine.connect() as connection:
+        return int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
+    """Check out so many connections until `lent` closes."""
+    for _ in range(number):
+        await lent.enter_async_context(engine.connect())
 
 
 async def engine_with_rows(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chinese import CODE
-from tools.paths import LANGUAGES, SNIPPETS
+from tools.paths import DOCS, LANGUAGES, SNIPPETS
 from tools.site.pages import INCLUDE, Page, pages
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
@@ -24,6 +24,15 @@ def prose(language: str) -> Iterator[tuple[Page, int, str]]:
 def has_words(line: tuple[int, str]) -> bool:
     """Whether a line of `Page.prose` or `Section.lines` is more than space."""
     return bool(line[1].strip())
+
+
+def sql_fences(page: str, language: str) -> list[str]:
+    """The SQL that a page, `pool/watching`, shows for copying: the text of each fence."""
+    return [
+        "\n".join(fence.lines)
+        for fence in Page(DOCS / language / f"{page}.md").fences()
+        if fence.language == "sql"
+    ]
 
 
 def read_listings(text: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import end_backend
 from tests.pools import MakeEngine, both_drivers, with_psycopg
+from tests.prose import sql_fences
 from tools.paths import LANGUAGES
 from tools.postgres import EmbeddedPostgres
 from tools.site.pages import pages
@@ -20,9 +21,8 @@ BACKEND = text("SELECT pg_backend_pid()")
 
 def query_of_the_page(language: str) -> str:
     """The query the page gives its reader, as it stands there."""
-    [page] = [page for page in pages(language) if page.name == "index.md"]
-    [fence] = [fence for fence in page.fences() if fence.language == "sql"]
-    return "\n".join(fence.lines)
+    [query] = sql_fences("index", language)
+    return query
 
 
 async def others(watcher: AsyncConnection) -> list[Row[tuple[object, ...]]]:

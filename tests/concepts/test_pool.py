@@ -17,7 +17,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tests.asking import end_backend
-from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, pool_of, record
+from tests.pools import (
+    MakeEngine,
+    backend_of,
+    both_drivers,
+    checked_out,
+    engine_for,
+    pool_of,
+    record,
+)
 from tests.waiting import eventually
 from tools.postgres import dsn_of
 
@@ -53,13 +61,6 @@ async def fill(engine: AsyncEngine, size: int) -> list[int]:
     for connection in connections:
         await connection.close()
     return pids
-
-
-async def use(engine: AsyncEngine) -> int:
-    """Run a session to its end; the pid of the backend that served it."""
-    async with AsyncSession(engine) as session:
-        pid: int = (await session.scalars(BACKEND)).one()
-        return pid
 
 
 async def test_an_async_engine_has_a_queue_pool_of_five_and_ten(make_engine: MakeEngine) -> None:
@@ -125,7 +126,7 @@ async def test_two_sessions_at_once_never_share_a_connection(make_engine: MakeEn
 async def test_the_connection_that_rested_longest_is_lent_first(make_engine: MakeEngine) -> None:
     engine = make_engine()
     pids = await fill(engine, 3)
-    assert [await use(engine) for _ in range(6)] == pids * 2
+    assert [await backend_of(engine) for _ in range(6)] == pids * 2
 
 
 async def test_with_lifo_the_connection_returned_last_is_lent_first(
@@ -133,7 +134,7 @@ async def test_with_lifo_the_connection_returned_last_is_lent_first(
 ) -> None:
     engine = make_engine(pool_use_lifo=True)
     pids = await fill(engine, 3)
-    assert [await use(engine) for _ in range(6)] == [pids[-1]] * 6
+    assert [await backend_of(engine) for _ in range(6)] == [pids[-1]] * 6
 
 
 async def test_overflow_connections_are_closed_as_they_come_back(
@@ -154,9 +155,9 @@ async def test_recycle_closes_nothing_before_the_next_checkout(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine(pool_recycle=0)
-    pid = await use(engine)
+    pid = await backend_of(engine)
     assert [(found, state) for found, state, *_ in await backends(watcher)] == [(pid, "idle")]
-    assert await use(engine) != pid
+    assert await backend_of(engine) != pid
     assert pid not in [found for found, *_ in await backends(watcher)]
 
 
@@ -164,11 +165,11 @@ async def test_a_broken_connection_is_replaced_at_the_next_checkout(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine()
-    pid = await use(engine)
+    pid = await backend_of(engine)
     await end_backend(watcher, pid)
     with pytest.raises(DBAPIError):
-        await use(engine)
-    new = await use(engine)
+        await backend_of(engine)
+    new = await backend_of(engine)
     assert [found for found, *_ in await backends(watcher)] == [new]
 
 
@@ -211,7 +212,8 @@ async def test_after_commit_another_session_can_take_the_connection(
     async with AsyncSession(engine) as session:
         await session.execute(BACKEND)
         await session.commit()
-        await use(engine)
+        async with AsyncSession(engine) as another:
+            await another.execute(BACKEND)
 
 
 async def test_a_running_statement_is_active(make_engine: MakeEngine) -> None:
@@ -252,7 +254,7 @@ async def test_borrowing_and_returning_sends_nothing(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine()
-    await use(engine)
+    await backend_of(engine)
     before = await backends(watcher)
     async with engine.connect():
         pass
@@ -263,7 +265,7 @@ async def test_two_engines_have_pools_that_know_nothing_of_each_other(
     make_engine: MakeEngine,
 ) -> None:
     one, another = make_engine(), make_engine()
-    assert await use(one) != await use(another)
+    assert await backend_of(one) != await backend_of(another)
     await one.dispose()
     assert "Connections in pool: 1" in another.pool.status()
     await another.dispose()
@@ -327,6 +329,6 @@ async def test_in_autocommit_a_returned_connection_shows_its_last_statement(
     make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine(isolation_level="AUTOCOMMIT")
-    await use(engine)
+    await backend_of(engine)
     ((_, state, query, _),) = await backends(watcher)
     assert (state, query) == ("idle", BACKEND.text)

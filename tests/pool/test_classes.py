@@ -15,7 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, NullPool, StaticPool
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, engine_for, leaves_open, record_queries, with_psycopg
+from tests.pools import (
+    MakeEngine,
+    backend_of,
+    engine_for,
+    leaves_open,
+    record_queries,
+    with_psycopg,
+)
 from tests.versions import IS_2_0
 from tests.waiting import eventually
 
@@ -27,12 +34,6 @@ def opened(engine: AsyncEngine) -> list[object]:
     seen: list[object] = []
     event.listen(engine.sync_engine, "connect", lambda connection, _: seen.append(connection))
     return seen
-
-
-async def use(engine: AsyncEngine) -> int:
-    """Run a session to its end; the pid of the backend that served it."""
-    async with AsyncSession(engine) as session:
-        return int(await session.scalar(BACKEND) or 0)
 
 
 async def test_nullpool_keeps_nothing_from_one_transaction_to_the_next(
@@ -65,7 +66,7 @@ async def test_a_static_pool_opens_two_if_two_tasks_ask_first_at_the_same_time(
 ) -> None:
     engine = make_engine(poolclass=StaticPool)
     connections = opened(engine)
-    await asyncio.gather(use(engine), use(engine))
+    await asyncio.gather(backend_of(engine), backend_of(engine))
     assert len(connections) == 2
     assert await watcher.scalar(OTHERS) == 2
     connections.clear()  # which alone had kept the one that the pool does not know
@@ -82,7 +83,7 @@ async def test_static_and_assertion_pool_open_once_and_keep_it(
 ) -> None:
     engine = make_engine(poolclass=poolclass)
     connections = opened(engine)
-    assert await use(engine) == await use(engine)
+    assert await backend_of(engine) == await backend_of(engine)
     assert (len(connections), await watcher.scalar(OTHERS)) == (1, 1)
 
 
@@ -160,7 +161,7 @@ async def test_the_driver_does_not_know_pool_size_either(make_engine: MakeEngine
 async def test_pre_ping_and_recycle_do_nothing_to_nullpool(make_engine: MakeEngine) -> None:
     engine = make_engine(poolclass=NullPool, pool_pre_ping=True, pool_recycle=0)
     sent = record_queries(engine)
-    await use(engine)
+    await backend_of(engine)
     assert sent == ["BEGIN;", "ROLLBACK;"]
 
 
@@ -181,7 +182,7 @@ async def test_two_tasks_on_a_static_pool_get_in_each_others_way_with_asyncpg(
     database_url: str, make_engine: MakeEngine, driver: str, collide: bool
 ) -> None:
     engine = engine_for(make_engine, database_url, driver, poolclass=StaticPool)
-    await use(engine)
+    await backend_of(engine)
     together = asyncio.Barrier(2)
 
     async def wait_a_little(seconds: float) -> None:
@@ -251,7 +252,7 @@ def test_a_pooled_connection_of_psycopg_serves_a_second_event_loop(database_url:
     url = with_psycopg(database_url)
     engine = create_async_engine(url)
     with asyncio.Runner() as morning, asyncio.Runner() as evening:
-        assert morning.run(use(engine)) == evening.run(use(engine))
+        assert morning.run(backend_of(engine)) == evening.run(backend_of(engine))
         evening.run(engine.dispose())
 
 

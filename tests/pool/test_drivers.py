@@ -41,7 +41,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tests.loading import load_snippet
-from tests.pools import MakeEngine, both_drivers, cut_at_login, engine_for
+from tests.pools import MakeEngine, both_drivers, cut_at_login, engine_for, use
 from tests.versions import IS_2_0
 from tests.waiting import DEADLINE, eventually
 from tools.postgres import Proxy, dsn_of
@@ -55,11 +55,6 @@ Running = tuple[Callable[[], Coroutine[None, None, None]], Callable[[], Coroutin
 def engine(database_url: str, make_engine: MakeEngine, driver: str) -> AsyncEngine:
     alone = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0}
     return engine_for(make_engine, database_url, driver, **alone)
-
-
-async def use(engine: AsyncEngine) -> str:
-    async with engine.connect() as connection:
-        return str(await connection.scalar(SELECT))
 
 
 async def refusal(url: str, driver: str, **changes: Any) -> Exception:
@@ -740,7 +735,7 @@ def test_a_url_without_a_driver_takes_psycopg_in_2_1_and_psycopg2_in_2_0() -> No
         "print(create_async_engine('postgresql://guest@localhost/tea').dialect.driver)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False
     )
     if IS_2_0:
         assert "No module named 'psycopg2'" in ran.stderr

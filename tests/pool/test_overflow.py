@@ -10,7 +10,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, both_drivers, engine_for, leaves_open, pool_of
+from tests.pools import MakeEngine, borrow, both_drivers, engine_for, leaves_open, pool_of
 from tests.waiting import DEADLINE, eventually
 from tools.postgres import EmbeddedPostgres, Proxy
 
@@ -21,11 +21,6 @@ def count(engine: AsyncEngine) -> Counter[str]:
     for name in ("connect", "checkout", "close"):
         event.listen(engine.sync_engine, name, lambda *_, name=name: seen.update([name]))
     return seen
-
-
-async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
-    for _ in range(number):
-        await lent.enter_async_context(engine.connect())
 
 
 @both_drivers

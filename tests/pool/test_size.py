@@ -14,16 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.pool import NullPool
 
 from tests.asking import OTHERS
-from tests.pools import MakeEngine, leaves_open, pool_of, record
+from tests.pools import MakeEngine, borrow, leaves_open, pool_of, record
 from tests.versions import IS_2_0
 from tools.paths import DOCS
 from tools.postgres import EmbeddedPostgres
-
-
-async def borrow(engine: AsyncEngine, number: int, lent: AsyncExitStack) -> None:
-    """Check out so many connections until `lent` closes."""
-    for _ in range(number):
-        await lent.enter_async_context(engine.connect())
 
 
 async def test_an_engine_keeps_five_lends_ten_more_and_waits_thirty_seconds(

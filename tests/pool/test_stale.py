@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from inspect import getsource, signature
@@ -37,10 +37,10 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
-from tests.asking import OTHERS, ask
+from tests.asking import OTHERS, ask, end_backend, until_ended
 from tests.loading import load_snippet
 from tests.poolers import need_old_pgbouncer, need_pgbouncer
-from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.pools import MakeEngine, backend_of, both_drivers, engine_for, use
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, Proxy
@@ -56,18 +56,6 @@ async def fill(engine: AsyncEngine, number: int) -> None:
         await lent.close()
 
 
-async def use(engine: AsyncEngine) -> str:
-    async with engine.connect() as connection:
-        return str(await connection.scalar(SELECT))
-
-
-async def backend(engine: AsyncEngine) -> int:
-    async with engine.connect() as connection:
-        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        assert isinstance(pid, int)
-        return pid
-
-
 async def terminate_all(database_url: str) -> None:
     """End every other backend of this database, and wait until it is gone."""
     watcher = create_async_engine(database_url, poolclass=NullPool)
@@ -81,13 +69,6 @@ async def terminate_all(database_url: str) -> None:
 
 
 # What pre-ping sends, by the server's own account
-
-
-@pytest.fixture(scope="module")
-def chatty() -> Iterator[EmbeddedPostgres]:
-    """A server that logs each statement it gets."""
-    with EmbeddedPostgres(log_statement="all") as server:
-        yield server
 
 
 def statements(server: EmbeddedPostgres, since: int) -> list[str]:
@@ -185,8 +166,7 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
 ) -> None:
     engine = engine_for(make_engine, database_url, driver, pool_pre_ping=True)
     pids = [await three_backends(engine)]
-    await end(pids[0][0], watcher)
-    await until_gone(database_url, pids[0][0])
+    await end_backend(watcher, pids[0][0])
     with caplog.at_level(logging.INFO, "sqlalchemy.pool"):
         pids.append(await three_backends(engine))
     assert not set(pids[0]) & set(pids[1])
@@ -198,13 +178,12 @@ async def test_a_failed_ping_renews_the_healthy_connections_too(
 
 
 async def test_a_failed_ping_renews_what_is_lent_too_once_it_is_back(
-    database_url: str, make_engine: MakeEngine, watcher: AsyncConnection
+    make_engine: MakeEngine, watcher: AsyncConnection
 ) -> None:
     engine = make_engine(pool_pre_ping=True)
     lent = await engine.connect()
-    pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend(engine)]
-    await end(pids[1], watcher)
-    await until_gone(database_url, pids[1])
+    pids = [int(await lent.scalar(text("SELECT pg_backend_pid()")) or 0), await backend_of(engine)]
+    await end_backend(watcher, pids[1])
     await use(engine)  # the ping fails
     assert await lent.scalar(text("SELECT pg_backend_pid()")) == pids[0]
     await lent.close()
@@ -281,14 +260,18 @@ async def test_a_loop_that_has_not_heard_of_the_end_words_it_otherwise(
     ],
 )
 async def test_psycopg_repeats_the_servers_last_words(
-    database_url: str, make_engine: MakeEngine, setting: str, said: str
+    database_url: str,
+    make_engine: MakeEngine,
+    watcher: AsyncConnection,
+    setting: str,
+    said: str,
 ) -> None:
     options = "-c idle_session_timeout=200ms" if setting == "idle" else ""
     engine = engine_for(make_engine, database_url, "psycopg", connect_args={"options": options})
-    pid = await backend(engine)
+    pid = await backend_of(engine)
     if setting == "administrator":
-        await terminate_all(database_url)
-    await until_gone(database_url, pid)
+        await end_backend(watcher, pid)
+    await until_ended(watcher, pid)
     with pytest.raises(OperationalError, match=said):
         await use(engine)
 
@@ -340,14 +323,6 @@ async def test_an_rst_during_a_query_is_the_cause_that_asyncpg_names(
         await engine.dispose()
 
 
-async def until_gone(database_url: str, pid: int) -> None:
-    """Wait until this backend has left."""
-    watcher = create_async_engine(database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    ended = text("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = :pid")
-    async with watcher.connect() as connection:
-        await eventually("the backend has left", lambda: connection.scalar(ended, {"pid": pid}))
-
-
 # Age, not idleness
 
 
@@ -357,11 +332,11 @@ async def test_recycling_looks_at_age_although_the_connection_never_rested(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
     engine = make_engine(pool_recycle=1)
-    first = await backend(engine)
+    first = await backend_of(engine)
     for clock.now in (0.25, 0.5, 0.75, 1.0):
-        assert await backend(engine) == first
+        assert await backend_of(engine) == first
     clock.now = 1.25  # a quarter of a second after it was used last
-    assert await backend(engine) != first
+    assert await backend_of(engine) != first
 
 
 async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> None:
@@ -369,7 +344,7 @@ async def test_a_lent_connection_is_not_recycled(make_engine: MakeEngine) -> Non
     async with AsyncSession(engine) as session:
         pid = await session.scalar(text("SELECT pg_backend_pid() FROM pg_sleep(1.5)"))
         assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
-    assert await backend(engine) != pid
+    assert await backend_of(engine) != pid
 
 
 @both_drivers
@@ -380,23 +355,23 @@ async def test_a_line_that_nobody_was_told_of_is_given_up_unasked_once_it_is_old
     monkeypatch.setattr("sqlalchemy.pool.base.time", SimpleNamespace(time=lambda: clock.now))
     async with Proxy(database_url) as proxy:
         engine = engine_for(make_engine, proxy.url, driver, pool_recycle=1)
-        dead = await backend(engine)
+        dead = await backend_of(engine)
         proxy.swallow()
         clock.now = 1.25
-        assert await backend(engine) != dead
+        assert await backend_of(engine) != dead
 
 
 @pytest.mark.parametrize("rests", ["less than the age", "longer than the age"])
 async def test_recycling_above_the_limit_leaves_the_younger_connections_to_fail(
-    database_url: str, make_engine: MakeEngine, rests: str
+    make_engine: MakeEngine, watcher: AsyncConnection, rests: str
 ) -> None:
     old_enough = rests == "longer than the age"
     engine = make_engine(
         pool_recycle=1 if old_enough else 60,
         connect_args={"server_settings": {"idle_session_timeout": "200ms"}},
     )
-    before = await backend(engine)
-    await until_gone(database_url, before)
+    before = await backend_of(engine)
+    await until_ended(watcher, before)
     if old_enough:
         await asyncio.sleep(1.1)  # dead, and old enough to be renewed unseen
         assert await use(engine) == "oolong"
@@ -654,7 +629,7 @@ def test_the_ping_of_the_page_hides_a_line_that_was_cut_this_moment(
         async with watcher.connect() as connection:
             for attempt in range(50):
                 for engine in engines:
-                    await end(await backend(engine), connection)
+                    await end(await backend_of(engine), connection)
                     await asyncio.sleep(attempt % 10 * 0.0001)
                     assert await use(engine) == "oolong"
         for engine in (*engines, watcher):
@@ -780,7 +755,7 @@ async def test_a_listener_declares_a_read_only_server_a_lost_connection(
         await fill(engine, 2)
         event.listen(engine.sync_engine, "handle_error", renew_if_read_only)
         watcher = create_async_engine(server.url(), poolclass=NullPool)
-        before = await backend(engine)
+        before = await backend_of(engine)
         with pytest.raises(DBAPIError, match="in a read-only transaction") as caught:
             async with engine.begin() as connection:
                 await connection.execute(insert)
@@ -788,7 +763,7 @@ async def test_a_listener_declares_a_read_only_server_a_lost_connection(
         async with watcher.connect() as connection:
             await connection.execute(text("SELECT pg_promote()"))  # the address leads to a primary
         for _ in range(2):
-            assert await backend(engine) != before
+            assert await backend_of(engine) != before
         async with engine.begin() as connection:
             await connection.execute(insert)
         await engine.dispose()
@@ -834,7 +809,7 @@ async def test_with_lifo_the_server_ends_what_idles(
     used = ""
     async with asyncio.timeout(30):
         while len(used) < 80 or await watcher.scalar(OTHERS) != alive:
-            pid = await backend(engine)
+            pid = await backend_of(engine)
             used += letters.setdefault(pid, ascii_uppercase[len(letters) % 26])
             await asyncio.sleep(0.05)
     assert used[:12] == order

@@ -21,16 +21,13 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, checked_out, record
+from tests.pools import MakeEngine, checked_out, one_connection, record
+from tests.prose import sql_fences
 from tests.waiting import DEADLINE
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import Proxy, dsn_of
 
 SELECT = text("SELECT 'oolong'")
-
-
-def pool_of_one(make: MakeEngine, **options: Any) -> AsyncEngine:
-    return make(pool_size=1, max_overflow=0, **options)
 
 
 async def select(engine: AsyncEngine) -> None:
@@ -99,7 +96,7 @@ async def test_a_failed_attempt_to_connect_wakes_nobody(
             raise ConnectionRefusedError
         return await asyncpg.connect(url)
 
-    engine = pool_of_one(make_engine, pool_timeout=pool_timeout, async_creator=creator)
+    engine = one_connection(make_engine, pool_timeout=pool_timeout, async_creator=creator)
     first = asyncio.create_task(select(engine))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(select(engine))
@@ -131,7 +128,7 @@ async def test_an_attempt_to_connect_that_is_cancelled_wakes_nobody(
             await asyncio.Event().wait()
         return await asyncpg.connect(url)
 
-    engine = pool_of_one(make_engine, pool_timeout=None, async_creator=creator)
+    engine = one_connection(make_engine, pool_timeout=None, async_creator=creator)
     first = asyncio.create_task(select(engine))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(select(engine))
@@ -161,7 +158,7 @@ async def test_a_failed_attempt_to_replace_a_connection_wakes_the_next(
             raise ConnectionRefusedError
         return await asyncpg.connect(url)
 
-    engine = pool_of_one(make_engine, pool_timeout=None, async_creator=creator)
+    engine = one_connection(make_engine, pool_timeout=None, async_creator=creator)
     async with engine.connect() as connection:
         await connection.execute(SELECT)
         await connection.invalidate()
@@ -305,7 +302,7 @@ async def turns(engine: AsyncEngine, loop: Loop) -> list[str]:
 async def test_who_returns_and_borrows_without_a_pause_starves_the_others(
     make_engine: MakeEngine, loop: Loop
 ) -> None:
-    served = await turns(pool_of_one(make_engine), loop)
+    served = await turns(one_connection(make_engine, pool_timeout=30), loop)
     assert served[:STEPS] == ["step"] * STEPS
 
 
@@ -313,12 +310,12 @@ async def test_who_returns_and_borrows_without_a_pause_starves_the_others(
 async def test_who_leaves_a_block_or_pauses_lets_the_others_go_first(
     make_engine: MakeEngine, loop: Loop
 ) -> None:
-    served = await turns(pool_of_one(make_engine), loop)
+    served = await turns(one_connection(make_engine, pool_timeout=30), loop)
     assert served[:3] == ["step", "first", "second"]
 
 
 async def test_a_starved_task_goes_to_the_end_of_the_queue(make_engine: MakeEngine) -> None:
-    served = await turns(pool_of_one(make_engine), commit)
+    served = await turns(one_connection(make_engine, pool_timeout=30), commit)
     assert served[STEPS:] == ["second", "first"]
 
 
@@ -355,7 +352,7 @@ async def test_it_takes_as_many_such_jobs_as_connections(make_engine: MakeEngine
 
 
 async def test_every_transaction_of_a_session_may_wait_anew(make_engine: MakeEngine) -> None:
-    engine = pool_of_one(make_engine, pool_timeout=2)
+    engine = one_connection(make_engine, pool_timeout=2)
     happened = record(engine, "checkout", "checkin")
 
     async def hold() -> None:
@@ -467,8 +464,7 @@ async def test_a_deadline_in_the_dependency_cancels_background_tasks(
 async def test_the_query_of_the_page_shows_what_the_lent_connections_do(
     make_engine: MakeEngine, language: str
 ) -> None:
-    page = (DOCS / language / "pool" / "timeout.md").read_text("utf-8")
-    (query,) = re.findall(r"^```sql\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    [query] = sql_fences("pool/timeout", language)
     waits, auto, broken, asks = (make_engine() for _ in range(4))
     async with waits.connect() as first, auto.connect() as second, broken.connect() as third:
         await first.execute(SELECT)
@@ -493,7 +489,7 @@ async def test_the_query_of_the_page_shows_what_the_lent_connections_do(
 async def test_who_asks_in_the_turn_of_a_return_goes_before_those_who_wait(
     make_engine: MakeEngine,
 ) -> None:
-    engine, served = pool_of_one(make_engine), list[str]()
+    engine, served = one_connection(make_engine, pool_timeout=30), list[str]()
 
     async def guest(name: str) -> None:
         async with engine.connect():

@@ -25,6 +25,7 @@ from sqlalchemy.pool import (
 )
 
 from tests.pools import MakeEngine, leaves_open, one_connection, pool_of, record, with_psycopg
+from tests.prose import sql_fences
 from tests.waiting import eventually
 from tools.paths import DOCS, SNIPPETS
 
@@ -535,7 +536,7 @@ async def test_the_query_for_the_server_counts_what_the_pool_has(
 ) -> None:
     engine = make_engine(connect_args={"server_settings": {"application_name": "teahouse"}})
     watcher = make_engine(poolclass=NullPool)
-    [query] = fences(language, "sql")
+    [query] = sql_fences("pool/watching", language)
     async with AsyncSession(engine) as session, engine.connect() as another:
         await session.execute(SELECT)
         await another.execute(SELECT)
@@ -556,7 +557,7 @@ async def test_to_an_ordinary_role_the_connections_of_others_are_hidden_and_coun
     engine = make_engine(connect_args={"server_settings": {"application_name": "teahouse"}})
     role = f"guide_guest_{token_hex(4)}"
     url = make_url(database_url).set(username=role, password=role)
-    [query] = fences(language, "sql")
+    [query] = sql_fences("pool/watching", language)
     async with engine.connect() as connection:
         await connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'"))
         await connection.commit()

@@ -238,7 +238,7 @@ faults = APIRouter()
 
 @faults.get("/file")
 async def file() -> None:
-    open("no_such_file")
+    open("no_such_file", "rb")
 
 
 @faults.get("/deadlock")

@@ -316,7 +316,7 @@ def test_a_home_that_is_another_users_is_a_permission_error(tmp_path: Path) -> N
             [sys.executable, "-c", HOMELESS, server.url()],
             env=os.environ | {"HOME": str(home)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     home.chmod(0o700)

@@ -246,7 +246,7 @@ def instance(
 ) -> Iterator[Instance]:
     command = [sys.executable, "-c", INSTANCE, url, repr(options), repr(settings or {})]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, stderr=subprocess.DEVNULL, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, encoding="utf-8", stderr=subprocess.DEVNULL, **pipes) as process:  # type: ignore[call-overload]
         try:
             yield Instance(process)
         finally:

@@ -19,6 +19,9 @@ CALLED_BY_NAME = ("test_", "pytest", "on_", "__")
 """How names begin that pytest, MkDocs and Python look up; what is decorated is looked up, too."""
 
 
+_STARTS = {"Popen", "run", "call", "check_call", "check_output"}
+
+
 def findings(*command: str) -> list[str]:
     """What a linter says, a line each; empty if it ended well."""
     ran = subprocess.run(
@@ -68,13 +71,48 @@ def _list_own() -> dict[Path, ast.Module]:
 def test_text_is_read_and_written_as_utf_8() -> None:
     report(
         f"{file.relative_to(ROOT)}:{call.lineno}: leaves the encoding to the machine, which may "
-        'choose GBK; write "utf-8" as the last argument'
+        'choose GBK; say encoding="utf-8"'
         for file, tree in _list_own().items()
         for name, call in calls(tree)
-        if name.endswith((".read_text", ".write_text"))
-        and len(call.args) < (2 if name.endswith(".write_text") else 1)
-        and not any(keyword.arg == "encoding" for keyword in call.keywords)
+        if _leaves_encoding(name, call)
     )
+
+
+def _leaves_encoding(name: str, call: ast.Call) -> bool:
+    """Whether a call reads or writes text, and names no encoding."""
+    given = {keyword.arg for keyword in call.keywords}
+    if "encoding" in given:
+        return False
+    if name.endswith((".read_text", ".write_text")):
+        return len(call.args) < (2 if name.endswith(".write_text") else 1)
+    if name == "open":
+        return not (call.args[1:] and "b" in ast.unparse(call.args[1]))
+    if name.endswith(".open"):  # of a path: no other `open` is told a mode, or how lines end
+        mode = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+        return bool(re.fullmatch(r"[rwax][t+]*", str(mode))) or "newline" in given
+    return name.rpartition(".")[2] in _STARTS and bool(
+        given & {"text", "errors", "universal_newlines"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "leaves"),
+    [
+        ("path.read_text()", True),
+        ("path.write_text(said, 'utf-8')", False),
+        ("subprocess.run(command, text=True)", True),
+        ("run(command, capture_output=True)", False),
+        ("path.open('w')", True),
+        ("path.open('wb')", False),
+        ("stage.open('admin')", False),
+        ("open(path)", True),
+        ("open(path, 'rb')", False),
+        ("open(path, encoding='utf-8')", False),
+    ],
+)
+def test_a_call_that_leaves_the_encoding_to_the_machine_is_found(call: str, leaves: bool) -> None:
+    [(name, node)] = calls(ast.parse(call))
+    assert _leaves_encoding(name, node) == leaves
 
 
 def test_every_name_is_used() -> None:

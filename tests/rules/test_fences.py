@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.programs import parse
+from tests.programs import calls, parse
 from tests.prose import every_language
 from tests.report import report
 from tools.paths import ROOT
@@ -143,21 +143,25 @@ def test_a_text_block_is_what_a_run_or_a_test_says(language: str) -> None:
 @every_language
 def test_a_query_on_a_page_is_one_that_was_run(language: str) -> None:
     report(
-        f"{page.file}:{fence.line}: holds a query that no test runs; take it from the page in "
-        f"tests/{page.name.removesuffix('.md')}, by its fence"
+        f"{page.file}:{fence.line}: holds a query that no test runs; run it in {_module(page)}, "
+        "which gets it by `sql_fences` of tests/prose.py"
         for page, fence in fences(language)
         if fence.language == "sql" and not _is_run(page, fence)
     )
 
 
 def _is_run(page: Page, fence: Fence) -> bool:
-    path = ROOT / "tests" / Path(page.name)
-    module = path.parent / f"test_{path.stem}.py"
-    code = module.read_text("utf-8", errors="replace") if module.is_file() else ""
+    module = ROOT / _module(page)
+    code = (module.is_file() and parse(module)) or ast.Module([], [])
     queries = filter(str.strip, " ".join(fence.lines).split(";"))
-    return bool(re.search(r'"sql"|```sql', code)) or all(
+    return any(name == "sql_fences" for name, _ in calls(code)) or all(
         query.strip().startswith("SHOW ") or _is_said(query, 3) for query in queries
     )
+
+
+def _module(page: Page) -> str:
+    """Where the tests of a page are, `tests/pool/test_size.py`."""
+    return Path("tests", page.name).with_name(f"test_{page.path.stem}.py").as_posix()
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,18 @@
 """The lock is that of pyproject.toml: what is asked for is what gets installed."""
 
+import ast
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.programs import parse
 from tests.prose import every_language
 from tests.report import report
 from tools.paths import ROOT
@@ -62,6 +66,29 @@ def test_a_package_is_asked_for_once() -> None:
         for group, asked in names.items()
         for name in sorted({name for name in asked if asked.count(name) > 1})
     )
+
+
+def test_what_tools_and_tests_import_is_asked_for() -> None:
+    asked = {canonicalize_name(requirement.name) for requirement in REQUIREMENTS}
+    packages = packages_distributions()
+    report(
+        f"{file.relative_to(ROOT)}:{line}: imports {module} of {', '.join(brings)}, which comes by "
+        "way of another package; add it to a group in pyproject.toml, its reason in CONTRIBUTING.md"
+        for room in ("tools", "tests")
+        for file in sorted((ROOT / room).rglob("*.py"))
+        for line, module in imported(file)
+        if (brings := {canonicalize_name(name) for name in packages.get(module, ())})
+        and not brings & asked
+    )
+
+
+def imported(file: Path) -> Iterator[tuple[int, str]]:
+    """The modules at the top of a package that a file imports, `sqlalchemy`, with their lines."""
+    for node in ast.walk(parse(file) or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module.split(".")[0]
 
 
 def test_every_locked_package_has_its_hashes_and_no_address() -> None:

@@ -4,18 +4,16 @@ import re
 from collections.abc import Iterator
 from itertools import chain, pairwise
 
-from mkdocs.utils.yaml import yaml_load
-
 from tests.chinese import HAN, menu_and_scripts
 from tests.prose import every_language, has_words, prose
 from tests.report import report
-from tools.paths import LANGUAGES, ROOT
+from tools.paths import LANGUAGES
 from tools.site.faults import (
     find_accidental_titles,
     find_front_matter_fault,
     find_repeated_ids,
 )
-from tools.site.pages import list_nav, pages
+from tools.site.pages import pages
 
 TAGS = {"br", "script", "wbr"}
 """Raw tags that Markdown has no words for; a script has a section in CONTRIBUTING.md."""
@@ -226,48 +224,4 @@ def test_an_english_page_is_in_english() -> None:
         for page, number, line in prose("en")
         if page.name != "reference/glossary.md"
         and len(HAN.findall(_SAYS_CHINESE.sub("", line))) > 4
-    )
-
-
-def _chapters(file: str) -> list[list[str]]:
-    """The pages of each entry of a nav, in their order."""
-    nav = yaml_load((ROOT / file).read_text("utf-8"))["nav"]
-    return [[page for page, _ in list_nav([entry])] for entry in nav]
-
-
-def test_a_page_stands_in_the_chapter_of_its_folder() -> None:
-    report(
-        f"{file}: nav has {page} in a chapter with pages of {', '.join(sorted(others))}; move it"
-        for file in ("mkdocs.yml", "mkdocs.en.yml")
-        for chapter in _chapters(file)
-        for page in chapter
-        if (others := {other.split("/")[0] for other in chapter} - {page.split("/")[0]})
-    )
-
-
-def test_both_menus_have_the_same_chapters() -> None:
-    if _chapters("mkdocs.yml") != _chapters("mkdocs.en.yml"):
-        report(
-            ["mkdocs.en.yml: its chapters hold other pages than those of mkdocs.yml; align them"]
-        )
-
-
-@every_language
-def test_a_menu_entry_shares_a_word_with_its_page(language: str) -> None:
-    """Two entries that were swapped lead to pages that speak of something else."""
-    file = "mkdocs.yml" if language == "zh" else "mkdocs.en.yml"
-    known = {page.name: page for page in pages(language)}
-    word = re.compile(r"[一-鿿]|[A-Za-z_]{3,}")
-    menu = dict(list_nav(yaml_load((ROOT / file).read_text("utf-8"))["nav"]))
-
-    def words(page: str) -> set[str]:
-        head = page + known[page].sections()[0].title + "\n".join(known[page].lines[:4])
-        return {found.lower()[:4] for found in word.findall(head)}
-
-    report(
-        f"{file}: nav calls {page} “{title}”, and no word of that is in the page's title or "
-        "description; name it so that a reader knows where he is going"
-        for page, title in menu.items()
-        if page in known.keys() - {"index.md"}
-        and not {found.lower()[:4] for found in word.findall(title)} & words(page)
     )

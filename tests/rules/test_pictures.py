@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from tests.chinese import HAN
 from tests.report import report
 from tools.paths import DOCS, ROOT
 from tools.site.pages import INCLUDE, pages
@@ -40,14 +41,6 @@ def drawings() -> Iterator[tuple[Path, str, Element]]:
 def name(element: Element) -> str:
     """A tag without its namespace."""
     return element.tag.rpartition("}")[2]
-
-
-def test_every_picture_is_xml() -> None:
-    report(
-        f"{picture.relative_to(ROOT)}: is no XML, so no browser draws it; close every tag"
-        for picture in sorted(DOCS.rglob("*.svg"))
-        if parse(picture) is None
-    )
 
 
 def test_a_picture_runs_and_fetches_nothing() -> None:
@@ -130,7 +123,6 @@ def _fits(text: Element, width: float, height: float) -> bool:
     return -1 <= x <= width + 1 and 0 <= y <= height + 1
 
 
-_HAN = re.compile(r"[一-鿿]")
 _ENGLISH_TERMS = re.compile(r"idle ?in ?transaction|pg_stat_activity|active")
 
 
@@ -143,9 +135,9 @@ def texts(tree: Element) -> list[str]:
 def test_a_picture_speaks_the_language_of_its_page() -> None:
     def is_foreign(language: str, text: str) -> bool:
         if language == "en":
-            return bool(_HAN.search(text))
+            return bool(HAN.search(text))
         plain = _ENGLISH_TERMS.sub("", text)
-        return not _HAN.search(text) and bool(re.search(r"[a-z]{3,} [a-z]{3,}", plain))
+        return not HAN.search(text) and bool(re.search(r"[a-z]{3,} [a-z]{3,}", plain))
 
     report(
         f"{where}: says “{text}”; write it in the language of its page"
@@ -211,7 +203,7 @@ def test_a_picture_that_can_be_watched_stands_on_the_page_of_its_snippet() -> No
     report(findings())
 
 
-def test_a_page_shows_pictures_of_its_own_chapter_and_each_is_shown() -> None:
+def test_every_picture_is_shown() -> None:
     shown = {
         (page.language, match[2])
         for language in ("zh", "en")

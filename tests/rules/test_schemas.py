@@ -37,8 +37,10 @@ def violations(schema: str) -> Iterator[str]:
     """Where files break a schema that check-jsonschema brings along."""
     check = [sys.executable, "-m", "check_jsonschema", "--output-format=json"]
     ran = subprocess.run(
-        [*check, "--builtin-schema", schema, *READERS[schema]], capture_output=True, check=False
-    )
+        [*check, "--builtin-schema", schema, *READERS[schema]],
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert ran.returncode in (0, 1), f"check-jsonschema did not look: {ran.stderr}"
     result = json.loads(ran.stdout)
     for error in result.get("errors", []):
         worst = error.get("best_deep_match", error)

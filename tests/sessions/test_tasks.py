@@ -35,7 +35,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
-from tests.pools import MakeEngine, checked_out, with_psycopg
+from tests.pools import MakeEngine, checked_out, use, with_psycopg
 from tests.waiting import eventually
 from tools.postgres import dsn_of
 
@@ -219,11 +219,6 @@ async def spoil(engine: AsyncEngine, end: Callable[[AsyncSession], Awaitable[Non
     async with AsyncSession(engine) as session:
         await session.execute(SELECT)
         return (await together(session.execute(BACKEND), end(session)))[1]
-
-
-async def use(engine: AsyncEngine) -> None:
-    async with AsyncSession(engine) as session:
-        await session.execute(SELECT)
 
 
 @pytest.mark.parametrize("end", [AsyncSession.commit, AsyncSession.rollback])

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -59,13 +58,6 @@ async def saved(engine: AsyncEngine) -> list[str]:
 
 
 # What is sent, by the server's own account
-
-
-@pytest.fixture(scope="module")
-def chatty() -> Iterator[EmbeddedPostgres]:
-    """A server that logs each statement it gets."""
-    with EmbeddedPostgres(log_statement="all") as server:
-        yield server
 
 
 class Spy:

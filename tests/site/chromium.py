@@ -27,7 +27,7 @@ def chromium() -> str:
         NoBrowser: None of them can be had.
     """
     LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("w") as lock:
+    with LOCK.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one download, however many test processes ask
         for install in (None, _install_playwrights):
             if install:

@@ -39,7 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     site, problem = folder / "site", folder / "site.problem"
-    with (folder / "site.lock").open("w") as lock:
+    with (folder / "site.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not problem.exists():
             ran = build(site, REPO_URL=REPOSITORY)

@@ -29,7 +29,7 @@ def build(
         cwd=root,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": SITE_URL, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
 
 

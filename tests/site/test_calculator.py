@@ -217,7 +217,7 @@ def service(url: str, processes: int, engines: int, configuration: str) -> Itera
             env={**os.environ, "DATABASE_URL": url},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         for _ in range(processes)
     ]

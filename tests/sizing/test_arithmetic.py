@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import ask
 from tests.pools import MakeEngine
+from tests.prose import sql_fences
 from tests.report import report
 from tests.versions import IS_2_0
 from tests.waiting import DEADLINE
@@ -85,10 +86,10 @@ def require_on_both(*sentences: str) -> None:
 def sql_with(words: str) -> str:
     """The first statement of the SQL, the same on both pages, that has these words in it."""
     [sql] = {
-        "\n".join(fence.lines)
-        for page in PAGES
-        for fence in page.fences()
-        if fence.language == "sql" and any(words in line for line in fence.lines)
+        sql
+        for language in LANGUAGES
+        for sql in sql_fences("sizing/arithmetic", language)
+        if words in sql
     }
     return sql.partition(";")[0]
 
@@ -189,10 +190,10 @@ async def test_a_streaming_replica_takes_no_slot_of_the_sum() -> None:
 @pytest.mark.parametrize("role", ["postgres", "guest"])
 async def test_the_queries_of_the_page_fill_in_the_calculators_fields(role: str) -> None:
     [sql] = {
-        "\n".join(fence.lines)
-        for page in PAGES
-        for fence in page.fences()
-        if fence.language == "sql" and "max_connections" in fence.lines[0]
+        sql
+        for language in LANGUAGES
+        for sql in sql_fences("sizing/arithmetic", language)
+        if "max_connections" in sql.partition("\n")[0]
     }
     limits, others = filter(str.strip, sql.split(";"))
     with EmbeddedPostgres(
@@ -219,7 +220,7 @@ def environment(url: URL) -> dict[str, str]:
 def ran(snippet: Path, url: URL) -> tuple[int, str]:
     """Run a snippet as a reader does: its exit code, and what it said."""
     process = subprocess.run(
-        [sys.executable, snippet], env=environment(url), capture_output=True, text=True
+        [sys.executable, snippet], env=environment(url), capture_output=True, encoding="utf-8"
     )
     return process.returncode, (process.stdout + process.stderr).strip()
 

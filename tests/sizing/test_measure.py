@@ -82,7 +82,7 @@ async def test_a_query_gives_a_table_and_the_same_as_csv_and_as_a_chart(
     async with started(tmp_path, database_url, "SELECT 1", *SMALL) as process:
         code, said, complaints = await outcome(process)
     assert code == 0, complaints
-    with (tmp_path / "sweep.csv").open(newline="") as file:
+    with (tmp_path / "sweep.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.DictReader(file)) == rows_of(said)
     assert [row["pool_size"] for row in rows_of(said)] == ["1", "4"]
     assert "is the smallest whose rate is within 10% of the best." in said

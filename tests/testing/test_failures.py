@@ -121,7 +121,9 @@ def test_in_ci_hypothesis_draws_the_same_unless_told_otherwise(ci: bool) -> None
     program = "from hypothesis import settings; print(settings().derandomize)"
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     said = subprocess.check_output(
-        [sys.executable, "-c", program], env=inherited | ({"CI": "true"} if ci else {}), text=True
+        [sys.executable, "-c", program],
+        env=inherited | ({"CI": "true"} if ci else {}),
+        encoding="utf-8",
     )
     assert said.strip() == str(ci)
 

@@ -236,7 +236,7 @@ def test_what_is_imported_before_the_configuration_has_the_url_of_daily_work(
     if too_early == "conftest":
         (folder / "conftest.py").write_text("import shop\n", "utf-8")
     elif too_early == "plugin":
-        with (top / "conftest.py").open("a") as conftest:
+        with (top / "conftest.py").open("a", encoding="utf-8") as conftest:
             conftest.write("pytest_plugins = ['shop']\n")
     else:
         (tmp_path / "app" / "a").mkdir()

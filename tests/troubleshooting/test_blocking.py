@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from tests.pools import MakeEngine, both_drivers, engine_for
+from tests.prose import sql_fences
 from tests.waiting import eventually
 from tools.paths import DOCS, LANGUAGES
 from tools.postgres import EmbeddedPostgres, execute
@@ -509,8 +510,7 @@ async def test_a_lock_that_is_not_to_be_had_is_known_by_its_sqlstate(
 async def test_the_queries_of_the_page_name_who_is_in_the_way(
     database_url: str, engine: AsyncEngine, migrating: AsyncEngine, language: str
 ) -> None:
-    page = (DOCS / language / "troubleshooting" / "blocking.md").read_text("utf-8")
-    oldest, indexing = re.findall(r"^```sql\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
+    oldest, indexing = sql_fences("troubleshooting/blocking", language)
     async with engine.connect() as reader, migrating.connect() as watcher:
         pid = await reader.scalar(text("SELECT pg_backend_pid()"))
         await reader.execute(text("SELECT 'oolong'"))
@@ -533,8 +533,7 @@ async def test_the_queries_of_the_page_name_who_is_in_the_way(
 async def test_an_ordinary_role_sees_what_its_own_role_holds(
     make_engine: MakeEngine, right: str, sees: bool
 ) -> None:
-    page = (DOCS / LANGUAGES[0] / "troubleshooting" / "blocking.md").read_text("utf-8")
-    oldest = re.findall(r"^```sql\n(.+?)^```", page, re.DOTALL | re.MULTILINE)[0]
+    oldest = sql_fences("troubleshooting/blocking", LANGUAGES[0])[0]
     with EmbeddedPostgres() as server:
         url = make_url(server.url())
         for statement in filter(None, ["CREATE ROLE guest LOGIN PASSWORD 'tea'", right]):

@@ -24,9 +24,10 @@ from sqlalchemy.pool import NullPool
 
 from tests.asking import ask, backends
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, with_psycopg
+from tests.prose import sql_fences
 from tests.versions import IS_2_0
 from tests.waiting import eventually
-from tools.paths import DOCS, ROOT
+from tools.paths import ROOT
 from tools.postgres import EmbeddedPostgres
 
 DIAGNOSE = ROOT / "snippets" / "troubleshooting" / "idle" / "diagnose.py"
@@ -164,8 +165,7 @@ async def test_a_garbage_collected_leak_leaves_the_server_and_loses_its_work(
 async def test_the_server_names_who_holds_the_lock(
     make_engine: MakeEngine, engine: AsyncEngine
 ) -> None:
-    page = (DOCS / "en" / "troubleshooting" / "idle.md").read_text("utf-8")
-    who = text(page.partition("```sql\n")[2].partition("```")[0])
+    [who] = map(text, sql_fences("troubleshooting/idle", "en"))
     async with engine.begin() as holder:
         await holder.execute(text("CREATE TABLE orders AS SELECT 1 AS id"))
     waiting = asyncio.Event()
@@ -187,8 +187,7 @@ async def test_the_server_names_who_holds_the_lock(
 
 
 async def test_an_ordinary_role_does_not_see_what_others_wait_for() -> None:
-    page = (DOCS / "en" / "troubleshooting" / "idle.md").read_text("utf-8")
-    who = page.partition("```sql\n")[2].partition("```")[0]
+    [who] = sql_fences("troubleshooting/idle", "en")
     with EmbeddedPostgres() as server:
         url = make_url(server.url())
         await ask(url, "CREATE ROLE guest LOGIN PASSWORD 'tea'")
@@ -468,14 +467,9 @@ async def test_idle_session_timeout_closes_what_rests_in_the_pool(
     database_url: str, make_engine: MakeEngine
 ) -> None:
     for pre_ping in (False, True):
-        engine = make_engine(
-            pool_pre_ping=pre_ping,
-            connect_args={
-                "server_settings": {"application_name": "teahouse", "idle_session_timeout": "50ms"}
-            },
-        )
-        async with engine.connect() as connection:
-            await connection.execute(text("SELECT 'longjing'"))
+        engine = teahouse(make_engine, pool_pre_ping=pre_ping)
+        async with engine.begin() as connection:  # no login is to be as quick as that
+            await connection.execute(text("SET idle_session_timeout = '50ms'"))
         await until(database_url, lambda seen: not seen)
         if pre_ping:
             async with engine.connect() as connection:

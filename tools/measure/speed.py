@@ -78,7 +78,7 @@ def serving(clone: Path) -> Iterator[Callable[[str, str], None]]:
         `click.ClickException` if the server ends first, or after `DEADLINE` seconds.
     """
     port, log = free_port(), clone.with_name("serve.log")
-    with log.open("w") as said:
+    with log.open("wb") as said:
         process = subprocess.Popen(
             ["make", "--silent", "serve"],
             cwd=clone,

@@ -235,7 +235,7 @@ def _left_running(folder: str) -> list[str]:
 @contextlib.contextmanager
 def _silence(folder: Path) -> Iterator[Callable[[], str]]:
     """Keep logging and warnings of a snippet off our terminal; gives what tells the first line."""
-    with (folder / "printed").open("w") as printed, (folder / "said").open("w") as said:
+    with (folder / "printed").open("wb") as printed, (folder / "said").open("wb") as said:
         saved = os.dup(1), os.dup(2)
         os.dup2(printed.fileno(), 1)
         os.dup2(said.fileno(), 2)

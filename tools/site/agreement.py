@@ -1,7 +1,7 @@
 """Which sections and docstrings of the two languages were last seen to agree; `make agree` records.
 
-`docs/agreed.json` keeps two fingerprints of each. What changed alone is reported until its twin
-changes too, or somebody who read both says that they agree.
+`docs/agreed.json` keeps two fingerprints of each. What changed, alone or with its twin, is reported
+until somebody who read both says that they agree.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.paths import DOCS, READER_SCRIPTS
+from tools.proof.files import write_whole
 from tools.proof.snippets import list_parts, list_snippets, location, read_claims
 from tools.site.pages import Page, Section, pairs
 
@@ -89,17 +90,14 @@ def read() -> Agreed:
 
 def write(agreed: Agreed) -> None:
     """Record that these pairs agree."""
-    AGREED.write_text(json.dumps(agreed, indent=1, sort_keys=True) + "\n", "utf-8")
+    write_whole(AGREED, json.dumps(agreed, indent=1, sort_keys=True) + "\n")
 
 
 def changed_in_one_language(agreed: Agreed) -> list[str]:
     """What changed in one language only since `agreed`, one sentence each."""
     found = []
     for twins in list_twins():
-        recorded = agreed.get(twins.file, {}).get(twins.name)
-        if not recorded:
-            continue
-        changed = [now != then for now, then in zip(twins.fingerprints, recorded, strict=True)]
+        changed = _compare(twins, agreed)
         if sum(changed) != 1:
             continue
         mine, other = reversed(twins.places) if changed[1] else twins.places
@@ -111,13 +109,17 @@ def changed_in_one_language(agreed: Agreed) -> list[str]:
     return found
 
 
-def unknown(agreed: Agreed) -> list[str]:
-    """The twins of which `agreed` knows nothing, as `describe` names them."""
+def not_agreed(agreed: Agreed) -> list[str]:
+    """The twins that are new since `agreed`, or changed in both languages, as `describe` says."""
     return [
-        describe(twins.file, twins.name)
-        for twins in list_twins()
-        if twins.name not in agreed.get(twins.file, {})
+        describe(twins.file, twins.name) for twins in list_twins() if all(_compare(twins, agreed))
     ]
+
+
+def _compare(twins: Twins, agreed: Agreed) -> list[bool]:
+    """Whether the Chinese and the English text are others than recorded; unrecorded, both are."""
+    recorded = agreed.get(twins.file, {}).get(twins.name, ["", ""])
+    return [now != then for now, then in zip(twins.fingerprints, recorded, strict=True)]
 
 
 def describe(file: str, name: str) -> str:

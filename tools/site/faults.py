@@ -43,20 +43,20 @@ def find_unbuildable(language: str) -> Iterator[str]:
         for include in INCLUDE.finditer(text):
             where = f"{page.file}:{text.count(chr(10), 0, include.start()) + 1}"
             file = find_included(include[2], DOCS / language)
-            if wrong := _find_include_fault(file):
-                yield f"{where}: {wrong}"
+            if wrong := _find_include_fault(where, file):
+                yield wrong
 
 
-def _find_include_fault(file: Path) -> str:
+def _find_include_fault(where: str, file: Path) -> str:
     if not file.is_file():
         return (
-            f'include of "{file.name}", but {_name(file)} does not exist; write that file or mend '
-            "the name"
+            f'{where}: include of "{file.name}", but {_name(file)} does not exist; write that file '
+            "or mend the name"
         )
     if wrong := find_encoding_fault(file):
-        return f"includes {wrong}"
+        return f"{where}: includes {wrong}"
     if not file.read_bytes().strip():
-        return f"includes {_name(file)}, which is empty; write it, or drop the include"
+        return f"{where}: includes {_name(file)}, which is empty; write it, or drop the include"
     if file.suffix == ".svg":
         try:
             before, mark, picture = file.read_text("utf-8").partition("<svg")
@@ -65,7 +65,8 @@ def _find_include_fault(file: Path) -> str:
             line = before.count("\n") + error.position[0]
             what = str(error).partition(":")[0]
             return (
-                f"includes {_name(file)}:{line}, which is no XML there ({what}); mend the picture"
+                f"{where}: includes {_name(file)}:{line}, which is no XML there ({what}); mend the "
+                "picture"
             )
     return ""
 

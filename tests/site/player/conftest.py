@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.site.conftest import OpenPage
 from tests.site.host import serving
-from tests.site.player import LANGUAGES, PAGES, RECORDINGS, OpenReplay, count, list_steps
+from tests.site.player.replay import LANGUAGES, PAGES, RECORDINGS, OpenReplay, count, list_steps
 
 
 def add_buttons(page: Path, root: str) -> None:

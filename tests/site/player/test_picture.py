@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.site.conftest import OpenPage
-from tests.site.player import (
+from tests.site.player.replay import (
     FULL,
     LANGUAGES,
     PAGES,

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.site.every_page import AXE, BARRIERS, TOO_WIDE
-from tests.site.player import (
+from tests.site.player.replay import (
     FULL,
     STUCK,
     OpenReplay,

@@ -76,7 +76,7 @@ def test_nothing_is_left_when_its_owner_dies(name: str, database_url: str, folde
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, database_url],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True,
+        encoding="utf-8", start_new_session=True,
     ) as program:  # fmt: skip
         assert program.stdout
         assert program.stdout.readline() == "ready\n"

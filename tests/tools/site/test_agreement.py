@@ -1,4 +1,4 @@
-"""A section that changed in one language only is found, and said once."""
+"""A section that changed, in one language or in both, is found, and said once."""
 
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def test_a_page_is_cut_at_its_headings_but_not_inside_fences(docs: Path) -> None
 
 
 def test_nothing_is_said_while_nothing_changed(docs: Path) -> None:
-    assert agreement.changed_in_one_language(agreement.current_fingerprints()) == []
+    agreed = agreement.current_fingerprints()
+    assert agreement.changed_in_one_language(agreed) == agreement.not_agreed(agreed) == []
 
 
 @pytest.mark.parametrize(
@@ -66,13 +67,22 @@ def test_a_section_changed_alone_is_named_with_its_twin(
     assert sentence.startswith(
         f"{changed}/size.md:9: this section changed, its twin {twin}/size.md:9"
     )
+    assert agreement.not_agreed(agreed) == []
 
 
-def test_a_section_changed_in_both_languages_is_fine(docs: Path) -> None:
+def test_a_section_changed_in_both_languages_is_to_be_read(docs: Path) -> None:
     agreed = agreement.current_fingerprints()
     rewrite(docs, "zh", why="不然。")
     rewrite(docs, "en", why="Otherwise.")
     assert agreement.changed_in_one_language(agreed) == []
+    assert agreement.not_agreed(agreed) == ["docs/*/size.md#why"]
+
+
+def test_a_section_of_which_nothing_is_recorded_is_to_be_read(docs: Path) -> None:
+    agreed = agreement.current_fingerprints()
+    del agreed["size.md"]["why"]
+    assert agreement.changed_in_one_language(agreed) == []
+    assert agreement.not_agreed(agreed) == ["docs/*/size.md#why"]
 
 
 def test_the_title_section_is_watched_too(docs: Path) -> None:
