@@ -467,7 +467,8 @@ async def test_idle_session_timeout_closes_what_rests_in_the_pool(
     database_url: str, make_engine: MakeEngine
 ) -> None:
     for pre_ping in (False, True):
-        engine = teahouse(make_engine, pool_pre_ping=pre_ping)
+        named = {"server_settings": {"application_name": "teahouse"}}
+        engine = make_engine(pool_pre_ping=pre_ping, connect_args=named)
         async with engine.begin() as connection:  # no login is to be as quick as that
             await connection.execute(text("SET idle_session_timeout = '50ms'"))
         await until(database_url, lambda seen: not seen)
