@@ -342,12 +342,17 @@ async def test_exec_gives_models_for_the_select_of_sqlmodel_only(make_engine: Ma
 async def test_scalars_gives_the_same_from_the_session_of_sqlmodel_and_that_of_sqlalchemy(
     make_engine: MakeEngine,
 ) -> None:
-    statement = sqlmodel.select(sqlalchemy.literal("oolong"))
+    one = sqlmodel.select(sqlalchemy.literal("oolong"))
+    two = sqlmodel.select(sqlalchemy.literal("oolong"), sqlalchemy.literal(3))
     async with AsyncSession(make_engine()) as session:
-        assert (await session.scalars(statement)).all() == ["oolong"]
+        assert (await session.scalars(one)).all() == ["oolong"]
+        assert (await session.scalars(two)).all() == ["oolong"], "the first of the two"
+        assert (await session.execute(two)).all() == [("oolong", 3)]
     async with SQLModelSession(make_engine()) as session:
         with pytest.warns(DeprecationWarning, match="You probably want to use"):
-            assert (await session.scalars(statement)).all() == ["oolong"]
+            assert (await session.scalars(one)).all() == ["oolong"]
+        with pytest.warns(DeprecationWarning, match="You probably want to use"):
+            assert (await session.execute(two)).all() == [("oolong", 3)]
 
 
 async def test_django_refuses_lifespan() -> None:

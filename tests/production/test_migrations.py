@@ -873,6 +873,7 @@ DEFAULTED = """import sqlalchemy as sa
 target_metadata = sa.MetaData()
 sa.Table("menu", target_metadata, sa.Column(
     "since", sa.DateTime, server_default=sa.func.now(), onupdate=sa.func.now()))
+target_metadata.tables["menu"].append_column(sa.Column("left", sa.Integer, default=5))
 """
 
 
@@ -880,7 +881,7 @@ sa.Table("menu", target_metadata, sa.Column(
 async def test_autogenerate_compares_server_defaults_if_told_and_on_update_is_no_part_of_them(
     told: bool, written: str, project: Project, watcher: AsyncConnection
 ) -> None:
-    await watcher.execute(text("CREATE TABLE menu (since timestamp)"))
+    await watcher.execute(text('CREATE TABLE menu (since timestamp, "left" int)'))
     env = project.folder / "env.py"
     source = env.read_text("utf-8")
     setting = f"connection=connection, compare_server_default={told},"
@@ -889,6 +890,31 @@ async def test_autogenerate_compares_server_defaults_if_told_and_on_update_is_no
     upgrade = read_upgrade(project)
     assert f"\n    {written}" in upgrade
     assert "onupdate" not in upgrade
+    assert "left" not in upgrade
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "works"),
+    [("JSON", "'{}'", False), ("JSON", "'{}'::json", True), ("JSONB", "'{}'", True)],
+)
+async def test_comparing_the_default_of_json_wants_a_cast_or_jsonb(
+    kind: str, default: str, works: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text(f"CREATE TABLE menu (notes {kind} DEFAULT '{{}}')"))
+    configure(project, compare_server_default=True)
+    metadata = (
+        "import sqlalchemy as sa\nfrom sqlalchemy.dialects.postgresql import JSON, JSONB\n"
+        "target_metadata = sa.MetaData()\n"
+        f"default = sa.text({default!r})\n"
+        f"notes = sa.Column('notes', {kind}, server_default=default)\n"
+        "sa.Table('menu', target_metadata, notes)\n"
+    )
+    if works:
+        await asyncio.to_thread(generate, project, metadata)
+        assert "\n    pass" in read_upgrade(project)
+    else:
+        with pytest.raises(ProgrammingError, match="operator does not exist: json = unknown"):
+            await asyncio.to_thread(generate, project, metadata)
 
 
 class Tin(SQLModel, table=True):
@@ -950,6 +976,16 @@ async def test_dropping_the_table_leaves_its_enum_type(
     assert await watcher.scalar(text("SELECT to_regtype('size')")) is not None
 
 
+async def test_an_enum_type_is_not_dropped_while_another_table_has_it(
+    project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(MAKE_SIZE)
+    await watcher.execute(text("CREATE TABLE cups (size size)"))
+    project.revise(IMPORT, "sa.Enum(name='size').drop(op.get_bind())")
+    with pytest.raises(DBAPIError, match="cannot drop type size because other objects depend"):
+        await project.upgrade()
+
+
 @pytest.mark.parametrize("dropped", [False, True])
 async def test_a_downgrade_leaves_the_enum_type_unless_it_drops_that_too(
     dropped: bool, project: Project
@@ -985,6 +1021,28 @@ async def test_postgresql_refuses_a_value_the_type_lacks_and_sqlalchemy_one_the_
                 await connection.execute(orders.insert().values(size=value))
     async with engine.connect() as connection:
         with pytest.raises(LookupError, match="'huge' is not among the defined enum values"):
+            (await connection.execute(orders.select())).all()
+
+
+@both_drivers
+async def test_a_type_with_the_values_of_a_python_enum_wants_values_callable(
+    driver: str, make_engine: MakeEngine, database_url: str
+) -> None:
+    engine = engine_for(make_engine, database_url, driver)
+    size = PythonEnum("size", {"small": "S", "large": "L"})
+    orders = Table("orders", MetaData(), Column("size", Enum(size)))
+    by_value = Enum(size, values_callable=lambda size: [each.value for each in size])
+    valued = Table("orders", MetaData(), Column("size", by_value))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TYPE size AS ENUM ('S', 'L')"))
+        await connection.execute(text("CREATE TABLE orders (size size)"))
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError, match='invalid input value for enum size: "large"'):
+            await connection.execute(orders.insert().values(size=size["large"]))
+    async with engine.begin() as connection:
+        await connection.execute(valued.insert().values(size=size["large"]))
+        assert await connection.scalar(valued.select()) is size["large"]
+        with pytest.raises(LookupError, match="'L' is not among the defined enum values"):
             (await connection.execute(orders.select())).all()
 
 
@@ -1140,6 +1198,24 @@ async def test_a_type_that_is_not_cast_automatically_wants_a_using(
         await project.upgrade()
     else:
         words = 'column "tags" cannot be cast automatically to type json'
+        with pytest.raises(ProgrammingError, match=words):
+            await project.upgrade()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_default_is_not_cast_and_has_to_go_before(
+    apart: bool, project: Project, watcher: AsyncConnection
+) -> None:
+    await watcher.execute(text("CREATE TABLE orders (tags text DEFAULT '[]')"))
+    told = "type_=sa.JSON(), postgresql_using='tags::json'"
+    gone = "server_default=None"
+    alter = "op.alter_column('orders', 'tags', {})"
+    steps = [gone, told] if apart else [f"{told}, {gone}"]
+    project.revise(IMPORT, *map(alter.format, steps))
+    if apart:
+        await project.upgrade()
+    else:
+        words = 'default for column "tags" cannot be cast automatically to type json'
         with pytest.raises(ProgrammingError, match=words):
             await project.upgrade()
 

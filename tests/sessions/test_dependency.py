@@ -15,7 +15,7 @@ from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import event, exists, func, insert, select, text, update
-from sqlalchemy.exc import ArgumentError, IntegrityError, MissingGreenlet
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -197,6 +197,21 @@ async def test_above_read_committed_no_read_is_newer_than_its_transaction(
         assert order.drink == "longjing"
 
 
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_above_read_committed_a_row_that_was_changed_is_not_locked(
+    engine: AsyncEngine, make_engine: MakeEngine, level: str
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    async with AsyncSession(make_engine(isolation_level=level)) as session:
+        order = await session.get_one(Order, 1)
+        async with engine.begin() as connection:
+            await connection.execute(update(Order).values(drink="longjing"))
+        with pytest.raises(DBAPIError, match="could not serialize access due to concurrent"):
+            await session.refresh(order, with_for_update=True)
+
+
 async def test_a_query_whose_objects_are_kept_is_executed_again(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
@@ -206,7 +221,9 @@ async def test_a_query_whose_objects_are_kept_is_executed_again(engine: AsyncEng
     async with AsyncSession(engine) as session:
         first = (await session.scalars(select(Order))).one()
         assert (await session.scalars(select(Order))).one() is first
-    assert len(sent) == 2
+        assert len(sent) == 2
+        assert await session.get(Order, 1) is first
+    assert len(sent) == 2, "get() sends nothing"
 
 
 class Counted(Base):

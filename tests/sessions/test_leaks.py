@@ -34,6 +34,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from tests.loading import load_snippet
 from tests.pools import MakeEngine, both_drivers, checked_out, engine_for, with_psycopg
 from tests.report import require_on
+from tests.waiting import eventually
 from tools.paths import ROOT
 from tools.proof.snippets import OUTPUT
 
@@ -248,25 +249,38 @@ async def test_a_forgotten_engine_keeps_its_connections_open(
 @pytest.mark.parametrize(
     ("options", "dispose", "left"),
     [
-        ({}, False, 3),
-        ({"pool_recycle": 0}, False, 3),
-        ({"poolclass": NullPool}, False, 0),
-        ({}, True, 0),
+        ({}, "", 3),
+        ({"pool_recycle": 0}, "", 3),
+        ({"poolclass": NullPool}, "", 0),
+        ({}, "at the end", 3),
+        ({}, "in finally", 0),
     ],
-    ids=["pool", "recycle", "NullPool", "dispose"],
+    ids=["pool", "recycle", "NullPool", "dispose at the end", "dispose in finally"],
 )
-async def test_an_engine_for_one_call_leaves_nothing_without_a_pool_or_disposed(
-    make_engine: MakeEngine, options: dict[str, Any], dispose: bool, left: int
+async def test_an_engine_for_one_call_that_fails_leaves_nothing_without_a_pool_or_disposed(
+    make_engine: MakeEngine, options: dict[str, Any], dispose: str, left: int
 ) -> None:
     settings = {"server_settings": {"application_name": "forgotten"}}
+
+    async def call(engine: AsyncEngine) -> None:
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1 / 0"))
+            if dispose == "at the end":
+                await engine.dispose()
+        finally:
+            if dispose == "in finally":
+                await engine.dispose()
+
     for _ in range(3):
-        engine = make_engine(connect_args=settings, **options)
-        async with engine.connect() as connection:
-            await connection.execute(SELECT)
-        if dispose:
-            await engine.dispose()
-    async with make_engine(poolclass=NullPool).connect() as connection:
-        assert await connection.scalar(BACKENDS) == left
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await call(make_engine(connect_args=settings, **options))
+
+    async def counted() -> bool:
+        async with make_engine(poolclass=NullPool).connect() as connection:
+            return bool(await connection.scalar(BACKENDS) == left)
+
+    await eventually(f"{left} backends are there", counted)
 
 
 # Third parties

@@ -287,3 +287,33 @@ def test_a_dispose_after_a_different_loop_says_that_a_cancel_was_never_awaited(
     said, _ = run(tmp_path, database_url, ANYIO + tests)
     assert "attached to a different loop" in said
     assert "coroutine 'Connection._cancel' was never awaited" in said
+
+
+STOPPED = """
+import asyncio, gc, os, pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+async def query(engine):
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+
+def test_it():
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    loops[0].run_until_complete(query(engine))
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        loops[1].run_until_complete(query(engine))
+    loops[2].run_until_complete(engine.dispose())
+    assert not any(loop.is_closed() for loop in loops)
+    del engine, loops
+    gc.collect()
+"""
+
+
+def test_a_loop_that_runs_no_more_leaves_a_cancel_that_was_never_awaited_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    said, logged = run(tmp_path, database_url, STOPPED)
+    assert "1 passed" in said
+    assert "coroutine 'Connection._cancel' was never awaited" in said + logged

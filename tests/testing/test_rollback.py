@@ -100,6 +100,19 @@ async def test_in_a_fixture_with_a_transaction_of_the_session_the_first_commit_i
             await test(session)
         await session.rollback()
     assert await left(engine) == 1
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(INSERT)
+    assert await left(engine) == 2, "the end of the block"
+
+
+async def test_create_savepoint_does_not_help_beside_a_transaction_of_the_session(
+    connection: AsyncConnection,
+) -> None:
+    mode = "create_savepoint"
+    async with AsyncSession(connection, join_transaction_mode=mode) as session, session.begin():
+        await session.commit()
+        with pytest.raises(InvalidRequestError, match="Can't operate on closed transaction"):
+            await session.execute(INSERT)
 
 
 @pytest.mark.filterwarnings("ignore:transaction already deassociated")
@@ -174,13 +187,13 @@ class Visit(Base):
     guest_id: Mapped[int] = mapped_column(ForeignKey("guests.id"))
 
 
-@pytest.mark.parametrize("way", ["the same", "expunged", "another"])
+@pytest.mark.parametrize("way", ["the same", "expired", "expunged", "another"])
 async def test_a_session_of_the_test_has_relationships_that_the_code_did_not_load(
     way: str, connection: AsyncConnection
 ) -> None:
     await connection.run_sync(Base.metadata.create_all)
     sessions = async_sessionmaker(
-        connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        connection, join_transaction_mode="create_savepoint", expire_on_commit=way == "expired"
     )
     async with sessions() as session, sessions() as another:
         session.add(held := Guest(visits=[Visit()]))
@@ -188,7 +201,7 @@ async def test_a_session_of_the_test_has_relationships_that_the_code_did_not_loa
         if way == "expunged":
             session.expunge_all()
         guest = (await (another if way == "another" else session).scalars(select(Guest))).one()
-        assert (guest is held) == (way == "the same")
+        assert (guest is held) == (way in {"the same", "expired"})
         if way == "the same":
             assert len(guest.visits) == 1
         else:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import (
     Column,
     Enum,
+    ForeignKey,
     Integer,
     MetaData,
     Table,
@@ -20,7 +21,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import registry
+from sqlalchemy.orm import registry, relationship
 
 from tests.pools import MakeEngine, both_drivers, engine_for, run_sql
 from tests.waiting import eventually
@@ -361,6 +362,37 @@ async def test_an_object_of_an_open_session_is_merged_not_added(make_engine: Mak
             await session.commit()
     async with AsyncSession(engine) as session:
         session.add(menu)
+
+
+async def test_an_object_of_an_open_session_is_added_by_one_that_refers_to_it(
+    make_engine: MakeEngine,
+) -> None:
+    class Menu:
+        pass
+
+    class Item:
+        menu: Menu
+
+    metadata, mapper = MetaData(), registry()
+    menus = Table("menu", metadata, Column("id", Integer, primary_key=True))
+    items = Table(
+        "item",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("menu_id", ForeignKey("menu.id")),
+    )
+    mapper.map_imperatively(Menu, menus)
+    mapper.map_imperatively(Item, items, properties={"menu": relationship(Menu)})
+    engine = make_engine()
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    async with AsyncSession(engine) as other, AsyncSession(engine) as session:
+        other.add(menu := Menu())
+        await other.flush()
+        item = Item()
+        item.menu = menu
+        with pytest.raises(InvalidRequestError, match="is already attached to session"):
+            session.add(item)
 
 
 async def test_begin_nested_without_a_commit_saves_nothing(make_engine: MakeEngine) -> None:
