@@ -215,6 +215,10 @@ async def test_now_tells_autocommit_and_the_isolation_level_does_not(
         assert await connection.get_isolation_level() == "READ COMMITTED"
         now = text("SELECT now()")
         assert len({await connection.scalar(now), await connection.scalar(now)}) == times
+        await connection.commit()
+        earlier = await connection.scalar(now)
+        await connection.commit()
+        assert await connection.scalar(now) != earlier
     await engine.dispose()
 
 

@@ -309,6 +309,39 @@ async def test_search_path_stays_for_the_next_client_unless_tracked_on_18(
         assert await leave_and_find(make_engine, url) == found
 
 
+async def test_a_tracked_search_path_is_kept_but_emptied_by_set_config_it_ends_its_client(
+    make_engine: MakeEngine,
+) -> None:
+    settings = {
+        "default_pool_size": "1",
+        "track_extra_parameters": "IntervalStyle, search_path",
+    }
+    found = "SELECT current_schemas(false)"
+    with EmbeddedPostgres(18) as server, pooled(server.url(), **settings) as url:
+        one, other = (make_engine(url, connect_args=CURE) for _ in range(2))
+        await ask(one, "SELECT set_config('search_path', 'pg_catalog', false)")
+        assert await ask(other, found) == ["public"]
+        assert await ask(one, found) == ["pg_catalog"]
+        await ask(one, "SELECT set_config('search_path', '', false)")
+        assert await ask(other, found) == ["public"]
+        with pytest.raises(DBAPIError, match="invalid server parameter"):
+            await ask(one, found)
+    assert all("`invalid server parameter`" in page for page in PAGES)
+
+
+@pytest.mark.parametrize(
+    ("major", "found"), [(18, ["pg_catalog"]), (16, ["public"])], ids=["18", "16"]
+)
+async def test_a_tracked_search_path_of_the_login_is_lost_before_18(
+    make_engine: MakeEngine, major: int, found: list[str]
+) -> None:
+    args = {**CURE, "server_settings": {"search_path": "pg_catalog"}}
+    extra = {"track_extra_parameters": "IntervalStyle, search_path"}
+    with EmbeddedPostgres(major) as server, pooled(server.url(), **extra) as url:
+        engine = make_engine(url, connect_args=args)
+        assert await ask(engine, "SELECT current_schemas(false)") == found
+
+
 async def test_a_lock_cannot_be_released_by_its_owner(
     database_url: str, make_engine: MakeEngine
 ) -> None:

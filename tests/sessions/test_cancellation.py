@@ -250,6 +250,17 @@ async def test_a_second_cancellation_leaves_the_query_running(
     assert await backends.count("PgSleep") == 1
 
 
+async def test_two_cancellations_in_the_same_turn_of_the_loop_stop_the_query(
+    engine: AsyncEngine, backends: Backends
+) -> None:
+    task = asyncio.create_task(sleep(engine))
+    await backends.until(1)
+    task.cancel()
+    task.cancel()
+    await asyncio.wait([task])
+    await backends.until(0)
+
+
 PROGRAM = """
 import asyncio, os, signal, sys
 from sqlalchemy import event, text

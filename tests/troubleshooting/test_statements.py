@@ -301,16 +301,25 @@ async def test_a_connection_says_it_in_other_words(make_engine: MakeEngine) -> N
 async def test_in_autocommit_it_says_so_too_and_after_a_commit_the_block_is_no_transaction(
     make_engine: MakeEngine,
 ) -> None:
-    async with make_engine(isolation_level="AUTOCOMMIT").connect() as connection:
+    engine = make_engine(isolation_level="AUTOCOMMIT")
+    insert = text("INSERT INTO orders DEFAULT VALUES")
+    count = text("SELECT count(*) FROM orders")
+    async with engine.connect() as connection:
         await connection.execute(text("CREATE TABLE orders ()"))
         with pytest.raises(InvalidRequestError, match="has already initialized a SQLAlchemy"):
             await connection.begin()
         await connection.commit()
         with suppress(LookupError):
             async with connection.begin():
-                await connection.execute(text("INSERT INTO orders DEFAULT VALUES"))
+                await connection.execute(insert)
                 raise LookupError
-        assert await connection.scalar(text("SELECT count(*) FROM orders")) == 1
+        assert await connection.scalar(count) == 1
+        for other, rows in ((engine, 2), (make_engine(), 2)):
+            with suppress(LookupError):
+                async with other.connect() as elsewhere, elsewhere.begin():
+                    await elsewhere.execute(insert)
+                    raise LookupError
+            assert await connection.scalar(count) == rows
 
 
 async def test_add_begins_a_transaction_too(make_engine: MakeEngine) -> None:
