@@ -38,6 +38,7 @@ def pair() -> Iterator[Pair]:
     """A primary, and a standby that gives way to it at once."""
     with EmbeddedPostgres() as primary, Standby(primary, max_standby_streaming_delay="0") as other:
         asyncio.run(ask(primary.url(), "CREATE TABLE orders (id serial PRIMARY KEY)"))
+        asyncio.run(caught_up((primary, other)))
         yield primary, other
 
 
