@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from inspect import getsource, signature
 from string import ascii_uppercase
 from types import SimpleNamespace
@@ -505,10 +506,12 @@ async def test_dispose_waits_on_a_dead_line_with_asyncpg(
         await asyncio.wait([disposing])
 
 
-def limit_silence(connection: Any, _: object) -> None:
-    """The listener of the page, for a second: Linux ends a line whose data is not acknowledged."""
+@cache
+def listener_of_the_page() -> Callable[[Any, object], None]:
+    """For a second: Linux ends a line whose data nobody acknowledges. Only Linux can load it."""
     page = load_snippet("pool/stale/user_timeout.py", changes={"10_000": "1000"})
-    page["limit_silence"](connection, _)
+    limit_silence: Callable[[Any, object], None] = page["limit_silence"]
+    return limit_silence
 
 
 @needs_a_dead_cable
@@ -520,7 +523,7 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
         limits = {"tcp_user_timeout": 1000} if driver == "psycopg" else {}
         engine = engine_for(make_engine, proxy.url, driver, pool_pre_ping=True, connect_args=limits)
         if driver == "asyncpg":
-            event.listen(engine.sync_engine, "connect", limit_silence)
+            event.listen(engine.sync_engine, "connect", listener_of_the_page())
         await fill(engine, 3)
         cut_cable(proxy)
         async with asyncio.timeout(20):
@@ -530,7 +533,7 @@ async def test_with_tcp_user_timeout_pre_ping_notices_a_dead_line(
 
 def watch_silence(connection: Any, _: object) -> None:
     """Have Linux end an asyncpg connection whose far end is silent for a second, at rest too."""
-    limit_silence(connection, _)
+    listener_of_the_page()(connection, _)
     line = connection.driver_connection._transport.get_extra_info("socket")
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
@@ -569,7 +572,7 @@ async def test_tcp_user_timeout_does_not_notice_while_a_query_waits(
 ) -> None:
     async with Proxy(database_url) as proxy:
         engine = engine_for(make_engine, proxy.url)
-        event.listen(engine.sync_engine, "connect", limit_silence)
+        event.listen(engine.sync_engine, "connect", listener_of_the_page())
         async with engine.connect() as connection:
             query = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
             await until_asleep(database_url)

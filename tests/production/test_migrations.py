@@ -882,10 +882,7 @@ async def test_autogenerate_compares_server_defaults_if_told_and_on_update_is_no
     told: bool, written: str, project: Project, watcher: AsyncConnection
 ) -> None:
     await watcher.execute(text('CREATE TABLE menu (since timestamp, "left" int)'))
-    env = project.folder / "env.py"
-    source = env.read_text("utf-8")
-    setting = f"connection=connection, compare_server_default={told},"
-    env.write_text(source.replace("connection=connection,", setting), "utf-8")
+    configure(project, compare_server_default=told)
     await asyncio.to_thread(generate, project, DEFAULTED)
     upgrade = read_upgrade(project)
     assert f"\n    {written}" in upgrade

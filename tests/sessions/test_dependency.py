@@ -147,6 +147,13 @@ async def test_a_rollback_expires_objects_whatever_expire_on_commit_says(
         assert order.drink == "oolong"
 
 
+async def order_oolong(engine: AsyncEngine) -> None:
+    """Make the table of orders, and write one row that others change later."""
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+
+
 @pytest.mark.parametrize("expire_on_commit", [False, True])
 @pytest.mark.parametrize(
     ("ask", "drink"),
@@ -164,9 +171,7 @@ async def test_an_object_read_first_and_locked_later_has_its_old_values(
     ask: Callable[[Any], Awaitable[object]],
     drink: str,
 ) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    await order_oolong(engine)
     session: Any
     async with AsyncSession(engine, expire_on_commit=expire_on_commit) as session:
         session.kept = await session.get_one(Order, 1)
@@ -180,9 +185,7 @@ async def test_an_object_read_first_and_locked_later_has_its_old_values(
 async def test_above_read_committed_no_read_is_newer_than_its_transaction(
     engine: AsyncEngine, make_engine: MakeEngine, level: str
 ) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    await order_oolong(engine)
     anew = select(Order).execution_options(populate_existing=True)
     async with AsyncSession(make_engine(isolation_level=level)) as session:
         order = await session.get_one(Order, 1)
@@ -201,9 +204,7 @@ async def test_above_read_committed_no_read_is_newer_than_its_transaction(
 async def test_above_read_committed_a_row_that_was_changed_is_not_locked(
     engine: AsyncEngine, make_engine: MakeEngine, level: str
 ) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    await order_oolong(engine)
     async with AsyncSession(make_engine(isolation_level=level)) as session:
         order = await session.get_one(Order, 1)
         async with engine.begin() as connection:
@@ -213,9 +214,7 @@ async def test_above_read_committed_a_row_that_was_changed_is_not_locked(
 
 
 async def test_a_query_whose_objects_are_kept_is_executed_again(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-        await connection.execute(insert(Order).values(id=1, drink="oolong"))
+    await order_oolong(engine)
     sent: list[str] = []
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
     async with AsyncSession(engine) as session:
